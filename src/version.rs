@@ -1,0 +1,393 @@
+//! Where a version comes from, and what a URL segment must look like to be one.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+    time::SystemTime,
+};
+
+use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
+
+use crate::{Error, ErrorKind, path::check_segment};
+
+/// A hashed version is this many lower-case hexadecimal digits.
+const HASHED_LEN: usize = 16;
+
+/// Where the version, the URL segment after the mount, comes from.
+///
+/// | constructor | changes when | equal on every node |
+/// |---|---|---|
+/// | [`manifest`](Self::manifest) (the default with a manifest) | a byte of the tree changes | yes |
+/// | [`process_start`](Self::process_start) | the process starts | no |
+/// | [`file_modified`](Self::file_modified) | the file is touched and the process restarts | if its mtime is |
+/// | [`file_accessed`](Self::file_accessed) | the file is read or touched, and restart | no |
+/// | [`build_id`](Self::build_id), [`env`](Self::env) | you say so | if you say the same |
+/// | [`literal`](Self::literal) | you say so | if you say the same |
+///
+/// All but the literal are hashed: the version is the first 16 hexadecimal
+/// digits of a SHA-256, so that a URL does not tell when you deployed. Give the
+/// builder a [`salt`](crate::StaticUrlLayerBuilder::salt) if the input could be
+/// guessed.
+///
+/// Whatever the source, browsers see a path that has never been cached as soon
+/// as the version changes, and fetch everything below it anew.
+///
+/// A source is only a description: it is evaluated when the layer is built, and
+/// that is where a missing file, an unset variable or an unfit literal is
+/// reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionSource(Source);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
+    Manifest,
+    StartedAt(SystemTime),
+    FileAccessed(PathBuf),
+    FileModified(PathBuf),
+    BuildId(String),
+    Env(OsString),
+    Literal(String),
+}
+
+impl VersionSource {
+    /// The [tree digest](crate::manifest#the-tree-digest): equal on every node
+    /// that has the same files, whatever their times, and different as soon as
+    /// one byte, name or file is. Needs a manifest.
+    pub fn manifest() -> Self {
+        Self(Source::Manifest)
+    }
+
+    /// The time of the first call of this function in the process: every restart
+    /// busts every cache. The simplest development set-up.
+    pub fn process_start() -> Self {
+        static START: OnceLock<SystemTime> = OnceLock::new();
+        Self::started_at(*START.get_or_init(SystemTime::now))
+    }
+
+    /// A start time that the caller knows (a supervisor's, a deploy's, a test's),
+    /// taken to the nanosecond.
+    pub fn started_at(time: SystemTime) -> Self {
+        Self(Source::StartedAt(time))
+    }
+
+    /// The modification time of a file, to the nanosecond: touch the file and
+    /// restart to bust.
+    pub fn file_modified(path: impl Into<PathBuf>) -> Self {
+        Self(Source::FileModified(path.into()))
+    }
+
+    /// The access time of a file, to the nanosecond, as django-static-url has it.
+    ///
+    /// Prefer [`file_modified`](Self::file_modified). Most Linux file systems are
+    /// mounted `relatime` and note a read at most once a day, `noatime` ones
+    /// never; and where reads *are* noted, a backup or a `grep` busts every cache.
+    pub fn file_accessed(path: impl Into<PathBuf>) -> Self {
+        Self(Source::FileAccessed(path.into()))
+    }
+
+    /// A build identifier: a git hash, a release name, an image digest.
+    pub fn build_id(id: impl Into<String>) -> Self {
+        Self(Source::BuildId(id.into()))
+    }
+
+    /// A [build id](Self::build_id) that stands in an environment variable.
+    pub fn env(variable: impl Into<OsString>) -> Self {
+        Self(Source::Env(variable.into()))
+    }
+
+    /// A version shown as it is: `v1.2.3` gives `/static/v1.2.3/…`. It must be
+    /// one plain URL segment, and no folder at the top of the tree may have its
+    /// name.
+    ///
+    /// A segment counts as another (stale) version if it is as long, is made of
+    /// the same kinds of characters, and has the punctuation of this one: to
+    /// `v1.2.3`, `v1.2.4` is a version and `jquery` is a folder.
+    pub fn literal(version: impl Into<String>) -> Self {
+        Self(Source::Literal(version.into()))
+    }
+
+    pub(crate) fn resolve(&self, salt: &[u8], tree: Option<&[u8; 32]>) -> Result<Version, Error> {
+        let input = match &self.0 {
+            Source::Literal(text) => return Version::literal(text),
+            Source::Manifest => return Version::of_tree(tree, salt),
+            Source::StartedAt(time) => nanos_since_epoch(*time),
+            Source::FileAccessed(path) => file_time(path, fs::Metadata::accessed)?,
+            Source::FileModified(path) => file_time(path, fs::Metadata::modified)?,
+            Source::BuildId(id) => id.clone(),
+            Source::Env(variable) => variable_value(variable)?,
+        };
+        Ok(Version::hashed(&salted_sha256(salt, input.as_bytes())))
+    }
+}
+
+fn file_time(
+    path: &Path,
+    time: impl FnOnce(&fs::Metadata) -> io::Result<SystemTime>,
+) -> Result<String, Error> {
+    let time = fs::metadata(path).and_then(|metadata| time(&metadata));
+    time.map(nanos_since_epoch).map_err(|error| Error::io("read the time of", path, error))
+}
+
+fn nanos_since_epoch(time: SystemTime) -> String {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => after.as_nanos().to_string(),
+        Err(before) => format!("-{}", before.duration().as_nanos()),
+    }
+}
+
+fn variable_value(variable: &OsString) -> Result<String, Error> {
+    env::var(variable).map_err(|error| {
+        let message = format!("environment variable {variable:?}: {error}");
+        Error::new(ErrorKind::MissingVariable, message)
+    })
+}
+
+/// The salt is length-framed, so that no salt can pretend to be part of an input.
+fn salted_sha256(salt: &[u8], input: &[u8]) -> [u8; 32] {
+    let mut sha256 = Sha256::new();
+    if !salt.is_empty() {
+        sha256.update(format!("{}:", salt.len()));
+        sha256.update(salt);
+    }
+    sha256.update(input);
+    sha256.finalize().into()
+}
+
+/// A version and the shape by which other versions are told from folders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Version {
+    text: Box<str>,
+    alphabet: Alphabet,
+}
+
+impl Version {
+    fn hashed(digest: &[u8; 32]) -> Self {
+        let text = HEXLOWER.encode(&digest[..HASHED_LEN / 2]).into();
+        Self { text, alphabet: Alphabet::HEX }
+    }
+
+    /// Without a salt the first digits of the tree digest themselves, so that a
+    /// script can say what the prefix will be.
+    fn of_tree(tree: Option<&[u8; 32]>, salt: &[u8]) -> Result<Self, Error> {
+        let tree = tree.ok_or_else(|| {
+            let message = "no version: give the builder a manifest or a version source";
+            Error::new(ErrorKind::InvalidVersion, message)
+        })?;
+        if salt.is_empty() {
+            return Ok(Self::hashed(tree));
+        }
+        Ok(Self::hashed(&salted_sha256(salt, HEXLOWER.encode(tree).as_bytes())))
+    }
+
+    fn literal(text: &str) -> Result<Self, Error> {
+        check_segment(text).map_err(|why| {
+            let message = format!("literal version {text:?}: {why}");
+            Error::new(ErrorKind::InvalidVersion, message)
+        })?;
+        Ok(Self { text: text.into(), alphabet: Alphabet::of(text) })
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether a segment has exactly the shape of this version.
+    pub(crate) fn has_shape(&self, segment: &str) -> bool {
+        segment.len() == self.text.len() && self.alphabet.spells(segment)
+    }
+}
+
+/// The characters a version may be made of, as a bit set over ASCII.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Alphabet(u128);
+
+impl Alphabet {
+    const DIGITS: Self = Self::range(b'0', b'9');
+    const HEX: Self = Self(Self::DIGITS.0 | Self::range(b'a', b'f').0);
+    const LOWER: Self = Self::range(b'a', b'z');
+    const UPPER: Self = Self::range(b'A', b'Z');
+    const ALPHANUMERIC: Self = Self(Self::DIGITS.0 | Self::LOWER.0 | Self::UPPER.0);
+
+    const fn range(first: u8, last: u8) -> Self {
+        Self((u128::MAX >> (127 - last)) & (u128::MAX << first))
+    }
+
+    /// The smallest of the usual alphabets that spells `text`, and the very
+    /// punctuation of `text`.
+    fn of(text: &str) -> Self {
+        let used = Self::used_by(text);
+        let classes = [Self::DIGITS, Self::HEX].into_iter().find(|class| used.0 & !class.0 == 0);
+        let class = classes.unwrap_or_else(|| {
+            let classes = [Self::DIGITS, Self::LOWER, Self::UPPER];
+            let present = classes.into_iter().filter(|class| used.0 & class.0 != 0);
+            Self(present.fold(0, |all, class| all | class.0))
+        });
+        Self(class.0 | used.punctuation())
+    }
+
+    fn spells(self, text: &str) -> bool {
+        let used = Self::used_by(text);
+        text.is_ascii() && used.0 & !self.0 == 0 && used.punctuation() == self.punctuation()
+    }
+
+    fn used_by(text: &str) -> Self {
+        Self(text.bytes().fold(0, |used, byte| used | 1 << (byte & 127)))
+    }
+
+    fn punctuation(self) -> u128 {
+        self.0 & !Self::ALPHANUMERIC.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn version(source: VersionSource, salt: &str) -> String {
+        source.resolve(salt.as_bytes(), None).unwrap().as_str().to_owned()
+    }
+
+    fn sha256_16(input: &str) -> String {
+        HEXLOWER.encode(&Sha256::digest(input)[..8])
+    }
+
+    #[test]
+    fn hashed_sources_are_the_first_digits_of_a_sha256() {
+        let start = SystemTime::UNIX_EPOCH + Duration::new(1, 5);
+        let before_epoch = SystemTime::UNIX_EPOCH - Duration::new(1, 0);
+        for (name, source, salt, input) in [
+            ("build id", VersionSource::build_id("abc"), "", "abc"),
+            ("salted", VersionSource::build_id("abc"), "s3", "2:s3abc"),
+            ("start", VersionSource::started_at(start), "", "1000000005"),
+            ("before 1970", VersionSource::started_at(before_epoch), "", "-1000000000"),
+            ("salt only looks like input", VersionSource::build_id("3abc"), "s", "1:s3abc"),
+        ] {
+            assert_eq!(version(source, salt), sha256_16(input), "{name}");
+        }
+        // The example of FIPS 180-4: SHA-256("abc").
+        assert_eq!(version(VersionSource::build_id("abc"), ""), "ba7816bf8f01cfea");
+    }
+
+    #[test]
+    fn process_start_is_one_for_the_whole_process() {
+        assert_eq!(VersionSource::process_start(), VersionSource::process_start());
+    }
+
+    #[test]
+    fn file_times() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("touch-me");
+        let file = fs::File::create(&path).unwrap();
+        let at = |secs| SystemTime::UNIX_EPOCH + Duration::new(secs, 7);
+        file.set_times(fs::FileTimes::new().set_accessed(at(1)).set_modified(at(2))).unwrap();
+        let nanos = |secs: u64| sha256_16(&format!("{secs}000000007"));
+        assert_eq!(version(VersionSource::file_accessed(&path), ""), nanos(1));
+        assert_eq!(version(VersionSource::file_modified(&path), ""), nanos(2));
+    }
+
+    #[test]
+    fn tree_digest_is_the_version_unless_salted() {
+        let tree = [0xab; 32];
+        let resolve = |salt: &[u8]| VersionSource::manifest().resolve(salt, Some(&tree)).unwrap();
+        assert_eq!(resolve(b"").as_str(), "abababababababab");
+        let framed = format!("4:salt{}", "ab".repeat(32));
+        assert_eq!(resolve(b"salt").as_str(), sha256_16(&framed));
+    }
+
+    #[test]
+    fn unresolvable_sources_name_their_input() {
+        let missing = "no/such/file";
+        for (source, kind, message) in [
+            (
+                VersionSource::literal(""),
+                ErrorKind::InvalidVersion,
+                r#"literal version "": has an empty segment"#,
+            ),
+            (
+                VersionSource::literal("a/b"),
+                ErrorKind::InvalidVersion,
+                r#"literal version "a/b": has '/', which no URL segment may contain"#,
+            ),
+            (
+                VersionSource::literal("v 1"),
+                ErrorKind::InvalidVersion,
+                r#"literal version "v 1": has ' ', which no URL segment may contain"#,
+            ),
+            (
+                VersionSource::literal(".."),
+                ErrorKind::InvalidVersion,
+                r#"literal version "..": `..` is a dot segment"#,
+            ),
+            (
+                VersionSource::literal("%41"),
+                ErrorKind::InvalidVersion,
+                r#"literal version "%41": has a percent-escape"#,
+            ),
+            (
+                VersionSource::file_accessed(missing),
+                ErrorKind::Io,
+                r#"cannot read the time of "no/such/file": No such file or directory (os error 2)"#,
+            ),
+            (
+                VersionSource::file_modified(missing),
+                ErrorKind::Io,
+                r#"cannot read the time of "no/such/file": No such file or directory (os error 2)"#,
+            ),
+            (
+                VersionSource::env("TOWER_STATIC_URL_UNSET"),
+                ErrorKind::MissingVariable,
+                r#"environment variable "TOWER_STATIC_URL_UNSET": environment variable not found"#,
+            ),
+            (
+                VersionSource::manifest(),
+                ErrorKind::InvalidVersion,
+                "no version: give the builder a manifest or a version source",
+            ),
+        ] {
+            let error = source.resolve(b"", None).unwrap_err();
+            assert_eq!((error.kind(), error.to_string().as_str()), (kind, message));
+        }
+    }
+
+    #[test]
+    fn environment_variable_is_a_build_id() {
+        // Cargo sets it for every test.
+        let id = env::var("CARGO_PKG_NAME").unwrap();
+        assert_eq!(version(VersionSource::env("CARGO_PKG_NAME"), ""), sha256_16(&id));
+    }
+
+    #[test]
+    fn shapes() {
+        let hashed = VersionSource::build_id("abc").resolve(b"", None).unwrap();
+        let literal = |text: &str| Version::literal(text).unwrap();
+        for (name, version, segment, expected) in [
+            ("itself", &hashed, "ba7816bf8f01cfea", true),
+            ("another", &hashed, "0123456789abcdef", true),
+            ("digits only", &hashed, "0000000000000000", true),
+            ("letters only", &hashed, "deadbeefdeadbeef", true),
+            ("upper case", &hashed, "BA7816BF8F01CFEA", false),
+            ("short", &hashed, "ba7816bf8f01cfe", false),
+            ("long", &hashed, "ba7816bf8f01cfeaa", false),
+            ("not hexadecimal", &hashed, "ba7816bf8f01cfeg", false),
+            ("non-ASCII of the same length", &hashed, "ba7816bf8f01cfé", false),
+            ("a year", &hashed, "2024", false),
+            ("a word", &hashed, "fade", false),
+            ("empty", &hashed, "", false),
+            ("next release", &literal("v1.2.3"), "v1.2.4", true),
+            ("other punctuation", &literal("v1.2.3"), "v1-2-3", false),
+            ("folder as long", &literal("v1.2.3"), "jquery", false),
+            ("longer release", &literal("v1.2.3"), "v1.2.10", false),
+            ("year", &literal("2024"), "2025", true),
+            ("word beside a year", &literal("2024"), "fade", false),
+            ("short hash", &literal("abc1234"), "00ff00f", true),
+            ("mixed case", &literal("aB3"), "Zz9", true),
+        ] {
+            assert_eq!(version.has_shape(segment), expected, "{name}");
+        }
+    }
+}
