@@ -1,8 +1,36 @@
-#![forbid(unsafe_code)]
-#![allow(dead_code)]
 //! wip
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "axum")]
+mod axum;
+mod body;
 mod error;
+mod future;
+mod header;
+mod layer;
+mod listed;
+mod location;
+mod log;
+pub mod manifest;
 mod path;
+mod plan;
+mod policy;
+mod prefix;
+mod scan;
+mod service;
+mod snapshot;
 mod version;
-pub use error::{Error, ErrorKind};
-pub use version::VersionSource;
+
+#[cfg(feature = "axum")]
+pub use crate::axum::{AxumResponseFuture, AxumStaticUrl, MakeAxumStaticUrl, MissingStaticPrefix};
+pub use crate::{
+    body::ResponseBody,
+    error::{Error, ErrorKind},
+    future::ResponseFuture,
+    layer::{StalePolicy, StaticUrlLayer, StaticUrlLayerBuilder},
+    manifest::Manifest,
+    policy::CachePolicy,
+    prefix::StaticPrefix,
+    service::StaticUrl,
+    version::VersionSource,
+};

@@ -1,0 +1,157 @@
+//! axum: the prefix as an extractor, and a router that can be served.
+
+use std::{
+    convert::Infallible,
+    future::{Future, Ready, ready},
+    pin::Pin,
+    task::{Context, Poll, ready as try_ready},
+};
+
+use axum_core::{
+    body::Body,
+    extract::{FromRequestParts, OptionalFromRequestParts, Request},
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, request::Parts};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{ResponseBody, ResponseFuture, StaticPrefix, StaticUrl, StaticUrlLayer};
+
+impl<S: Sync> FromRequestParts<S> for StaticPrefix {
+    type Rejection = MissingStaticPrefix;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        parts.extensions.get::<Self>().cloned().ok_or(MissingStaticPrefix)
+    }
+}
+
+impl<S: Sync> OptionalFromRequestParts<S> for StaticPrefix {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Self::Rejection> {
+        Ok(parts.extensions.get::<Self>().cloned())
+    }
+}
+
+/// The rejection of the [`StaticPrefix`] extractor: no
+/// [`StaticUrlLayer`] is around the handler. A 500 that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MissingStaticPrefix;
+
+impl std::fmt::Display for MissingStaticPrefix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(
+            "no StaticPrefix in the request: `tower_static_url::StaticUrlLayer` is missing around \
+             this handler; wrap the whole router in it, `layer.wrap(router)`",
+        )
+    }
+}
+
+impl std::error::Error for MissingStaticPrefix {}
+
+impl IntoResponse for MissingStaticPrefix {
+    fn into_response(self) -> Response {
+        (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response()
+    }
+}
+
+impl StaticUrlLayer {
+    /// Wraps a whole axum `Router`, for `axum::serve`, which takes no body type
+    /// but axum's own. A body that passes through stays the one box it is.
+    ///
+    /// ```no_run
+    /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use axum::Router;
+    /// # use tower_static_url::StaticUrlLayer;
+    /// let layer = StaticUrlLayer::new("/static", "assets")?;
+    /// let router = Router::new();
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    /// axum::serve(listener, layer.wrap(router).into_make_service()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wrap<S>(&self, router: S) -> AxumStaticUrl<S> {
+        AxumStaticUrl { inner: self.layer(router) }
+    }
+}
+
+/// A [`StaticUrl`] whose responses have axum's body; see [`StaticUrlLayer::wrap`].
+#[derive(Clone, Debug)]
+pub struct AxumStaticUrl<S> {
+    inner: StaticUrl<S>,
+}
+
+impl<S> AxumStaticUrl<S> {
+    /// For `axum::serve`: every connection gets a clone. (For the peer's address
+    /// there is `into_make_service_with_connect_info` of axum's `ServiceExt`.)
+    pub fn into_make_service(self) -> MakeAxumStaticUrl<S> {
+        MakeAxumStaticUrl { service: self }
+    }
+}
+
+impl<S> Service<Request> for AxumStaticUrl<S>
+where
+    S: Service<Request, Response = Response>,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = AxumResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        AxumResponseFuture { inner: self.inner.call(request) }
+    }
+}
+
+pin_project! {
+    /// The response future of [`AxumStaticUrl`].
+    #[derive(Debug)]
+    pub struct AxumResponseFuture<F> {
+        #[pin]
+        inner: ResponseFuture<F>,
+    }
+}
+
+impl<F, E> Future for AxumResponseFuture<F>
+where
+    F: Future<Output = Result<Response, E>>,
+{
+    type Output = Result<Response, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = try_ready!(self.project().inner.poll(cx))?;
+        Poll::Ready(Ok(response.map(ResponseBody::into_axum)))
+    }
+}
+
+impl ResponseBody<Body> {
+    fn into_axum(self) -> Body {
+        self.into_inner().unwrap_or_default()
+    }
+}
+
+/// Makes an [`AxumStaticUrl`] for every connection.
+#[derive(Clone, Debug)]
+pub struct MakeAxumStaticUrl<S> {
+    service: AxumStaticUrl<S>,
+}
+
+impl<S: Clone, T> Service<T> for MakeAxumStaticUrl<S> {
+    type Response = AxumStaticUrl<S>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: T) -> Self::Future {
+        ready(Ok(self.service.clone()))
+    }
+}

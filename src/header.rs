@@ -1,0 +1,51 @@
+//! Reading header fields that are lists (RFC 9110 §5.6.1).
+
+use http::{HeaderMap, HeaderName, header};
+
+/// The members of a list field, over all its lines, trimmed and without the empty
+/// ones. A comma inside quotes separates nothing.
+pub(crate) fn members(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(name).into_iter().flat_map(|line| split_list(line.as_bytes()))
+}
+
+pub(crate) fn split_list(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut quoted = false;
+    let mut escaped = false;
+    line.split(move |&byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b',' => return !quoted,
+            _ => {}
+        }
+        false
+    })
+    .map(<[u8]>::trim_ascii)
+    .filter(|member| !member.is_empty())
+}
+
+/// `Vary: *` (RFC 9110 §12.5.5): no request selects this response again.
+pub(crate) fn varies_on_everything(headers: &HeaderMap) -> bool {
+    members(headers, header::VARY).any(|member| member == b"*")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists() {
+        for (name, line, expected) in [
+            ("empty", "", &[][..]),
+            ("commas only", " , ,", &[]),
+            ("trimmed", "\ta ,b ", &["a", "b"]),
+            ("quoted comma", r#"a="x,y", b"#, &[r#"a="x,y""#, "b"]),
+            ("escaped quote", r#""x\",y", b"#, &[r#""x\",y""#, "b"]),
+            ("unclosed quote", r#"a, "b, c"#, &["a", r#""b, c"#]),
+        ] {
+            let members = split_list(line.as_bytes());
+            assert!(members.eq(expected.iter().map(|member| member.as_bytes())), "{name}");
+        }
+    }
+}

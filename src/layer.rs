@@ -1,0 +1,275 @@
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use http::{Uri, uri::Scheme};
+use tower_layer::Layer;
+
+use crate::{
+    CachePolicy, Error, ErrorKind, Manifest, StaticPrefix, StaticUrl, VersionSource,
+    path::Mount,
+    policy::Policies,
+    snapshot::{Settings, Snapshot},
+};
+
+/// Gives the files below a mount a versioned prefix; see the [crate docs](crate).
+///
+/// A clone is cheap and shares everything.
+///
+/// ```
+/// use tower::ServiceBuilder;
+/// use tower_http::services::ServeDir;
+/// use tower_static_url::StaticUrlLayer;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # std::fs::write(folder.path().join("app.css"), "").unwrap();
+/// # let assets = folder.path();
+/// let layer = StaticUrlLayer::new("/static", assets)?;
+/// println!("linking below {}", layer.prefix());
+///
+/// // All that is asked is below `/static`, and `ServeDir` knows nothing of that.
+/// let files = ServiceBuilder::new().layer(layer.nested()).service(ServeDir::new(assets));
+/// # Ok::<(), tower_static_url::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct StaticUrlLayer {
+    shared: Arc<Shared>,
+}
+
+/// All that the services of one layer have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    snapshot: Arc<Snapshot>,
+    pub(crate) nested: bool,
+}
+
+impl Shared {
+    /// The state for one request, which must ask only once.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot)
+    }
+}
+
+impl StaticUrlLayer {
+    /// The production default: scans the folder `root`, and versions `mount` by
+    /// the [tree digest](crate::manifest#the-tree-digest). Blocks while it scans.
+    ///
+    /// # Errors
+    ///
+    /// As [`Manifest::scan`] and [`StaticUrlLayerBuilder::build`].
+    pub fn new(mount: &str, root: impl Into<PathBuf>) -> Result<Self, Error> {
+        Self::builder(mount).root(root).build()
+    }
+
+    /// A layer for the files below `mount`, the URL path under which they live:
+    /// `/static`, or `/`. Nothing is checked before
+    /// [`build`](StaticUrlLayerBuilder::build).
+    pub fn builder(mount: impl Into<String>) -> StaticUrlLayerBuilder {
+        StaticUrlLayerBuilder {
+            mount: mount.into(),
+            origin: None,
+            files: Files::Unknown,
+            version: VersionSource::manifest(),
+            salt: Vec::new(),
+            policies: Policies::default(),
+            stale: StalePolicy::default(),
+        }
+    }
+
+    /// The current prefix, to link outside of a request.
+    pub fn prefix(&self) -> StaticPrefix {
+        StaticPrefix::new(self.shared.snapshot())
+    }
+
+    /// The same layer for a place where an outer router has stripped the mount off
+    /// the path, as axum's `nest` and `nest_service` do: there it matches
+    /// `/<version>/…`, and generates the same URLs.
+    pub fn nested(&self) -> Self {
+        let snapshot = self.shared.snapshot();
+        Self { shared: Arc::new(Shared { snapshot, nested: true }) }
+    }
+}
+
+impl<S> Layer<S> for StaticUrlLayer {
+    type Service = StaticUrl<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        StaticUrl::new(inner, Arc::clone(&self.shared))
+    }
+}
+
+/// What a URL with a stale version gets: the version has the right shape, but is
+/// not the current one. An old page asks for it, or, while a deploy rolls, a new
+/// page that has reached an old node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StalePolicy {
+    /// The file as it is now, `no-cache`: old pages keep working, and the browser
+    /// asks again the next time. The default.
+    #[default]
+    Serve,
+    /// A 307 to the current URL, `no-store`. The browser fetches (and keeps) the
+    /// file under the version that the answering node has. Two nodes with two
+    /// versions can send a client back and forth until the deploy is through.
+    Redirect,
+    /// 404, `no-store`: for those who would rather see an old page broken than
+    /// with new files.
+    NotFound,
+}
+
+/// Makes a [`StaticUrlLayer`]. Every setting but the files or the version has a
+/// default.
+#[derive(Clone)]
+#[must_use]
+pub struct StaticUrlLayerBuilder {
+    mount: String,
+    origin: Option<String>,
+    files: Files,
+    version: VersionSource,
+    salt: Vec<u8>,
+    policies: Policies,
+    stale: StalePolicy,
+}
+
+#[derive(Clone, Debug)]
+enum Files {
+    Unknown,
+    Root(PathBuf),
+    Listed(Manifest),
+}
+
+impl StaticUrlLayerBuilder {
+    /// Scans this folder when the layer is built. For another ignore rule or
+    /// number of threads make the [`Scan`](crate::manifest::Scan) yourself and
+    /// give its [`manifest`](Self::manifest).
+    pub fn root(mut self, root: impl Into<PathBuf>) -> Self {
+        self.files = Files::Root(root.into());
+        self
+    }
+
+    /// Knows the files from this manifest. Only what it lists can become
+    /// `immutable`.
+    ///
+    /// Without a manifest the version is declared, not scanned: every 200, 206 and
+    /// 304 under the current version is `immutable`, on your word that its bytes
+    /// change only with the version, and `ETag`s are the inner service's.
+    pub fn manifest(mut self, manifest: Manifest) -> Self {
+        self.files = Files::Listed(manifest);
+        self
+    }
+
+    /// Where the version comes from; by default the manifest's digest.
+    pub fn version(mut self, source: VersionSource) -> Self {
+        self.version = source;
+        self
+    }
+
+    /// Is hashed into every version but a literal one, so that nobody can tell
+    /// from a URL what it was made of (a time, a release name). Give the same to
+    /// all nodes. By default empty.
+    pub fn salt(mut self, secret: impl Into<Vec<u8>>) -> Self {
+        self.salt = secret.into();
+        self
+    }
+
+    /// Goes in front of generated URLs, and nowhere else:
+    /// `https://cdn.example.com` makes browsers fetch from that host, which must
+    /// ask this one for what it does not have.
+    pub fn origin(mut self, origin: impl Into<String>) -> Self {
+        self.origin = Some(origin.into());
+        self
+    }
+
+    /// For how long a browser may use a file under the current version without
+    /// asking: `public, max-age=…, immutable`. By default one year, as long as any
+    /// cache keeps anything. Below a second that is `no-cache`.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.policies.current = CachePolicy::immutable(age);
+        self
+    }
+
+    /// What URLs without a version get. By default `no-cache`: the browser asks
+    /// every time, and a 304 answers if nothing has changed. Whatever lifetime is
+    /// given here is how long a deploy takes to reach those who link without the
+    /// version.
+    pub fn unversioned(mut self, policy: CachePolicy) -> Self {
+        self.policies.unversioned = policy;
+        self
+    }
+
+    /// What a stale version gets.
+    pub fn stale(mut self, policy: StalePolicy) -> Self {
+        self.stale = policy;
+        self
+    }
+
+    /// What errors (4xx and 5xx) below the mount get. By default `no-store`. Think
+    /// of the deploy that rolls: an old node answers 404 to the URL of a new file,
+    /// and for as long as this says, that is what the browser knows of it.
+    pub fn errors(mut self, policy: CachePolicy) -> Self {
+        self.policies.errors = policy;
+        self
+    }
+
+    /// Reads and hashes what has to be, and makes the layer. Blocks if that is a
+    /// [`root`](Self::root).
+    ///
+    /// # Errors
+    ///
+    /// Each names what was given:
+    ///
+    /// - [`InvalidMount`](ErrorKind::InvalidMount): the mount does not start with a
+    ///   slash, has an empty or dot segment, or a character (`?`, `#`, `%`, a
+    ///   space) that cannot stand in a path as itself. One slash at the end is
+    ///   fine.
+    /// - [`InvalidOrigin`](ErrorKind::InvalidOrigin): the origin is not
+    ///   `http://host[:port]` or `https://host[:port]`.
+    /// - [`InvalidVersion`](ErrorKind::InvalidVersion): there is neither a manifest
+    ///   nor another version source; a literal is not one plain URL segment, or is
+    ///   also a folder at the top of the tree.
+    /// - [`MissingVariable`](ErrorKind::MissingVariable), [`Io`](ErrorKind::Io): the
+    ///   variable or file of the version source is not there.
+    /// - With a [`root`](Self::root): as [`Scan::run`](crate::manifest::Scan::run).
+    pub fn build(self) -> Result<StaticUrlLayer, Error> {
+        let settings = Settings {
+            mount: Mount::parse(&self.mount)?,
+            origin: self.origin.as_deref().map_or(Ok("".into()), parse_origin)?,
+            policies: self.policies,
+            stale: self.stale,
+        };
+        let manifest = match self.files {
+            Files::Unknown => None,
+            Files::Root(root) => Some(Manifest::scan(root)?),
+            Files::Listed(manifest) => Some(manifest),
+        };
+        let snapshot = Arc::new(Snapshot::new(settings, &self.version, &self.salt, manifest)?);
+        Ok(StaticUrlLayer { shared: Arc::new(Shared { snapshot, nested: false }) })
+    }
+}
+
+/// Shows everything but the salt.
+impl fmt::Debug for StaticUrlLayerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mount, origin, files, version, salt: _, policies, stale } = self;
+        f.debug_struct("StaticUrlLayerBuilder")
+            .field("mount", mount)
+            .field("origin", origin)
+            .field("files", files)
+            .field("version", version)
+            .field("policies", policies)
+            .field("stale", stale)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `https://cdn.example.com`, without a slash at the end.
+fn parse_origin(origin: &str) -> Result<Box<str>, Error> {
+    let invalid =
+        |why: &str| Error::new(ErrorKind::InvalidOrigin, format!("origin {origin:?}: {why}"));
+    let uri = origin.parse::<Uri>().map_err(|error| invalid(&error.to_string()))?;
+    let is_http = [Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&uri.scheme());
+    let authority = uri.authority().filter(|_| is_http);
+    let authority = authority.ok_or_else(|| invalid("is not `http(s)://host[:port]`"))?;
+    if authority.as_str().contains('@') || uri.path() != "/" || uri.query().is_some() {
+        return Err(invalid("has more than a scheme, a host and a port"));
+    }
+    Ok(origin.trim_end_matches('/').into())
+}

@@ -1,0 +1,217 @@
+//! Giving the version back to a `Location`: the inner service answered for a path
+//! without it, but the client resolves what it reads against the path with it.
+
+use http::Uri;
+
+use crate::path::{Split, split, with_version};
+
+/// The request as the client knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) mount: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) rest: &'a str,
+    /// `host[:port]` of the request, where it says so.
+    pub(crate) authority: Option<&'a str>,
+}
+
+/// The `Location` that leads the client where `location` was meant to lead, with
+/// the version if that is below the mount. `None`: it does so as it is.
+pub(crate) fn restore_version(
+    location: &str,
+    asked: Asked<'_>,
+    is_version: impl FnOnce(&str) -> bool,
+) -> Option<String> {
+    let (origin, reference) = split_origin(location)?;
+    let (path, suffix) = reference.split_at(reference.find(['?', '#']).unwrap_or(reference.len()));
+    if !origin.is_empty() && (path.is_empty() || !is_same_host(origin, asked.authority)) {
+        return None;
+    }
+    let Asked { mount, version, rest, .. } = asked;
+    let meant = resolve(&format!("{mount}/{rest}"), path);
+    let wanted = match split(mount, &meant, is_version) {
+        Split::Unversioned { rest } if meant != mount => with_version(mount, version, rest, None),
+        _ => meant,
+    };
+    let read = resolve(&format!("{mount}/{version}/{rest}"), path);
+    (read != wanted).then(|| format!("{origin}{wanted}{suffix}"))
+}
+
+/// Splits `scheme://authority` or `//authority` off a URI reference (RFC 3986
+/// §4.1). `None` for a scheme that is not HTTP's.
+fn split_origin(location: &str) -> Option<(&str, &str)> {
+    let scheme_end = location
+        .find([':', '/', '?', '#'])
+        .filter(|&i| location[i..].starts_with(':'))
+        .map_or(0, |i| i + 1);
+    let (scheme, after) = location.split_at(scheme_end);
+    let is_http = ["", "http:", "https:"].iter().any(|http| scheme.eq_ignore_ascii_case(http));
+    let Some(hierarchy) = after.strip_prefix("//").filter(|_| is_http) else {
+        return scheme.is_empty().then_some(("", location));
+    };
+    let authority_end = hierarchy.find(['/', '?', '#']).unwrap_or(hierarchy.len());
+    Some(location.split_at(location.len() - hierarchy.len() + authority_end))
+}
+
+/// Whether an `http(s)://authority` or `//authority` is where the request went.
+fn is_same_host(origin: &str, authority: Option<&str>) -> bool {
+    let Some((scheme, host)) = origin.split_once("//") else { return false };
+    let default_port = match scheme.to_ascii_lowercase().as_str() {
+        "http:" => ":80",
+        "https:" => ":443",
+        _ => "",
+    };
+    let bare = |host: &str| {
+        let host = host.to_ascii_lowercase();
+        host.strip_suffix(default_port).map(str::to_owned).unwrap_or(host)
+    };
+    authority.is_some_and(|authority| bare(authority) == bare(host))
+}
+
+/// `host[:port]` that a request was sent to: of its target, else of its `Host`.
+pub(crate) fn authority<'a>(uri: &'a Uri, host: Option<&'a http::HeaderValue>) -> Option<&'a str> {
+    uri.authority().map(|authority| authority.as_str()).or_else(|| host?.to_str().ok())
+}
+
+/// The path that a relative reference's path means (RFC 3986 §5.2.2).
+fn resolve(base: &str, path: &str) -> String {
+    match path {
+        "" => base.to_owned(),
+        _ if path.starts_with('/') => remove_dot_segments(path),
+        _ => {
+            let folder = &base[..base.rfind('/').map_or(0, |i| i + 1)];
+            remove_dot_segments(&format!("{folder}{path}"))
+        }
+    }
+}
+
+/// RFC 3986 §5.2.4, for a path that starts with a slash.
+fn remove_dot_segments(path: &str) -> String {
+    let mut kept = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let is_dots = matches!(segment, "." | "..");
+        if segment == ".." {
+            kept.pop();
+        }
+        if !is_dots {
+            kept.push(segment);
+        } else if segments.peek().is_none() {
+            kept.push("");
+        }
+    }
+    format!("/{}", kept.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn restored(mount: &str, rest: &str, location: &str) -> String {
+        let asked = Asked { mount, version: "1234", rest, authority: Some("Example.com") };
+        let is_version = |segment: &str| segment.len() == 4 && segment.parse::<u16>().is_ok();
+        restore_version(location, asked, is_version).unwrap_or_else(|| location.to_owned())
+    }
+
+    #[test]
+    fn locations() {
+        for (name, rest, location, expected) in [
+            ("absolute path", "docs", "/static/docs/", "/static/1234/docs/"),
+            (
+                "query and fragment stay",
+                "docs",
+                "/static/docs/?a=/static/#b",
+                "/static/1234/docs/?a=/static/#b",
+            ),
+            ("outside the mount", "docs", "/login", "/login"),
+            ("looks like the mount", "docs", "/staticfoo/", "/staticfoo/"),
+            ("the mount itself", "docs", "/static", "/static"),
+            ("the mount's folder", "docs", "/static/", "/static/1234/"),
+            ("already versioned", "docs", "/static/1234/docs/", "/static/1234/docs/"),
+            ("another version", "docs", "/static/9999/docs/", "/static/9999/docs/"),
+            ("dots are resolved", "docs", "/static/x/../docs/", "/static/1234/docs/"),
+            ("relative, same folder", "a/docs", "docs/", "docs/"),
+            ("relative, up but below", "a/b/c", "../d", "../d"),
+            ("relative, to the mount's folder", "a/b", "../", "../"),
+            ("relative, out of the mount", "a/b", "../../login", "/login"),
+            ("relative, far out", "a", "../../../login", "../../../login"),
+            ("relative with a colon", "a", "b/c:d", "b/c:d"),
+            ("only a query", "a", "?b", "?b"),
+            ("only a fragment", "a", "#b", "#b"),
+            ("empty", "a", "", ""),
+            (
+                "same host",
+                "docs",
+                "http://example.com/static/docs/",
+                "http://example.com/static/1234/docs/",
+            ),
+            (
+                "same host, its port",
+                "docs",
+                "HTTPS://EXAMPLE.com:443/static/docs/",
+                "HTTPS://EXAMPLE.com:443/static/1234/docs/",
+            ),
+            (
+                "same host, no scheme",
+                "docs",
+                "//example.com/static/docs/",
+                "//example.com/static/1234/docs/",
+            ),
+            ("same host, no path", "docs", "http://example.com", "http://example.com"),
+            (
+                "same host, outside",
+                "docs",
+                "http://example.com/login?a",
+                "http://example.com/login?a",
+            ),
+            (
+                "other port",
+                "docs",
+                "http://example.com:81/static/docs/",
+                "http://example.com:81/static/docs/",
+            ),
+            (
+                "other host",
+                "docs",
+                "http://evil.example/static/docs/",
+                "http://evil.example/static/docs/",
+            ),
+            (
+                "other host, no scheme",
+                "docs",
+                "//evil.example/static/docs/",
+                "//evil.example/static/docs/",
+            ),
+            (
+                "user in the authority",
+                "docs",
+                "http://a@example.com/static/docs/",
+                "http://a@example.com/static/docs/",
+            ),
+            ("other scheme", "docs", "mailto:static/docs", "mailto:static/docs"),
+            (
+                "other scheme with authority",
+                "docs",
+                "ftp://example.com/static/docs/",
+                "ftp://example.com/static/docs/",
+            ),
+            ("not plain below the mount", "docs", "/static//evil.example", "/static//evil.example"),
+        ] {
+            assert_eq!(restored("/static", rest, location), expected, "{name}");
+        }
+        for (name, location, expected) in [
+            ("root mount", "/docs/", "/1234/docs/"),
+            ("root mount, root", "/", "/1234/"),
+            ("root mount, versioned", "/1234/docs/", "/1234/docs/"),
+            ("root mount, other host", "//docs/", "//docs/"),
+        ] {
+            assert_eq!(restored("", "docs", location), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn without_a_known_host_absolute_urls_are_left_alone() {
+        let asked = Asked { mount: "/static", version: "1234", rest: "a", authority: None };
+        assert_eq!(restore_version("http://example.com/static/a/", asked, |_| false), None);
+    }
+}

@@ -1,0 +1,41 @@
+//! What the crate has to say to an operator: WARNs, each once per file, and only
+//! with the `tracing` feature.
+#![cfg_attr(
+    not(feature = "tracing"),
+    expect(unused_variables, reason = "without `tracing` there is nobody to tell")
+)]
+
+use std::path::Path;
+
+use crate::listed::ResponseHead;
+
+/// A scan found something that can be no static file.
+pub(crate) fn left_out(path: &Path, why: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(path = %path.display(), "left out of the manifest: {why}");
+}
+
+/// A response contradicts the manifest.
+pub(crate) fn changed(path: &str, listed_length: u64, head: ResponseHead<'_>) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        path,
+        listed_length,
+        length = head.length(),
+        content_encoding = ?head.headers.get(http::header::CONTENT_ENCODING),
+        last_modified = ?head.headers.get(http::header::LAST_MODIFIED),
+        "not what the manifest lists, so `no-cache` instead of `immutable`: the file has changed \
+         since it was scanned, or another service answers for it"
+    );
+}
+
+/// The inner service does not know a listed file.
+pub(crate) fn missing(listed: &str, asked: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        listed,
+        asked,
+        "the manifest lists this file, but the wrapped service answered 404: have both the same \
+         root, and does the service expect the mount in the path it is asked for?"
+    );
+}

@@ -1,0 +1,167 @@
+use std::{fmt, sync::Arc};
+
+use data_encoding::BASE64;
+
+use crate::{
+    Error, ErrorKind,
+    path::{encode_into, encode_suffix_into},
+    snapshot::Snapshot,
+};
+
+/// How many names an error of [`StaticPrefix::try_url`] suggests.
+const SUGGESTIONS: usize = 3;
+
+/// The current prefix, `/static/3f9c2a7be01d4c55/`, and the way to link below it.
+///
+/// The layer puts it into the extensions of every request, also of those outside
+/// the mount. With the `axum` feature it is an extractor. Outside of a request
+/// (mail, jobs) [`StaticUrlLayer::prefix`](crate::StaticUrlLayer::prefix) hands
+/// out the same type. A clone is cheap, and never changes: all that it says
+/// belongs to one version.
+///
+/// ```
+/// use tower_static_url::{Manifest, StaticUrlLayer};
+///
+/// let manifest = Manifest::from_files([("css/app.css", "…"), ("img/two words.png", "…")])?;
+/// let layer = StaticUrlLayer::builder("/static").manifest(manifest).build()?;
+/// let prefix = layer.prefix();
+///
+/// let css = prefix.url("css/app.css");
+/// assert_eq!(css, format!("{prefix}css/app.css"));
+/// assert_eq!(css, format!("/static/{}/css/app.css", prefix.version()));
+/// assert_eq!(prefix.url("img/two words.png"), format!("{prefix}img/two%20words.png"));
+///
+/// let typo = prefix.try_url("css/ap.css").unwrap_err();
+/// assert_eq!(typo.to_string(), r#""css/ap.css" is not listed; nearest is "css/app.css""#);
+/// # Ok::<(), tower_static_url::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct StaticPrefix {
+    snapshot: Arc<Snapshot>,
+}
+
+impl StaticPrefix {
+    pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self { snapshot }
+    }
+
+    /// `[origin]<mount>/<version>/`
+    pub fn as_str(&self) -> &str {
+        self.snapshot.prefix()
+    }
+
+    /// The version alone: `3f9c2a7be01d4c55`.
+    pub fn version(&self) -> &str {
+        self.snapshot.version()
+    }
+
+    /// The URL of a logical path such as `css/app.css`, percent-encoded once.
+    ///
+    /// The path is not encoded yet: `100%.txt` gives `…/100%25.txt`. Slashes in
+    /// front are tolerated. What follows a `?` or `#` is a query or a fragment and
+    /// stays (`img/sprite.svg#cart`), unless the manifest lists a file whose name
+    /// has that character.
+    ///
+    /// Whether such a file exists is not asked; [`try_url`](Self::try_url) asks.
+    pub fn url(&self, path: &str) -> String {
+        self.join(self.split_suffix(path.trim_start_matches('/')))
+    }
+
+    /// As [`url`](Self::url), for a path that the manifest lists. Without a
+    /// manifest every path will do.
+    ///
+    /// # Errors
+    ///
+    /// [`NotListed`](ErrorKind::NotListed), naming the path and the nearest listed
+    /// ones. Meant for tests and templates that would rather stop than link to
+    /// nothing; in production [`url`](Self::url) never fails a page.
+    pub fn try_url(&self, path: &str) -> Result<String, Error> {
+        let (path, suffix) = self.split_suffix(path.trim_start_matches('/'));
+        if self.snapshot.has_manifest() && self.snapshot.get(path).is_none() {
+            return Err(self.not_listed(path));
+        }
+        Ok(self.join((path, suffix)))
+    }
+
+    /// `sha256-…` for the `integrity` attribute (Subresource Integrity), if the
+    /// manifest lists the path. A browser refuses a script or style sheet whose
+    /// bytes have another digest.
+    ///
+    /// The digest is of the file as it is: do not use it for files that something
+    /// between the disk and the browser rewrites.
+    pub fn integrity(&self, path: &str) -> Option<String> {
+        let (path, _) = self.split_suffix(path.trim_start_matches('/'));
+        let file = self.snapshot.get(path)?;
+        Some(format!("sha256-{}", BASE64.encode(file.sha256())))
+    }
+
+    /// The logical paths that the manifest lists, in bytewise order; empty without
+    /// a manifest. Sorts on every call.
+    pub fn paths(&self) -> Vec<&str> {
+        let mut paths = self.snapshot.paths().collect::<Vec<_>>();
+        paths.sort_unstable();
+        paths
+    }
+
+    fn join(&self, (path, suffix): (&str, &str)) -> String {
+        let mut url = String::with_capacity(self.as_str().len() + path.len() + suffix.len());
+        url.push_str(self.as_str());
+        encode_into(&mut url, path);
+        encode_suffix_into(&mut url, suffix);
+        url
+    }
+
+    /// Path, and the query and fragment: the longest path that is listed, else all
+    /// up to the first `?` or `#`.
+    fn split_suffix<'p>(&self, path: &'p str) -> (&'p str, &'p str) {
+        let Some(first) = path.find(['?', '#']) else { return (path, "") };
+        let marks = path.rmatch_indices(['?', '#']).map(|(i, _)| i);
+        let ends = [path.len()].into_iter().chain(marks);
+        let listed = ends.into_iter().find(|&end| self.snapshot.get(&path[..end]).is_some());
+        path.split_at(listed.unwrap_or(first))
+    }
+
+    fn not_listed(&self, path: &str) -> Error {
+        let nearest = self.nearest(path).into_iter().map(|path| format!("{path:?}"));
+        let nearest = nearest.collect::<Vec<_>>().join(", ");
+        let message = match nearest.as_str() {
+            "" => format!("{path:?} is not listed"),
+            _ => format!("{path:?} is not listed; nearest is {nearest}"),
+        };
+        Error::new(ErrorKind::NotListed, message)
+    }
+
+    /// The listed paths that `path` may be a slip of: few edits away, or a file of
+    /// the same name in another folder.
+    fn nearest(&self, path: &str) -> Vec<&str> {
+        let file_name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_lowercase();
+        let (wanted, wanted_name) = (path.to_lowercase(), file_name(path));
+        let distance = |listed: &str| match file_name(listed) == wanted_name {
+            true => 0,
+            false => strsim::osa_distance(&wanted, &listed.to_lowercase()),
+        };
+        let limit = 2.max(path.chars().count() / 3);
+        let paths = self.snapshot.paths().map(|listed| (distance(listed), listed));
+        let mut near = paths.filter(|&(distance, _)| distance <= limit).collect::<Vec<_>>();
+        near.sort_unstable();
+        near.into_iter().take(SUGGESTIONS).map(|(_, listed)| listed).collect()
+    }
+}
+
+impl fmt::Display for StaticPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for StaticPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StaticPrefix").field(&self.as_str()).finish()
+    }
+}
+
+impl AsRef<str> for StaticPrefix {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}

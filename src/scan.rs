@@ -1,0 +1,238 @@
+//! Making a manifest of a folder: walk, then hash on all cores.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::{self, File},
+    io::{self, Read as _},
+    num::NonZero,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use sha2::{Digest as _, Sha256};
+use walkdir::{DirEntry, WalkDir};
+
+use crate::{
+    Error, ErrorKind, Manifest, log,
+    manifest::{FileInfo, is_spellable},
+};
+
+/// What one thread reads at a time. Larger buffers are not faster, and memory
+/// must not grow with the files.
+const BUFFER: usize = 128 * 1024;
+
+/// A scan of a folder, with its settings.
+///
+/// Listed is every regular file below the root, also behind symbolic links (as
+/// tower-http's `ServeDir` follows them), except what the [ignore
+/// rule](Self::ignore) leaves out. Left out with a WARN (`tracing` feature) are
+/// links to nowhere, links that lead back to a folder they are in, pipes, sockets
+/// and devices, and names with a backslash, which no URL spells safely.
+///
+/// The result depends on names and bytes alone: not on the order of the folder,
+/// times, permissions, or where the root lives.
+///
+/// ```no_run
+/// use tower_static_url::manifest::{Scan, is_ignored_by_default};
+///
+/// let manifest = Scan::new("assets")
+///     .ignore(|path| is_ignored_by_default(path) || path.ends_with(".scss"))
+///     .run()?;
+/// # Ok::<(), tower_static_url::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Scan {
+    root: PathBuf,
+    ignore: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    threads: usize,
+}
+
+/// The default ignore rule: a file or folder whose name starts with a dot
+/// (`.git`, `.DS_Store`, Vim's `.app.css.swp`), ends with `~`, stands between two
+/// `#` (Emacs), or is `Thumbs.db` or `desktop.ini`.
+///
+/// An ignored file may still be served; it is only not listed, so that browsers
+/// revalidate it and its changes change no version.
+pub fn is_ignored_by_default(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.starts_with('.')
+        || name.ends_with('~')
+        || (name.len() > 1 && name.starts_with('#') && name.ends_with('#'))
+        || ["Thumbs.db", "desktop.ini"].contains(&name)
+}
+
+impl Scan {
+    /// A scan of the folder `root` with the default settings.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            ignore: Arc::new(is_ignored_by_default),
+            threads: thread::available_parallelism().map_or(1, NonZero::get),
+        }
+    }
+
+    /// Replaces the [default ignore rule](is_ignored_by_default). The rule is
+    /// given the path of every file and folder, relative to the root, with `/`
+    /// between the segments; below a folder that it ignores nothing is listed.
+    pub fn ignore(mut self, rule: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.ignore = Arc::new(rule);
+        self
+    }
+
+    /// On how many threads to hash; by default as many as there are cores.
+    pub fn threads(mut self, threads: NonZero<usize>) -> Self {
+        self.threads = threads.get();
+        self
+    }
+
+    /// Walks and hashes. Blocks: call it before the server starts, or on a thread
+    /// for blocking work. Memory does not grow with the size of the files.
+    ///
+    /// # Errors
+    ///
+    /// - [`NotAFolder`](ErrorKind::NotAFolder): the root is a file.
+    /// - [`Io`](ErrorKind::Io): the root is missing, or a file or folder cannot be
+    ///   read, or vanished since it was seen.
+    /// - [`InvalidPath`](ErrorKind::InvalidPath): a name is not UTF-8.
+    /// - [`EmptyManifest`](ErrorKind::EmptyManifest): there is nothing to list,
+    ///   which is nearly always the wrong folder.
+    pub fn run(&self) -> Result<Manifest, Error> {
+        let metadata = fs::metadata(&self.root);
+        if !metadata.map_err(|error| Error::io("read", &self.root, error))?.is_dir() {
+            let message = format!("{:?} is not a folder", self.root);
+            return Err(Error::new(ErrorKind::NotAFolder, message));
+        }
+        let paths = self.walk()?;
+        if paths.is_empty() {
+            let message = format!("no files to list below {:?}", self.root);
+            return Err(Error::new(ErrorKind::EmptyManifest, message));
+        }
+        Ok(Manifest::from_checked(self.hash_all(paths)?))
+    }
+
+    /// The logical paths of the files to list, in the order of the walk.
+    fn walk(&self) -> Result<Vec<Box<str>>, Error> {
+        let mut paths = Vec::new();
+        let walk = WalkDir::new(&self.root).follow_links(true).min_depth(1);
+        for entry in walk.into_iter().filter_entry(|entry| !self.ignores(entry.path())) {
+            match entry {
+                Ok(entry) if entry.file_type().is_dir() => {}
+                Ok(entry) => paths.extend(self.logical_path(&entry)?),
+                Err(error) => self.tolerate(error)?,
+            }
+        }
+        Ok(paths)
+    }
+
+    fn ignores(&self, path: &Path) -> bool {
+        // A name that is not UTF-8 can still be a dot-file.
+        let segments = self.relative(path).iter().map(|segment| segment.to_string_lossy());
+        (self.ignore)(&segments.collect::<Vec<_>>().join("/"))
+    }
+
+    fn relative<'p>(&self, path: &'p Path) -> &'p Path {
+        path.strip_prefix(&self.root).unwrap_or(path)
+    }
+
+    /// `None` for what can be no static file.
+    fn logical_path(&self, entry: &DirEntry) -> Result<Option<Box<str>>, Error> {
+        let path = entry.path();
+        if !entry.file_type().is_file() {
+            log::left_out(path, "not a regular file");
+            return Ok(None);
+        }
+        let segments = self.relative(path).iter().map(|segment| segment.to_str());
+        let segments = segments.collect::<Option<Vec<_>>>().ok_or_else(|| {
+            Error::new(ErrorKind::InvalidPath, format!("path {path:?} is not UTF-8"))
+        })?;
+        let logical = segments.join("/");
+        if !is_spellable(&logical) {
+            log::left_out(path, "no URL spells its name safely");
+            return Ok(None);
+        }
+        Ok(Some(logical.into()))
+    }
+
+    /// Links that lead nowhere or in a circle are left out; nothing else is.
+    fn tolerate(&self, error: walkdir::Error) -> Result<(), Error> {
+        let path = error.path().unwrap_or(&self.root).to_owned();
+        let is_loop = error.loop_ancestor().is_some();
+        let error = error.into_io_error().unwrap_or_else(|| io::Error::other("link loop"));
+        let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+        if is_loop || (!is_denied && path.is_symlink()) {
+            if !self.ignores(&path) {
+                log::left_out(&path, &format!("a link that leads nowhere ({error})"));
+            }
+            return Ok(());
+        }
+        match self.ignores(&path) {
+            true => Ok(()),
+            false => Err(Error::io("read", &path, error)),
+        }
+    }
+
+    fn hash_all(&self, paths: Vec<Box<str>>) -> Result<BTreeMap<Box<str>, FileInfo>, Error> {
+        let next = AtomicUsize::new(0);
+        let worker = || self.hash_some(&paths, &next);
+        let hashed = thread::scope(|scope| {
+            let workers = (1..self.threads.min(paths.len())).map(|_| scope.spawn(worker));
+            let workers = workers.collect::<Vec<_>>();
+            let mut hashed = vec![worker()];
+            for worker in workers {
+                hashed.push(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            hashed.into_iter().collect::<Result<Vec<_>, Error>>()
+        })?;
+        let mut infos = hashed.into_iter().flatten().collect::<Vec<_>>();
+        infos.sort_unstable_by_key(|&(index, _)| index);
+        Ok(paths.into_iter().zip(infos.into_iter().map(|(_, info)| info)).collect())
+    }
+
+    /// One thread's share: whatever `next` file nobody has taken yet.
+    fn hash_some(
+        &self,
+        paths: &[Box<str>],
+        next: &AtomicUsize,
+    ) -> Result<Vec<(usize, FileInfo)>, Error> {
+        let mut buffer = vec![0; BUFFER];
+        let mut hashed = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(path) = paths.get(index) else { return Ok(hashed) };
+            let path = self.root.join(&**path);
+            let info = hash_file(&path, &mut buffer);
+            hashed.push((index, info.map_err(|error| Error::io("read", &path, error))?));
+        }
+    }
+}
+
+impl fmt::Debug for Scan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { root, ignore: _, threads } = self;
+        f.debug_struct("Scan").field("root", root).field("threads", threads).finish_non_exhaustive()
+    }
+}
+
+fn hash_file(path: &Path, buffer: &mut [u8]) -> io::Result<FileInfo> {
+    let mut file = File::open(path)?;
+    // Before the first byte is read, so that a later write shows as another time.
+    let modified = file.metadata()?.modified().ok();
+    let mut sha256 = Sha256::new();
+    let mut length = 0;
+    loop {
+        match file.read(buffer) {
+            Ok(0) => return Ok(FileInfo { sha256: sha256.finalize().into(), length, modified }),
+            Ok(read) => {
+                sha256.update(&buffer[..read]);
+                length += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use crate::{
+    ResponseBody, ResponseFuture, StaticPrefix,
+    layer::Shared,
+    plan::{Plan, RequestHead, plan},
+};
+
+/// The service that [`StaticUrlLayer`](crate::StaticUrlLayer) makes of an inner one.
+#[derive(Clone, Debug)]
+pub struct StaticUrl<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl<S> StaticUrl<S> {
+    pub(crate) fn new(inner: S, shared: Arc<Shared>) -> Self {
+        Self { inner, shared }
+    }
+
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service, alone.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for StaticUrl<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ResBody: Body,
+{
+    type Response = Response<ResponseBody<ResBody>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let snapshot = self.shared.snapshot();
+        let head = RequestHead {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+        };
+        let review = match plan(head, self.shared.nested, &snapshot) {
+            Plan::Answer(answer) => return ResponseFuture::answered(answer),
+            Plan::Pass => None,
+            Plan::Forward { uri, review } => {
+                if let Some(uri) = uri {
+                    *request.uri_mut() = uri;
+                }
+                Some(review)
+            }
+        };
+        request.extensions_mut().insert(StaticPrefix::new(snapshot));
+        ResponseFuture::forwarded(self.inner.call(request), review)
+    }
+}

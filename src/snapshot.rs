@@ -1,0 +1,122 @@
+//! The immutable state that one request sees: mount, version, listed files and
+//! policies, agreeing with each other.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use crate::{
+    Error, ErrorKind, Manifest, StalePolicy, VersionSource,
+    listed::ListedFile,
+    path::{Mount, Split, decode, split},
+    policy::Policies,
+    version::Version,
+};
+
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    settings: Settings,
+    version: Version,
+    /// `<origin><mount>/<version>/`
+    prefix: Box<str>,
+    files: Option<HashMap<Box<str>, Arc<ListedFile>>>,
+    /// Folders at the top of the tree that have the shape of a version.
+    version_shaped_folders: BTreeSet<Box<str>>,
+}
+
+/// What stays when the version changes.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) mount: Mount,
+    pub(crate) origin: Box<str>,
+    pub(crate) policies: Policies,
+    pub(crate) stale: StalePolicy,
+}
+
+impl Snapshot {
+    pub(crate) fn new(
+        settings: Settings,
+        source: &VersionSource,
+        salt: &[u8],
+        manifest: Option<Manifest>,
+    ) -> Result<Self, Error> {
+        let version = source.resolve(salt, manifest.as_ref().map(Manifest::digest))?;
+        let version_shaped_folders = manifest
+            .as_ref()
+            .map_or_else(BTreeSet::new, |manifest| version_shaped(manifest, &version));
+        if version_shaped_folders.contains(version.as_str()) {
+            let message = format!("version {:?} is also a folder of the tree", version.as_str());
+            return Err(Error::new(ErrorKind::InvalidVersion, message));
+        }
+        let Settings { origin, mount, .. } = &settings;
+        let prefix = format!("{origin}{}/{}/", mount.as_str(), version.as_str()).into();
+        let files = manifest.map(listed_files);
+        Ok(Self { settings, version, prefix, files, version_shaped_folders })
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn version(&self) -> &str {
+        self.version.as_str()
+    }
+
+    pub(crate) fn mount(&self) -> &str {
+        self.settings.mount.as_str()
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    pub(crate) fn has_manifest(&self) -> bool {
+        self.files.is_some()
+    }
+
+    /// Whether a segment right after the mount is a version, and no folder.
+    pub(crate) fn is_version(&self, segment: &str) -> bool {
+        segment == self.version()
+            || (self.version.has_shape(segment) && !self.version_shaped_folders.contains(segment))
+    }
+
+    /// What stands before the version in the paths that arrive: the mount, or
+    /// nothing where an outer router has stripped it.
+    pub(crate) fn base(&self, nested: bool) -> &str {
+        if nested { "" } else { self.mount() }
+    }
+
+    pub(crate) fn split<'p>(&self, nested: bool, path: &'p str) -> Split<'p> {
+        split(self.base(nested), path, |segment| self.is_version(segment))
+    }
+
+    /// The file that a plain raw path spells.
+    pub(crate) fn find(&self, rest: &str) -> Option<&Arc<ListedFile>> {
+        self.get(&decode(rest)?)
+    }
+
+    /// The file at a logical path.
+    pub(crate) fn get(&self, path: &str) -> Option<&Arc<ListedFile>> {
+        self.files.as_ref()?.get(path)
+    }
+
+    /// Every logical path, in no order.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().flat_map(|files| files.keys().map(|path| &**path))
+    }
+}
+
+fn listed_files(manifest: Manifest) -> HashMap<Box<str>, Arc<ListedFile>> {
+    let files = manifest.into_files();
+    let listed = |(path, info)| {
+        let file = ListedFile::new(path, info, |sibling| files.get(sibling).cloned());
+        (Box::<str>::from(path), Arc::new(file))
+    };
+    files.iter().map(|(path, info)| listed((&**path, info))).collect()
+}
+
+fn version_shaped(manifest: &Manifest, version: &Version) -> BTreeSet<Box<str>> {
+    let folders = manifest.iter().filter_map(|(path, _)| Some(path.split_once('/')?.0));
+    folders.filter(|folder| version.has_shape(folder)).map(Box::from).collect()
+}
