@@ -1,5 +1,6 @@
 //! wip
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(unreachable_pub)]
 
 #[cfg(feature = "axum")]
 mod axum;

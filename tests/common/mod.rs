@@ -1,0 +1,184 @@
+//! What the tests share: a tree of files, and one request with its answer.
+#![allow(dead_code, reason = "every test binary uses another part")]
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    sync::Mutex,
+    time::{Duration, SystemTime},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, Response, StatusCode},
+};
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use tempfile::TempDir;
+use tower::{Service, ServiceExt as _};
+use tower_http::services::ServeDir;
+use tower_static_url::{StaticUrlLayer, StaticUrlLayerBuilder};
+
+pub const YEAR: &str = "public, max-age=31536000, immutable";
+
+/// The modification time of every file that [`tree`] writes.
+pub fn mtime() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+}
+
+pub fn write(root: &Path, path: &str, content: impl AsRef<[u8]>) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, content).unwrap();
+    File::options().write(true).open(&path).unwrap().set_modified(mtime()).unwrap();
+}
+
+pub fn tree<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for (path, content) in files {
+        write(root.path(), path, content);
+    }
+    root
+}
+
+pub const HELLO: &str = "hello world";
+
+/// A small site, with the names that are hard to spell.
+pub fn site() -> TempDir {
+    tree([
+        ("css/app.css", "body { color: teal }"),
+        ("css/app.css.gz", "not really gzip, but its own bytes"),
+        ("docs/index.html", "<h1>docs</h1>"),
+        ("hello.txt", HELLO),
+        ("with space.txt", "space"),
+        ("100%.txt", "percent"),
+        ("semi;colon.txt", "semicolon"),
+        ("plus+plus.txt", "plus"),
+        ("hash#tag.txt", "hash"),
+        ("question?.txt", "question"),
+        ("fünke.txt", "tobias"),
+        ("2024/year.txt", "a real folder"),
+        ("0123456789abcdef/real.txt", "a folder shaped like a version"),
+    ])
+}
+
+/// [`site`] under the layer as the README has it: around a whole router.
+pub struct Site {
+    pub root: TempDir,
+    pub layer: StaticUrlLayer,
+}
+
+impl Site {
+    pub fn new() -> Self {
+        Self::with(|builder| builder)
+    }
+
+    pub fn with(settings: impl FnOnce(StaticUrlLayerBuilder) -> StaticUrlLayerBuilder) -> Self {
+        let root = site();
+        let builder = StaticUrlLayer::builder("/static").root(root.path());
+        Self { layer: settings(builder).build().unwrap(), root }
+    }
+
+    pub fn router(&self) -> Router {
+        let files =
+            ServeDir::new(self.root.path()).redirect_path_prefix("/static").precompressed_gzip();
+        Router::new().nest_service("/static", files)
+    }
+
+    /// Where a path that starts with `v/` has the current version, and one that
+    /// starts with `stale/` another.
+    pub fn url(&self, path: &str) -> String {
+        let version = self.layer.prefix().version().to_owned();
+        let path = path.replacen("v/", &format!("{version}/"), usize::from(path.starts_with("v/")));
+        let stale = "00000000000000aa/";
+        let path = path.replacen("stale/", stale, usize::from(path.starts_with("stale/")));
+        format!("/static/{path}")
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(self.url(path)).body(Body::empty()).unwrap()).await
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        ask(self.layer.wrap(self.router()), request).await
+    }
+}
+
+/// A response that has been read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub head: Response<()>,
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The lines of a field, joined by ` | `; empty where there is none.
+    pub fn field(&self, name: &str) -> String {
+        let lines = self.head.headers().get_all(name).iter();
+        lines.map(|line| line.to_str().unwrap()).collect::<Vec<_>>().join(" | ")
+    }
+
+    pub fn cache_control(&self) -> String {
+        self.field("cache-control")
+    }
+}
+
+pub async fn ask<S, B>(service: S, request: Request<Body>) -> Answer
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Error: std::fmt::Debug,
+    B: http_body::Body,
+    B::Error: std::fmt::Debug,
+{
+    let response = service.oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer { status: parts.status, head: Response::from_parts(parts, ()), body }
+}
+
+pub fn get(uri: &str) -> Request<Body> {
+    Request::get(uri).body(Body::empty()).unwrap()
+}
+
+/// `"<64 hexadecimal digits>"`
+pub fn etag_of(content: impl AsRef<[u8]>) -> String {
+    use sha2::Digest as _;
+    format!("\"{}\"", data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(content)))
+}
+
+/// Collects what is logged at WARN while it lives, on this thread.
+#[derive(Default)]
+pub struct Warnings(Mutex<Vec<u8>>);
+
+impl Warnings {
+    pub fn capture() -> (std::sync::Arc<Self>, tracing::subscriber::DefaultGuard) {
+        let warnings = std::sync::Arc::new(Self::default());
+        let writer = std::sync::Arc::clone(&warnings);
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_max_level(tracing::Level::WARN)
+            .with_writer(move || Writer(std::sync::Arc::clone(&writer)))
+            .finish();
+        (warnings, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        let logged = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        logged.lines().map(str::to_owned).collect()
+    }
+}
+
+struct Writer(std::sync::Arc<Warnings>);
+
+impl std::io::Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

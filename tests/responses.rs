@@ -1,0 +1,508 @@
+//! What a response gets: the table, over a real `ServeDir` and over inner services
+//! that say odd things.
+
+mod common;
+
+use std::{convert::Infallible, fs, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, Method, Request, Response, StatusCode},
+};
+use common::{HELLO, Site, Warnings, YEAR, ask, etag_of, get, mtime, tree, write};
+use proptest::prelude::*;
+use tower::{Layer as _, service_fn};
+use tower_static_url::{CachePolicy, Manifest, StalePolicy, StaticUrlLayer, VersionSource};
+
+#[tokio::test]
+async fn table_over_serve_dir() {
+    let site = Site::new();
+    write(site.root.path(), "unlisted.txt", "made after the scan");
+    write(site.root.path(), "2024/year.txt", "changed, other length");
+    for (name, path, status, cache_control, etag) in [
+        ("current, listed", "v/hello.txt", 200, YEAR, Some(HELLO)),
+        ("current, spelled with an escape", "v/with%20space.txt", 200, YEAR, Some("space")),
+        ("current, needless escape", "v/hell%6F.txt", 200, YEAR, Some(HELLO)),
+        ("current, percent", "v/100%25.txt", 200, YEAR, Some("percent")),
+        ("current, semicolon", "v/semi;colon.txt", 200, YEAR, Some("semicolon")),
+        ("current, hash", "v/hash%23tag.txt", 200, YEAR, Some("hash")),
+        ("current, question mark", "v/question%3F.txt", 200, YEAR, Some("question")),
+        ("current, non-ASCII", "v/f%C3%BCnke.txt", 200, YEAR, Some("tobias")),
+        ("current, query", "v/hello.txt?a=b", 200, YEAR, Some(HELLO)),
+        (
+            "current, in a folder shaped like a version",
+            "v/0123456789abcdef/real.txt",
+            200,
+            YEAR,
+            Some("a folder shaped like a version"),
+        ),
+        ("current, unlisted", "v/unlisted.txt", 200, "no-cache", None),
+        ("current, changed", "v/2024/year.txt", 200, "no-cache", None),
+        ("current, folder", "v/docs/", 200, "no-cache", None),
+        ("current, redirect", "v/docs", 307, "no-cache", None),
+        ("current, missing", "v/missing.txt", 404, "no-store", None),
+        ("current, malformed escape finds no listed file", "v/100%.txt", 200, "no-cache", None),
+        ("current, version twice", "v/v/hello.txt", 404, "no-store", None),
+        ("stale, listed", "stale/hello.txt", 200, "no-cache", Some(HELLO)),
+        ("stale, unlisted", "stale/unlisted.txt", 200, "no-cache", None),
+        ("stale, missing", "stale/missing.txt", 404, "no-store", None),
+        ("unversioned, listed", "hello.txt", 200, "no-cache", Some(HELLO)),
+        ("unversioned, unlisted", "unlisted.txt", 200, "no-cache", None),
+        ("unversioned, changed", "2024/year.txt", 200, "no-cache", None),
+        ("unversioned, missing", "missing.txt", 404, "no-store", None),
+        (
+            "a folder is no version",
+            "0123456789abcdef/real.txt",
+            200,
+            "no-cache",
+            Some("a folder shaped like a version"),
+        ),
+        (
+            "a folder is no version, also for what is not in it",
+            "0123456789abcdef/hello.txt",
+            404,
+            "no-store",
+            None,
+        ),
+        ("upper-case version", "00000000000000AA/hello.txt", 404, "no-store", None),
+        ("not plain: left as it came", "v//hello.txt", 404, "no-store", None),
+        ("not plain: parent", "v/css/../hello.txt", 404, "no-store", None),
+        ("not plain, unversioned: unlisted", "css//app.css", 200, "no-cache", None),
+        ("mount", "", 404, "no-store", None),
+    ] {
+        let path = path.replacen("v/v/", &format!("v/{}/", site.layer.prefix().version()), 1);
+        let answer = site.get(&path).await;
+        assert_eq!(answer.status.as_u16(), status, "{name}");
+        assert_eq!(answer.cache_control(), cache_control, "{name}");
+        match etag {
+            Some(content) => assert_eq!(answer.field("etag"), etag_of(content), "{name}"),
+            None => assert!(answer.field("etag").len() < 60, "{name}: {}", answer.field("etag")),
+        }
+        if let Some(content) = etag {
+            assert_eq!(answer.body, content, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn ranges_and_heads_are_judged_by_the_whole_file() {
+    let site = Site::new();
+    let part = Request::get(site.url("v/hello.txt")).header("range", "bytes=0-4");
+    let answer = site.send(part.body(Body::empty()).unwrap()).await;
+    assert_eq!((answer.status.as_u16(), &*answer.body), (206, &b"hello"[..]));
+    assert_eq!((answer.cache_control(), answer.field("etag")), (YEAR.into(), etag_of(HELLO)));
+
+    let head = Request::head(site.url("v/hello.txt")).body(Body::empty()).unwrap();
+    let answer = site.send(head).await;
+    assert_eq!((answer.status.as_u16(), answer.field("content-length")), (200, "11".into()));
+    assert_eq!((answer.cache_control(), answer.field("etag")), (YEAR.into(), etag_of(HELLO)));
+
+    let beyond = Request::get(site.url("v/hello.txt")).header("range", "bytes=99-");
+    let answer = site.send(beyond.body(Body::empty()).unwrap()).await;
+    assert_eq!((answer.status.as_u16(), answer.cache_control()), (416, "no-store".into()));
+}
+
+#[tokio::test]
+async fn a_pre_compressed_sibling_has_its_own_tag() {
+    let site = Site::new();
+    let gzip = Request::get(site.url("v/css/app.css")).header("accept-encoding", "gzip");
+    let answer = site.send(gzip.body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.field("content-encoding"), "gzip");
+    assert_eq!(answer.field("etag"), etag_of("not really gzip, but its own bytes"));
+    assert_eq!(answer.cache_control(), YEAR);
+    assert_eq!(site.get("v/css/app.css").await.field("etag"), etag_of("body { color: teal }"));
+    let sibling_itself = site.get("v/css/app.css.gz").await;
+    assert_eq!(sibling_itself.field("etag"), etag_of("not really gzip, but its own bytes"));
+}
+
+#[tokio::test]
+async fn drift_is_noticed_and_said_once() {
+    let site = Site::new();
+    let (warnings, _guard) = Warnings::capture();
+    let path = site.root.path().join("hello.txt");
+    let touch =
+        |time| fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+
+    assert_eq!(site.get("v/hello.txt").await.cache_control(), YEAR);
+    assert_eq!(warnings.lines(), [""; 0]);
+
+    fs::write(&path, "HELLO WORLD").unwrap();
+    touch(mtime() + Duration::from_secs(1));
+    for _ in 0..3 {
+        let answer = site.get("v/hello.txt").await;
+        assert_eq!(
+            (&*answer.body, answer.cache_control()),
+            (&b"HELLO WORLD"[..], "no-cache".into())
+        );
+        assert_ne!(answer.field("etag"), etag_of(HELLO));
+    }
+    let lines = warnings.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("WARN") && lines[0].contains("hello.txt"), "{lines:?}");
+
+    // Within the second that `Last-Modified` can tell, the inner tag tells.
+    touch(mtime() + Duration::from_nanos(1));
+    assert_eq!(site.get("v/hello.txt").await.cache_control(), "no-cache");
+
+    fs::write(&path, HELLO).unwrap();
+    touch(mtime());
+    assert_eq!(site.get("v/hello.txt").await.cache_control(), YEAR, "as scanned again");
+    assert_eq!(warnings.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn a_wiring_mistake_is_said_once_with_both_paths() {
+    let site = Site::new();
+    let (warnings, _guard) = Warnings::capture();
+    // The mount was to be stripped: below the root there is no folder `static`.
+    let miswired = || site.layer.layer(tower_http::services::ServeDir::new(site.root.path()));
+    for _ in 0..3 {
+        let answer = ask(miswired(), get(&site.url("v/css/app.css"))).await;
+        assert_eq!((answer.status.as_u16(), answer.cache_control()), (404, "no-store".into()));
+    }
+    ask(miswired(), get(&site.url("v/not-listed.css"))).await;
+    let lines = warnings.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains(r#"listed="css/app.css""#), "{lines:?}");
+    assert!(lines[0].contains(r#"asked="/static/css/app.css""#), "{lines:?}");
+}
+
+/// An inner service that answers every request with the status, fields and body
+/// given.
+async fn answered(
+    layer: &StaticUrlLayer,
+    request: Request<Body>,
+    status: u16,
+    fields: &[(&str, &str)],
+    body: &'static str,
+) -> common::Answer {
+    let inner = service_fn(|_: Request<Body>| async {
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        for (name, value) in fields {
+            let name: axum::http::HeaderName = name.parse().unwrap();
+            response.headers_mut().append(name, value.parse().unwrap());
+        }
+        Ok::<_, Infallible>(response)
+    });
+    ask(layer.layer(inner), request).await
+}
+
+fn embedded() -> StaticUrlLayer {
+    let manifest = Manifest::from_files([("hello.txt", HELLO)]).unwrap();
+    StaticUrlLayer::builder("/static").manifest(manifest).build().unwrap()
+}
+
+#[tokio::test]
+async fn inner_services_that_say_odd_things() {
+    let layer = embedded();
+    let tag = etag_of(HELLO);
+    let current = layer.prefix().url("hello.txt");
+    let stale = "/static/00000000000000aa/hello.txt".to_owned();
+    let unversioned = "/static/hello.txt".to_owned();
+    for (name, uri, status, fields, cache_control, etag) in [
+        ("silent", &current, 200, &[][..], YEAR, &*tag),
+        ("own cache-control", &current, 200, &[("cache-control", "max-age=5")], "max-age=5", &tag),
+        (
+            "own cache-control, stale",
+            &stale,
+            200,
+            &[("cache-control", "max-age=5")],
+            "no-cache",
+            &tag,
+        ),
+        (
+            "own cache-control, unversioned",
+            &unversioned,
+            200,
+            &[("cache-control", "max-age=5")],
+            "max-age=5",
+            &tag,
+        ),
+        (
+            "own cache-control on an error",
+            &current,
+            500,
+            &[("cache-control", "max-age=5")],
+            "no-store",
+            "",
+        ),
+        (
+            "own no-store on an error",
+            &current,
+            500,
+            &[("cache-control", "no-store, private")],
+            "no-store, private",
+            "",
+        ),
+        ("cookie", &current, 200, &[("set-cookie", "a=b"), ("etag", "\"own\"")], "", "\"own\""),
+        ("cookie on a redirect", &current, 302, &[("set-cookie", "a=b")], "", ""),
+        ("cookie on an error", &current, 404, &[("set-cookie", "a=b")], "no-store", ""),
+        ("varies on everything", &current, 200, &[("vary", "*")], "", ""),
+        ("private", &current, 200, &[("cache-control", "private")], "private", ""),
+        ("no-store", &current, 200, &[("cache-control", "no-store")], "no-store", ""),
+        ("own etag", &current, 200, &[("etag", "\"own\"")], YEAR, &tag),
+        ("two etags", &current, 200, &[("etag", "\"a\""), ("etag", "\"b\"")], YEAR, &tag),
+        ("lies about the length", &current, 200, &[("content-length", "10")], "no-cache", ""),
+        (
+            "part of another file",
+            &current,
+            206,
+            &[("content-range", "bytes 0-10/12")],
+            "no-cache",
+            "",
+        ),
+        ("part of this file", &current, 206, &[("content-range", "bytes 0-10/11")], YEAR, &tag),
+        (
+            "part of who knows what",
+            &current,
+            206,
+            &[("content-range", "bytes 0-10/*")],
+            "no-cache",
+            "",
+        ),
+        ("other success", &current, 203, &[], "no-cache", ""),
+        ("no content", &current, 204, &[], "no-cache", ""),
+        ("redirect", &current, 301, &[], "no-cache", ""),
+        (
+            "compressed, nothing else known",
+            &current,
+            200,
+            &[("content-encoding", "gzip")],
+            "no-cache",
+            "",
+        ),
+        ("early", &current, 101, &[], "", ""),
+    ] {
+        // A fresh one, that has learned nothing from the case before.
+        let answer = answered(&embedded(), get(uri), status, fields, HELLO).await;
+        assert_eq!(answer.status.as_u16(), status, "{name}");
+        assert_eq!(answer.cache_control(), cache_control, "{name}");
+        assert_eq!(answer.field("etag"), etag, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn authorization_never_gets_public() {
+    let layer = embedded();
+    let request =
+        Request::get(layer.prefix().url("hello.txt")).header("authorization", "Basic eA==");
+    let answer = answered(&layer, request.body(Body::empty()).unwrap(), 200, &[], HELLO).await;
+    assert_eq!(answer.cache_control(), "private, max-age=31536000, immutable");
+}
+
+#[tokio::test]
+async fn other_methods_are_rewritten_and_left_alone() {
+    let layer = embedded();
+    for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH] {
+        let uri = layer.prefix().url("hello.txt");
+        let request =
+            |uri: &str| Request::builder().method(&method).uri(uri).body(Body::empty()).unwrap();
+        let echo = service_fn(|request: Request<Body>| async move {
+            Ok::<_, Infallible>(Response::new(Body::from(request.uri().to_string())))
+        });
+        let answer = ask(layer.layer(echo), request(&uri)).await;
+        assert_eq!(
+            (&*answer.body, answer.cache_control()),
+            (&b"/static/hello.txt"[..], String::new())
+        );
+        assert_eq!(answer.field("etag"), "");
+        let answer = answered(&layer, request(&uri), 307, &[("location", "/static/a/")], "").await;
+        assert_eq!(
+            (answer.cache_control(), answer.field("location")),
+            (String::new(), "/static/a/".into())
+        );
+        let answer = answered(&layer, request(&uri), 405, &[], "").await;
+        assert_eq!(answer.cache_control(), "no-store");
+        let answer = answered(&layer, request("/elsewhere"), 405, &[], "").await;
+        assert_eq!(answer.cache_control(), "");
+    }
+}
+
+#[tokio::test]
+async fn outside_the_mount_nothing_is_touched() {
+    let layer = embedded();
+    for uri in ["/", "/staticfoo", "/other/static/hello.txt", "*", "http://h/login?a=/static/"] {
+        for status in [200, 304, 302, 404, 500] {
+            let fields = [("location", "/static/x/"), ("etag", "\"own\"")];
+            let answer = answered(&layer, get(uri), status, &fields, HELLO).await;
+            assert_eq!(answer.status.as_u16(), status);
+            assert_eq!(answer.head.headers().len(), 2, "{uri} {status}");
+            assert_eq!(answer.field("location"), "/static/x/");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_declared_version_is_trusted_and_has_no_tags() {
+    let layer = StaticUrlLayer::builder("/static")
+        .version(VersionSource::literal("v1.2.3"))
+        .build()
+        .unwrap();
+    for (uri, status, cache_control) in [
+        ("/static/v1.2.3/any", 200, YEAR),
+        ("/static/v1.2.3/any", 206, YEAR),
+        ("/static/v1.2.3/any", 304, YEAR),
+        ("/static/v1.2.3/any", 404, "no-store"),
+        ("/static/v1.2.4/any", 200, "no-cache"),
+        ("/static/jquery/any", 200, "no-cache"),
+        ("/static/any", 200, "no-cache"),
+    ] {
+        let answer = answered(&layer, get(uri), status, &[("etag", "\"own\"")], "x").await;
+        assert_eq!(answer.cache_control(), cache_control, "{uri} {status}");
+        assert_eq!(answer.field("etag"), "\"own\"");
+    }
+}
+
+#[tokio::test]
+async fn settings() {
+    let manifest = || Manifest::from_files([("hello.txt", HELLO)]).unwrap();
+    let policy = |text: &str| text.parse::<CachePolicy>().unwrap();
+    let layer = StaticUrlLayer::builder("/static")
+        .manifest(manifest())
+        .max_age(Duration::from_secs(60))
+        .unversioned(policy("public, max-age=10"))
+        .errors(policy("max-age=1"))
+        .build()
+        .unwrap();
+    let current = layer.prefix().url("hello.txt");
+    for (uri, status, cache_control) in [
+        (&*current, 200, "public, max-age=60, immutable"),
+        ("/static/hello.txt", 200, "public, max-age=10"),
+        ("/static/hello.txt", 301, "no-cache"),
+        ("/static/00000000000000aa/hello.txt", 200, "no-cache"),
+        (&current, 404, "max-age=1"),
+    ] {
+        let answer = answered(&layer, get(uri), status, &[], HELLO).await;
+        assert_eq!(answer.cache_control(), cache_control, "{uri} {status}");
+    }
+}
+
+#[tokio::test]
+async fn stale_versions_can_be_sent_on_or_refused() {
+    for (name, policy, nested, status, location) in [
+        ("served", StalePolicy::Serve, false, 200, String::new()),
+        ("refused", StalePolicy::NotFound, false, 404, String::new()),
+        ("sent on", StalePolicy::Redirect, false, 307, "{}hello.txt?a=b".into()),
+        ("sent on, nested", StalePolicy::Redirect, true, 307, "{}hello.txt?a=b".into()),
+    ] {
+        let site = Site::with(|builder| builder.stale(policy).origin("https://cdn.example"));
+        let current = site.layer.prefix().as_str().replace("https://cdn.example", "");
+        let location: String = location.replace("{}", &current);
+        let files = tower_http::services::ServeDir::new(site.root.path());
+        let answer = match nested {
+            true => {
+                ask(site.layer.nested().layer(files), get("/00000000000000aa/hello.txt?a=b")).await
+            }
+            false => site.get("stale/hello.txt?a=b").await,
+        };
+        assert_eq!(
+            (answer.status.as_u16(), answer.field("location")),
+            (status, location),
+            "{name}"
+        );
+        let cache_control = if status == 200 { "no-cache" } else { "no-store" };
+        assert_eq!(answer.cache_control(), cache_control, "{name}");
+        // What is not plain is nobody's version, and other methods are not ours.
+        assert_eq!(site.get("stale//evil.example").await.field("location"), "", "{name}");
+        let post = Request::post(site.url("stale/hello.txt")).body(Body::empty()).unwrap();
+        assert_eq!(site.send(post).await.status.as_u16(), 405, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_keeps_the_version() {
+    let site = Site::new();
+    let version = site.layer.prefix().version().to_owned();
+    for (asked, location) in [
+        ("v/docs", format!("/static/{version}/docs/")),
+        ("v/docs?q=1", format!("/static/{version}/docs/?q=1")),
+        ("stale/docs", "/static/00000000000000aa/docs/".into()),
+        ("docs", "/static/docs/".into()),
+    ] {
+        assert_eq!(site.get(asked).await.field("location"), location, "{asked}");
+    }
+    // An absolute-form target (HTTP/2 has nothing else) makes `ServeDir` answer with
+    // an absolute URL.
+    let uri = format!("http://example.com/static/{version}/docs");
+    let answer = site.send(get(&uri)).await;
+    assert_eq!(answer.field("location"), format!("http://example.com/static/{version}/docs/"));
+
+    let layer = &site.layer;
+    for (host, location, expected) in [
+        (
+            "example.com",
+            "http://example.com/static/x/",
+            format!("http://example.com/static/{version}/x/"),
+        ),
+        ("example.com", "http://other.example/static/x/", "http://other.example/static/x/".into()),
+        ("example.com", "../x/", "../x/".into()),
+        ("example.com", "../../x/", "/x/".into()),
+        ("example.com", "/login", "/login".into()),
+    ] {
+        let request = Request::get(layer.prefix().url("docs/a")).header("host", host);
+        let request = request.body(Body::empty()).unwrap();
+        let answer = answered(layer, request, 302, &[("location", location)], "").await;
+        assert_eq!(answer.field("location"), expected, "{location}");
+    }
+}
+
+/// Tree of which every listed file holds its own path.
+fn own_names() -> (tempfile::TempDir, StaticUrlLayer) {
+    let names = ["a", "b/a", "b/0123456789abcdef/a", "%41", "b/..."];
+    let root = tree(names.map(|name| (name, name)));
+    let layer = StaticUrlLayer::new("/static", root.path()).unwrap();
+    (root, layer)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// No request, however odd, fails, or gets `immutable` without being the current
+    /// version's URL of exactly the listed bytes.
+    #[test]
+    fn immutable_is_only_what_is_listed(
+        segments in proptest::collection::vec(
+            prop_oneof![
+                4 => Just("VERSION".to_owned()),
+                4 => Just("static".to_owned()),
+                8 => "(a|b|0123456789abcdef|%2541|%41|\\.\\.\\.)",
+                2 => "[%./\\\\a-f0-9~;+é]{0,3}",
+                1 => Just(String::new()),
+            ],
+            0..6,
+        ),
+        method in "(GET|HEAD|POST|OPTIONS)",
+        authorized in any::<bool>(),
+    ) {
+        let (root, layer) = own_names();
+        let version = layer.prefix().version().to_owned();
+        let path = format!("/static/{}", segments.join("/")).replace("VERSION", &version);
+        let Ok(uri) = path.parse::<axum::http::Uri>() else { return Ok(()) };
+        let mut request = Request::builder().method(&*method).uri(uri).body(Body::empty()).unwrap();
+        if authorized {
+            request.headers_mut().insert("authorization", "x".parse().unwrap());
+        }
+        let files = tower_http::services::ServeDir::new(root.path());
+        let router = axum::Router::new().nest_service("/static", files);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let answer = runtime.block_on(ask(layer.wrap(router), request));
+        prop_assert!(!answer.status.is_server_error(), "{path}");
+        let is_immutable = answer.cache_control().contains("immutable");
+        if is_immutable {
+            prop_assert!(path.starts_with(&format!("/static/{version}/")), "{path}");
+            prop_assert!(answer.status == 200 && (method == "GET" || method == "HEAD"));
+            let name = path[format!("/static/{version}/").len()..].replace("%41", "A");
+            let name = name.replace("%2541", "%41");
+            prop_assert_eq!(answer.field("etag"), etag_of(&name), "{}", path);
+            prop_assert!(method == "HEAD" || answer.body == name);
+            prop_assert_eq!(answer.cache_control().contains("public"), !authorized);
+        }
+        if answer.status.is_client_error() {
+            prop_assert_eq!(answer.cache_control(), "no-store");
+        }
+        let lines = |headers: &HeaderMap, name| headers.get_all(name).iter().count();
+        prop_assert!(lines(answer.head.headers(), "etag") <= 1);
+        prop_assert!(lines(answer.head.headers(), "cache-control") <= 1);
+    }
+}
