@@ -87,19 +87,24 @@ impl ListedFile {
 
     /// Compares a 2xx or 304 with the manifest.
     pub(crate) fn verify(&self, head: ResponseHead<'_>) -> Verdict {
-        let verdict = match content_coding(head.headers) {
-            None => self.identity.verify(head),
-            Some(coding) => {
-                match self.siblings.iter().find(|(known, _)| known.as_bytes() == coding) {
-                    Some((_, sibling)) if head.length().is_some() => sibling.verify(head),
-                    _ => self.identity.verify_compressed(head, coding),
-                }
-            }
+        let verdict = match (content_coding(head.headers), head.length()) {
+            (None, _) => self.identity.verify(head),
+            // What is compressed on the way has no length beforehand.
+            (Some(coding), None) => self.identity.verify_compressed(head, coding),
+            (Some(coding), Some(_)) => match self.sibling(coding) {
+                Some(sibling) => sibling.verify(head),
+                None => Verdict::Changed,
+            },
         };
         if verdict == Verdict::Changed {
             self.warn_changed(head);
         }
         verdict
+    }
+
+    fn sibling(&self, coding: &[u8]) -> Option<&Representation> {
+        let (_, sibling) = self.siblings.iter().find(|(name, _)| name.as_bytes() == coding)?;
+        Some(sibling)
     }
 
     fn warn_changed(&self, head: ResponseHead<'_>) {

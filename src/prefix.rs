@@ -140,7 +140,7 @@ impl StaticPrefix {
             true => 0,
             false => strsim::osa_distance(&wanted, &listed.to_lowercase()),
         };
-        let limit = 2.max(path.chars().count() / 3);
+        let limit = 2.max(path.chars().count() / 4);
         let paths = self.snapshot.paths().map(|listed| (distance(listed), listed));
         let mut near = paths.filter(|&(distance, _)| distance <= limit).collect::<Vec<_>>();
         near.sort_unstable();
