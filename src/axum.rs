@@ -8,10 +8,12 @@ use std::{
 };
 
 use axum_core::{
+    Error,
     body::Body,
     extract::{FromRequestParts, OptionalFromRequestParts, Request},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use http::{StatusCode, request::Parts};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -114,7 +116,7 @@ pin_project! {
     #[derive(Debug)]
     pub struct AxumResponseFuture<F> {
         #[pin]
-        inner: ResponseFuture<F>,
+        inner: ResponseFuture<F, Body, Bytes, Error>,
     }
 }
 
@@ -130,9 +132,12 @@ where
     }
 }
 
-impl ResponseBody<Body> {
+impl ResponseBody<Body, Bytes, Error> {
     fn into_axum(self) -> Body {
-        self.into_inner().unwrap_or_default()
+        match self.into_inner() {
+            Ok(body) => body,
+            Err(other) => Body::new(other),
+        }
     }
 }
 

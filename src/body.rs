@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -6,29 +7,33 @@ use std::{
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use crate::digest::Held;
+
 pin_project! {
     /// The response body of [`StaticUrl`](crate::StaticUrl): the inner service's,
-    /// passed through frame by frame, or nothing.
-    #[derive(Debug)]
-    pub struct ResponseBody<B> {
+    /// passed through frame by frame; the same after it was held back for its
+    /// digest; or nothing.
+    ///
+    /// `B` is the inner body, `D` and `E` are its data and its error.
+    pub struct ResponseBody<B, D, E> {
         #[pin]
-        kind: Kind<B>,
+        kind: Kind<B, D, E>,
     }
 }
 
 pin_project! {
     #[project = KindProj]
-    #[derive(Debug)]
-    enum Kind<B> {
+    enum Kind<B, D, E> {
         Empty,
         Inner {
             #[pin]
             body: B,
         },
+        Held { held: Held<B, D, E> },
     }
 }
 
-impl<B> ResponseBody<B> {
+impl<B, D, E> ResponseBody<B, D, E> {
     pub(crate) fn empty() -> Self {
         Self { kind: Kind::Empty }
     }
@@ -37,17 +42,21 @@ impl<B> ResponseBody<B> {
         Self { kind: Kind::Inner { body } }
     }
 
-    /// The inner service's body, if that is what this is.
+    pub(crate) fn held(held: Held<B, D, E>) -> Self {
+        Self { kind: Kind::Held { held } }
+    }
+
+    /// The inner service's body, if that is all that this is.
     #[cfg(feature = "axum")]
-    pub(crate) fn into_inner(self) -> Option<B> {
+    pub(crate) fn into_inner(self) -> Result<B, Self> {
         match self.kind {
-            Kind::Empty => None,
-            Kind::Inner { body } => Some(body),
+            Kind::Inner { body } => Ok(body),
+            kind => Err(Self { kind }),
         }
     }
 }
 
-impl<B: Body> Body for ResponseBody<B> {
+impl<B: Body> Body for ResponseBody<B, B::Data, B::Error> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -58,6 +67,7 @@ impl<B: Body> Body for ResponseBody<B> {
         match self.project().kind.project() {
             KindProj::Empty => Poll::Ready(None),
             KindProj::Inner { body } => body.poll_frame(cx),
+            KindProj::Held { held } => held.poll_frame(cx),
         }
     }
 
@@ -65,6 +75,7 @@ impl<B: Body> Body for ResponseBody<B> {
         match &self.kind {
             Kind::Empty => true,
             Kind::Inner { body } => body.is_end_stream(),
+            Kind::Held { held } => held.is_end_stream(),
         }
     }
 
@@ -72,6 +83,13 @@ impl<B: Body> Body for ResponseBody<B> {
         match &self.kind {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Inner { body } => body.size_hint(),
+            Kind::Held { held } => held.size_hint(),
         }
+    }
+}
+
+impl<B, D, E> fmt::Debug for ResponseBody<B, D, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody").finish_non_exhaustive()
     }
 }

@@ -10,6 +10,9 @@ use crate::{
     snapshot::{Settings, Snapshot},
 };
 
+/// 1 MiB.
+const DEFAULT_BODY_DIGEST_LIMIT: u64 = 1024 * 1024;
+
 /// Gives the files below a mount a versioned prefix; see the [crate docs](crate).
 ///
 /// A clone is cheap and shares everything.
@@ -71,6 +74,7 @@ impl StaticUrlLayer {
             salt: Vec::new(),
             policies: Policies::default(),
             stale: StalePolicy::default(),
+            body_digest_limit: DEFAULT_BODY_DIGEST_LIMIT,
         }
     }
 
@@ -127,6 +131,7 @@ pub struct StaticUrlLayerBuilder {
     salt: Vec<u8>,
     policies: Policies,
     stale: StalePolicy,
+    body_digest_limit: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -209,6 +214,16 @@ impl StaticUrlLayerBuilder {
         self
     }
 
+    /// Up to how many bytes a body is held back to make an `ETag` of its SHA-256,
+    /// where neither the manifest nor the inner service has a validator for it: by
+    /// default 1 MiB, 0 turns it off. The body must say its exact length; longer
+    /// ones, and those that do not say it, stream through untouched. With the tag a
+    /// browser that asks again gets a 304 instead of the same bytes.
+    pub fn body_digest_limit(mut self, bytes: u64) -> Self {
+        self.body_digest_limit = bytes;
+        self
+    }
+
     /// Reads and hashes what has to be, and makes the layer. Blocks if that is a
     /// [`root`](Self::root).
     ///
@@ -234,6 +249,7 @@ impl StaticUrlLayerBuilder {
             origin: self.origin.as_deref().map_or(Ok("".into()), parse_origin)?,
             policies: self.policies,
             stale: self.stale,
+            body_digest_limit: self.body_digest_limit,
         };
         let manifest = match self.files {
             Files::Unknown => None,
@@ -248,7 +264,8 @@ impl StaticUrlLayerBuilder {
 /// Shows everything but the salt.
 impl fmt::Debug for StaticUrlLayerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { mount, origin, files, version, salt: _, policies, stale } = self;
+        let Self { mount, origin, files, version, salt: _, policies, stale, body_digest_limit } =
+            self;
         f.debug_struct("StaticUrlLayerBuilder")
             .field("mount", mount)
             .field("origin", origin)
@@ -256,6 +273,7 @@ impl fmt::Debug for StaticUrlLayerBuilder {
             .field("version", version)
             .field("policies", policies)
             .field("stale", stale)
+            .field("body_digest_limit", body_digest_limit)
             .finish_non_exhaustive()
     }
 }

@@ -5,7 +5,11 @@
 #[cfg(feature = "axum")]
 mod axum;
 mod body;
+mod coding;
+mod conditional;
+mod digest;
 mod error;
+mod etag;
 mod future;
 mod header;
 mod layer;
@@ -17,6 +21,8 @@ mod path;
 mod plan;
 mod policy;
 mod prefix;
+mod range;
+mod review;
 mod scan;
 mod service;
 mod snapshot;

@@ -2,6 +2,7 @@
 //! scanned? Answered without I/O, from what the response says of itself.
 
 use std::{
+    iter, ptr,
     sync::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -9,15 +10,18 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::{log, manifest::FileInfo};
-
-/// The suffixes by which a pre-compressed sibling is known, and the content
-/// codings they stand for (as tower-http's `ServeDir` has them).
-pub(crate) const SIBLINGS: [(&str, &str); 4] =
-    [(".gz", "gzip"), (".br", "br"), (".zst", "zstd"), (".zz", "deflate")];
+use crate::{
+    coding::{AcceptedCodings, ContentCoding, IDENTITY, SIBLINGS},
+    conditional::parse_date,
+    etag::EntityTag,
+    log,
+    manifest::FileInfo,
+    policy::is_personal,
+};
 
 /// A file of the manifest, with its pre-compressed siblings.
 #[derive(Debug)]
@@ -25,7 +29,10 @@ pub(crate) struct ListedFile {
     path: Box<str>,
     identity: Representation,
     siblings: Box<[(&'static str, Representation)]>,
-    warned_changed: AtomicBool,
+    /// What a 304 needs that only the inner service knows.
+    learned: OnceLock<Learned>,
+    must_ask: AtomicBool,
+    has_changed: AtomicBool,
     warned_missing: AtomicBool,
 }
 
@@ -33,14 +40,18 @@ pub(crate) struct ListedFile {
 #[derive(Debug)]
 pub(crate) struct Representation {
     /// Strong, made of the content (RFC 9110 §8.8.3).
-    etag: HeaderValue,
+    pub(crate) etag: HeaderValue,
     sha256: [u8; 32],
-    length: u64,
-    /// Seconds since 1970, as `Last-Modified` has them.
+    pub(crate) length: u64,
+    /// In whole seconds, as `Last-Modified` has them.
     modified: Option<SystemTime>,
     /// The inner service's own tag, once seen on a response that was as scanned.
     inner_etag: OnceLock<HeaderValue>,
 }
+
+/// The fields of a 200 that its 304 repeats.
+#[derive(Debug)]
+pub(crate) struct Learned(Vec<(header::HeaderName, HeaderValue)>);
 
 /// The parts of a response that tell what is in its body.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +87,9 @@ impl ListedFile {
             path: path.into(),
             identity: Representation::new(info),
             siblings: siblings.collect(),
-            warned_changed: AtomicBool::new(false),
+            learned: OnceLock::new(),
+            must_ask: AtomicBool::new(false),
+            has_changed: AtomicBool::new(false),
             warned_missing: AtomicBool::new(false),
         }
     }
@@ -85,32 +98,81 @@ impl ListedFile {
         &self.identity.sha256
     }
 
-    /// Compares a 2xx or 304 with the manifest.
+    /// The tag of the file as it is, uncompressed.
+    pub(crate) fn etag(&self) -> &HeaderValue {
+        &self.identity.etag
+    }
+
+    pub(crate) fn lengths(&self) -> impl Iterator<Item = u64> + Clone {
+        self.representations().map(|(_, representation)| representation.length)
+    }
+
+    fn representations(&self) -> impl Iterator<Item = (&'static str, &Representation)> + Clone {
+        let siblings = self.siblings.iter().map(|(coding, sibling)| (*coding, sibling));
+        iter::once((IDENTITY, &self.identity)).chain(siblings)
+    }
+
+    /// The representation, and its coding, that is the same as what `tag` is of,
+    /// byte for byte.
+    pub(crate) fn strongly_named(
+        &self,
+        tag: &EntityTag<'_>,
+    ) -> Option<(&'static str, &Representation)> {
+        self.representations().find(|(_, it)| it.tag().is_some_and(|own| own.strong_eq(tag)))
+    }
+
+    /// The one representation that `tags` name and the client can read. With more
+    /// than one of them only the inner service can say which is selected.
+    pub(crate) fn only_named<'t>(
+        &self,
+        tags: impl Iterator<Item = EntityTag<'t>>,
+        accepted: AcceptedCodings,
+    ) -> Option<&Representation> {
+        let mut named = tags.filter_map(|tag| {
+            let named = |it: &Representation| it.tag().is_some_and(|own| own.weak_eq(&tag));
+            let found = self.representations().find(|(_, it)| named(it));
+            found.filter(|(coding, _)| accepted.allow(coding)).map(|(_, it)| it)
+        });
+        let first = named.next()?;
+        named.all(|other| ptr::eq(first, other)).then_some(first)
+    }
+
+    /// Whether a server on the way has made `tag` of ours while it compressed what
+    /// we sent: `"<digest>-gzip"`.
+    pub(crate) fn is_source_of(&self, tag: &EntityTag<'_>, accepted: AcceptedCodings) -> bool {
+        let own = self.identity.tag();
+        let suffix =
+            own.and_then(|own| tag.opaque().strip_prefix(own.opaque())?.strip_prefix(b"-"));
+        let coding = suffix.and_then(|coding| std::str::from_utf8(coding).ok());
+        coding.is_some_and(|coding| accepted.allow(coding))
+    }
+
+    /// Compares a response with the manifest.
     pub(crate) fn verify(&self, head: ResponseHead<'_>) -> Verdict {
-        let verdict = match (content_coding(head.headers), head.length()) {
-            (None, _) => self.identity.verify(head),
+        let verdict = match (ContentCoding::of(head.headers), head.length()) {
+            (ContentCoding::Identity, _) => self.identity.verify(head),
+            (ContentCoding::Unknown, _) => Verdict::Unproven,
             // What is compressed on the way has no length beforehand.
-            (Some(coding), None) => self.identity.verify_compressed(head, coding),
-            (Some(coding), Some(_)) => match self.sibling(coding) {
+            (ContentCoding::One(coding), None) => self.identity.verify_compressed(head, coding),
+            (ContentCoding::One(coding), Some(_)) => match self.sibling(coding) {
                 Some(sibling) => sibling.verify(head),
                 None => Verdict::Changed,
             },
         };
-        if verdict == Verdict::Changed {
-            self.warn_changed(head);
+        if verdict == Verdict::Changed && !self.has_changed.swap(true, Ordering::Relaxed) {
+            log::changed(&self.path, self.identity.length, head);
         }
         verdict
     }
 
-    fn sibling(&self, coding: &[u8]) -> Option<&Representation> {
-        let (_, sibling) = self.siblings.iter().find(|(name, _)| name.as_bytes() == coding)?;
-        Some(sibling)
+    fn sibling(&self, coding: &str) -> Option<&Representation> {
+        let found = self.siblings.iter().find(|(name, _)| name.eq_ignore_ascii_case(coding));
+        found.map(|(_, sibling)| sibling)
     }
 
-    fn warn_changed(&self, head: ResponseHead<'_>) {
-        if !self.warned_changed.swap(true, Ordering::Relaxed) {
-            log::changed(&self.path, self.identity.length, head);
-        }
+    /// Whether a response has ever contradicted the manifest.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.has_changed.load(Ordering::Relaxed)
     }
 
     /// Says once that the inner service answered 404 for `<base>/<rest>`.
@@ -119,14 +181,43 @@ impl ListedFile {
             log::missing(&self.path, &format!("{base}/{rest}"));
         }
     }
+
+    /// Keeps what a later 304 must repeat of this 200, which was as scanned.
+    /// Whoever answers differently from client to client, or from minute to minute,
+    /// is asked every time.
+    pub(crate) fn learn(&self, headers: &HeaderMap) {
+        if is_personal(headers) || headers.contains_key(header::EXPIRES) {
+            self.must_ask.store(true, Ordering::Relaxed);
+        } else {
+            self.learned.get_or_init(|| Learned::of(headers));
+        }
+    }
+
+    /// What a 304 can be made of without asking the inner service.
+    pub(crate) fn learned(&self) -> Option<&Learned> {
+        self.learned.get().filter(|_| !self.must_ask.load(Ordering::Relaxed))
+    }
+}
+
+impl Learned {
+    fn of(headers: &HeaderMap) -> Self {
+        let repeated = [header::VARY, header::CONTENT_LOCATION, header::CACHE_CONTROL];
+        let lines = repeated.into_iter().flat_map(|name| {
+            let lines = headers.get_all(&name).iter().cloned();
+            lines.map(|line| (name.clone(), line)).collect::<Vec<_>>()
+        });
+        Self(lines.collect())
+    }
+
+    pub(crate) fn write_to(&self, headers: &mut HeaderMap) {
+        headers.extend(self.0.iter().cloned());
+    }
 }
 
 impl Representation {
     fn new(info: &FileInfo) -> Self {
-        let tag = format!("\"{}\"", HEXLOWER.encode(&info.sha256));
         Self {
-            etag: HeaderValue::from_maybe_shared(bytes::Bytes::from(tag))
-                .expect("hexadecimal digits are visible ASCII"),
+            etag: strong_etag(&info.sha256),
             sha256: info.sha256,
             length: info.length,
             modified: info.modified.and_then(whole_seconds),
@@ -134,11 +225,14 @@ impl Representation {
         }
     }
 
+    fn tag(&self) -> Option<EntityTag<'_>> {
+        EntityTag::parse(self.etag.as_bytes())
+    }
+
     fn verify(&self, head: ResponseHead<'_>) -> Verdict {
         let has_length = all_agree(head.lengths().map(|length| length == self.length));
-        let has_date = self.has_date(head);
-        let has_etag = self.has_etag(head);
-        match all_agree([has_length, has_date, has_etag].into_iter().flatten()) {
+        let evidence = [has_length, self.has_date(head), self.has_etag(head)];
+        match all_agree(evidence.into_iter().flatten()) {
             Some(true) => {
                 self.learn_etag(head, has_length);
                 Verdict::Unchanged { etag: self.etag.clone() }
@@ -150,8 +244,9 @@ impl Representation {
 
     /// The bytes of this file, compressed by someone on the way: the length tells
     /// nothing, and no two runs need give the same bytes, so the tag is weak.
-    fn verify_compressed(&self, head: ResponseHead<'_>, coding: &[u8]) -> Verdict {
-        match all_agree([self.has_date(head), self.has_etag(head)].into_iter().flatten()) {
+    fn verify_compressed(&self, head: ResponseHead<'_>, coding: &str) -> Verdict {
+        let evidence = [self.has_date(head), self.has_etag(head)];
+        match all_agree(evidence.into_iter().flatten()) {
             Some(true) => {
                 self.weak_etag(coding).map_or(Verdict::Unproven, |etag| Verdict::Unchanged { etag })
             }
@@ -161,16 +256,15 @@ impl Representation {
     }
 
     /// `W/"<digest>-gzip"`
-    fn weak_etag(&self, coding: &[u8]) -> Option<HeaderValue> {
-        let strong = self.etag.as_bytes().strip_suffix(b"\"")?;
-        let tag = [b"W/", strong, b"-", coding, b"\""].concat();
-        HeaderValue::from_maybe_shared(bytes::Bytes::from(tag)).ok()
+    fn weak_etag(&self, coding: &str) -> Option<HeaderValue> {
+        let digest = self.tag()?;
+        let tag = [b"W/\"", digest.opaque(), b"-", coding.as_bytes(), b"\""].concat();
+        HeaderValue::from_maybe_shared(Bytes::from(tag)).ok()
     }
 
     fn has_date(&self, head: ResponseHead<'_>) -> Option<bool> {
         let sent = head.headers.get(header::LAST_MODIFIED)?;
-        let date = sent.to_str().ok().and_then(|date| httpdate::parse_http_date(date).ok());
-        self.modified.map(|modified| date == Some(modified))
+        self.modified.map(|modified| parse_date(sent) == Some(modified))
     }
 
     fn has_etag(&self, head: ResponseHead<'_>) -> Option<bool> {
@@ -184,6 +278,19 @@ impl Representation {
     }
 }
 
+/// `"<64 hexadecimal digits>"`
+pub(crate) fn strong_etag(sha256: &[u8; 32]) -> HeaderValue {
+    let tag = format!("\"{}\"", HEXLOWER.encode(sha256));
+    HeaderValue::from_maybe_shared(Bytes::from(tag)).expect("hexadecimal digits are visible ASCII")
+}
+
+/// Whether `tag` looks like one that [`strong_etag`] makes.
+pub(crate) fn is_digest(tag: &EntityTag<'_>) -> bool {
+    tag.strong_eq(tag)
+        && HEXLOWER.decode_len(tag.opaque().len()) == Ok(32)
+        && HEXLOWER.decode(tag.opaque()).is_ok()
+}
+
 /// `None` without any evidence.
 fn all_agree(evidence: impl IntoIterator<Item = bool>) -> Option<bool> {
     evidence.into_iter().reduce(|all, one| all && one)
@@ -192,13 +299,6 @@ fn all_agree(evidence: impl IntoIterator<Item = bool>) -> Option<bool> {
 fn whole_seconds(time: SystemTime) -> Option<SystemTime> {
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     Some(SystemTime::UNIX_EPOCH + Duration::from_secs(since_epoch.as_secs()))
-}
-
-/// The coding of a response, if it has exactly one; a list of codings names no
-/// representation that is listed, and is compared as what it is, unknown.
-fn content_coding(headers: &HeaderMap) -> Option<&[u8]> {
-    let coding = headers.get(header::CONTENT_ENCODING)?.as_bytes();
-    (!coding.eq_ignore_ascii_case(b"identity")).then_some(coding)
 }
 
 impl<'r> ResponseHead<'r> {
@@ -212,13 +312,15 @@ impl<'r> ResponseHead<'r> {
         let number = |name| self.headers.get(name).and_then(parse);
         let found = match self.status {
             StatusCode::NOT_MODIFIED => [None, None],
-            StatusCode::PARTIAL_CONTENT => [self.complete_length(), None],
+            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
+                [self.complete_length(), None]
+            }
             _ => [number(header::CONTENT_LENGTH), self.body_length],
         };
         found.into_iter().flatten()
     }
 
-    /// `Content-Range: bytes 0-9/1234` (RFC 9110 §14.4)
+    /// `Content-Range: bytes 0-9/1234`, `bytes */1234` (RFC 9110 §14.4)
     fn complete_length(&self) -> Option<u64> {
         let range = self.headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
         range.rsplit_once('/')?.1.parse().ok()

@@ -1,17 +1,21 @@
-//! The decision, pure: request head + snapshot → plan; plan + response head →
-//! edits of the response. Knows neither tower nor an async runtime.
+//! The decision on a request, pure: request head + snapshot → plan. What becomes
+//! of the response is the plan's [`Review`].
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 
 use crate::{
     StalePolicy,
-    listed::{ListedFile, ResponseHead, Verdict},
-    location::{self, Asked, restore_version},
+    coding::AcceptedCodings,
+    conditional::Conditions,
+    etag::{EntityTag, tags_in},
+    listed::{ListedFile, is_digest},
     path::{Split, rewrite, with_version},
-    policy::{Content, is_error, is_personal, is_redirect, is_whole_or_part},
+    policy::Content,
+    range::{self, RangeEdit},
+    review::Review,
     snapshot::Snapshot,
 };
 
@@ -25,15 +29,15 @@ pub(crate) enum Outcome {
 }
 
 /// What is to be done with a request.
+#[expect(clippy::large_enum_variant, reason = "moved once; a box would cost every request more")]
 #[derive(Debug)]
 pub(crate) enum Plan {
     /// Nothing of ours: request and response pass untouched.
     Pass,
     /// Answered here.
     Answer(Response<()>),
-    /// Goes to the inner service, at another URI where one is given; what comes
-    /// back is reviewed.
-    Forward { uri: Option<Uri>, review: Review },
+    /// Goes to the inner service, edited; what comes back is reviewed.
+    Forward { edit: RequestEdit, review: Review },
 }
 
 /// The part of a request that decides.
@@ -44,18 +48,26 @@ pub(crate) struct RequestHead<'r> {
     pub(crate) headers: &'r HeaderMap,
 }
 
-/// What the response will be judged by.
+/// What the inner service is asked instead.
 #[derive(Debug)]
-pub(crate) struct Review {
-    snapshot: Arc<Snapshot>,
-    nested: bool,
-    outcome: Outcome,
-    file: Option<Arc<ListedFile>>,
-    method: Method,
-    authorized: bool,
-    /// What the client asked for, and of whom.
-    uri: Uri,
-    host: Option<HeaderValue>,
+pub(crate) struct RequestEdit {
+    uri: Option<Uri>,
+    fields: FieldEdit,
+}
+
+/// Who answers to the conditions and ranges of a request.
+#[derive(Debug)]
+enum FieldEdit {
+    /// The inner service.
+    Keep,
+    /// We: it sees no condition, and only a range that we stand by.
+    Own {
+        range: RangeEdit,
+        /// The only coding that will do.
+        coding: Option<&'static str>,
+    },
+    /// The inner service, but for a `Range` that hangs on a tag of ours.
+    DropRange,
 }
 
 /// `nested`: an outer router has stripped the mount off the paths that arrive.
@@ -69,21 +81,32 @@ pub(crate) fn plan(request: RequestHead<'_>, nested: bool, snapshot: &Arc<Snapsh
         }
         Split::Versioned { rest, .. } => (Outcome::Stale, Some(rest)),
     };
-    if let (Outcome::Stale, Some(rest), true) = (outcome, rest, is_ours(request.method))
-        && let Some(answer) = answer_stale(snapshot, rest, request.uri.query())
-    {
+    let file = rest.and_then(|rest| snapshot.find(rest));
+    if let Some(answer) = answer(request, snapshot, outcome, rest, file) {
         return Plan::Answer(answer);
     }
+    let (fields, expected) = match file {
+        _ if !is_ours(request.method) => (FieldEdit::Keep, None),
+        Some(file) => own_fields(request, file),
+        None if has_digest_range(request.headers) => (FieldEdit::DropRange, None),
+        None => (FieldEdit::Keep, None),
+    };
     let versioned = rest.filter(|_| outcome != Outcome::Unversioned);
     Plan::Forward {
-        uri: versioned.and_then(|rest| rewrite(request.uri, snapshot.base(nested), rest)),
+        edit: RequestEdit {
+            uri: versioned.and_then(|rest| rewrite(request.uri, snapshot.base(nested), rest)),
+            fields,
+        },
         review: Review {
             snapshot: Arc::clone(snapshot),
             nested,
             outcome,
-            file: rest.and_then(|rest| snapshot.find(rest)).cloned(),
+            file: file.cloned(),
             method: request.method.clone(),
-            authorized: request.headers.contains_key(header::AUTHORIZATION),
+            authorized: is_authorized(request),
+            conditions: Conditions::of(request.headers),
+            accepted: AcceptedCodings::of(request.headers),
+            expected,
             uri: request.uri.clone(),
             host: request.headers.get(header::HOST).cloned(),
         },
@@ -92,8 +115,55 @@ pub(crate) fn plan(request: RequestHead<'_>, nested: bool, snapshot: &Arc<Snapsh
 
 /// Only GET and HEAD are ours; other methods have their URI rewritten, and no
 /// error of theirs is kept.
-fn is_ours(method: &Method) -> bool {
+pub(crate) fn is_ours(method: &Method) -> bool {
     [Method::GET, Method::HEAD].contains(method)
+}
+
+fn is_authorized(request: RequestHead<'_>) -> bool {
+    request.headers.contains_key(header::AUTHORIZATION)
+}
+
+/// The answer, where the inner service need not be asked.
+fn answer(
+    request: RequestHead<'_>,
+    snapshot: &Snapshot,
+    outcome: Outcome,
+    rest: Option<&str>,
+    file: Option<&Arc<ListedFile>>,
+) -> Option<Response<()>> {
+    match outcome {
+        _ if !is_ours(request.method) => None,
+        Outcome::Current => answer_from_memory(request, snapshot, file?),
+        Outcome::Stale => answer_stale(snapshot, rest?, request.uri.query()),
+        Outcome::Unversioned => None,
+    }
+}
+
+/// 304 where `If-None-Match` names a tag of the file: under the current version
+/// its bytes are what they were, whatever the disk says.
+fn answer_from_memory(
+    request: RequestHead<'_>,
+    snapshot: &Snapshot,
+    file: &ListedFile,
+) -> Option<Response<()>> {
+    let headers = request.headers;
+    let mut lines = headers.get_all(header::IF_NONE_MATCH).iter().peekable();
+    lines.peek()?;
+    if [header::IF_MATCH, header::IF_UNMODIFIED_SINCE].iter().any(|name| headers.contains_key(name))
+    {
+        return None;
+    }
+    let named = file.only_named(tags_in(lines), AcceptedCodings::of(headers))?;
+    let learned = file.learned()?;
+    let mut answer = Response::new(());
+    *answer.status_mut() = StatusCode::NOT_MODIFIED;
+    let answered = answer.headers_mut();
+    answered.insert(header::ETAG, named.etag.clone());
+    learned.write_to(answered);
+    let policies = &snapshot.settings().policies;
+    let ruling = policies.rule(Outcome::Current, StatusCode::NOT_MODIFIED, Content::AsVersioned);
+    ruling.apply(answered, is_authorized(request));
+    Some(answer)
 }
 
 /// The answer to a stale version that is not to be served. Nobody keeps it: the
@@ -114,73 +184,70 @@ fn answer_stale(snapshot: &Snapshot, rest: &str, query: Option<&str>) -> Option<
     Some(answer)
 }
 
-impl Review {
-    /// Sets the header fields that are ours. `body_length` is what the body itself
-    /// knows of its length.
-    pub(crate) fn edit<B>(&self, response: &mut Response<B>, body_length: Option<u64>) {
-        let status = response.status();
-        if !is_ours(&self.method) && !is_error(status) {
-            return;
-        }
-        if status == StatusCode::NOT_FOUND {
-            self.warn_if_listed();
-        }
-        if is_redirect(status) {
-            self.restore_location(response.headers_mut());
-        }
-        let (content, etag) = self.examine(response, body_length);
-        let headers = response.headers_mut();
-        if let Some(etag) = etag.filter(|_| !is_personal(headers)) {
-            headers.insert(header::ETAG, etag);
-        }
-        let ruling = self.snapshot.settings().policies.rule(self.outcome, status, content);
-        ruling.apply(headers, self.authorized);
+/// What is taken off a request for a listed file, and the tag that a part must
+/// have.
+fn own_fields(request: RequestHead<'_>, file: &ListedFile) -> (FieldEdit, Option<HeaderValue>) {
+    let headers = request.headers;
+    let own = |range, coding| FieldEdit::Own { range, coding };
+    // RFC 9110 §14.2: `Range` means something to GET alone.
+    if request.method == Method::HEAD {
+        return (own(RangeEdit::Drop, None), None);
     }
+    if !headers.contains_key(header::IF_RANGE) || !headers.contains_key(header::RANGE) {
+        return (own(range::edit(headers, file.lengths()), None), None);
+    }
+    // §13.1.5: a part only of exactly what the client has the rest of. A date does
+    // not tell: two versions of a file may have the same.
+    let tag = only_line(headers).and_then(|line| EntityTag::parse(line.as_bytes()));
+    let named = tag.and_then(|tag| file.strongly_named(&tag)).filter(|_| !file.has_changed());
+    match named.map(|(coding, it)| (coding, it, range::edit(headers, [it.length].into_iter()))) {
+        None | Some((_, _, RangeEdit::Drop)) => (own(RangeEdit::Drop, None), None),
+        Some((coding, it, range)) => (own(range, Some(coding)), Some(it.etag.clone())),
+    }
+}
 
-    /// What is in the body, and the tag of that.
-    fn examine<B>(
-        &self,
-        response: &Response<B>,
-        body_length: Option<u64>,
-    ) -> (Content, Option<HeaderValue>) {
-        let (status, headers) = (response.status(), response.headers());
-        let Some(file) = self.file.as_ref().filter(|_| is_whole_or_part(status)) else {
-            let is_declared = !self.snapshot.has_manifest();
-            return (if is_declared { Content::AsVersioned } else { Content::Unlisted }, None);
-        };
-        let body_length = body_length.filter(|_| self.method != Method::HEAD);
-        match file.verify(ResponseHead { status, headers, body_length }) {
-            Verdict::Unchanged { etag } => (Content::AsVersioned, Some(etag)),
-            Verdict::Changed | Verdict::Unproven => (Content::Doubtful, None),
+fn only_line(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut lines = headers.get_all(header::IF_RANGE).iter();
+    lines.next().filter(|_| lines.next().is_none())
+}
+
+/// Whether `If-Range` carries a tag that only we give to what is not listed, and
+/// that the inner service therefore cannot honour.
+fn has_digest_range(headers: &HeaderMap) -> bool {
+    let tag = only_line(headers).and_then(|line| EntityTag::parse(line.as_bytes()));
+    tag.is_some_and(|tag| is_digest(&tag))
+}
+
+impl RequestEdit {
+    pub(crate) fn apply<B>(self, request: &mut Request<B>) {
+        if let Some(uri) = self.uri {
+            *request.uri_mut() = uri;
         }
-    }
-
-    fn warn_if_listed(&self) {
-        let Some(file) = self.file.as_ref().filter(|_| is_ours(&self.method)) else { return };
-        if let Split::Versioned { rest, .. } | Split::Unversioned { rest } = self.split() {
-            file.warn_missing(self.snapshot.base(self.nested), rest);
-        }
-    }
-
-    fn split(&self) -> Split<'_> {
-        self.snapshot.split(self.nested, self.uri.path())
-    }
-
-    fn restore_location(&self, headers: &mut HeaderMap) {
-        let Split::Versioned { version, rest } = self.split() else { return };
-        let asked = Asked {
-            mount: self.snapshot.mount(),
-            version,
-            rest,
-            authority: location::authority(&self.uri, self.host.as_ref()),
-        };
-        let restored = headers.get(header::LOCATION).and_then(|location| {
-            let location = std::str::from_utf8(location.as_bytes()).ok()?;
-            let restored = restore_version(location, asked, |it| self.snapshot.is_version(it))?;
-            HeaderValue::from_maybe_shared(Bytes::from(restored)).ok()
-        });
-        if let Some(location) = restored {
-            headers.insert(header::LOCATION, location);
+        let headers = request.headers_mut();
+        match self.fields {
+            FieldEdit::Keep => {}
+            FieldEdit::DropRange => {
+                headers.remove(header::RANGE);
+                headers.remove(header::IF_RANGE);
+            }
+            FieldEdit::Own { range, coding } => {
+                for name in OWN_FIELDS {
+                    headers.remove(name);
+                }
+                range.apply(headers);
+                if let Some(coding) = coding {
+                    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(coding));
+                }
+            }
         }
     }
 }
+
+/// The conditions of RFC 9110 §13.1.
+const OWN_FIELDS: [header::HeaderName; 5] = [
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_UNMODIFIED_SINCE,
+    header::IF_RANGE,
+];

@@ -46,9 +46,9 @@ where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     ResBody: Body,
 {
-    type Response = Response<ResponseBody<ResBody>>;
+    type Response = Response<ResponseBody<ResBody, ResBody::Data, ResBody::Error>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ResponseFuture<S::Future, ResBody, ResBody::Data, ResBody::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -64,10 +64,8 @@ where
         let review = match plan(head, self.shared.nested, &snapshot) {
             Plan::Answer(answer) => return ResponseFuture::answered(answer),
             Plan::Pass => None,
-            Plan::Forward { uri, review } => {
-                if let Some(uri) = uri {
-                    *request.uri_mut() = uri;
-                }
+            Plan::Forward { edit, review } => {
+                edit.apply(&mut request);
                 Some(review)
             }
         };

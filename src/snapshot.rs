@@ -32,6 +32,7 @@ pub(crate) struct Settings {
     pub(crate) origin: Box<str>,
     pub(crate) policies: Policies,
     pub(crate) stale: StalePolicy,
+    pub(crate) body_digest_limit: u64,
 }
 
 impl Snapshot {

@@ -116,8 +116,8 @@ fn bounds() {
     is_send_clone::<StaticPrefix>();
     is_send_clone::<StaticUrl<()>>();
     is_send_clone::<AxumStaticUrl<axum::Router>>();
-    is_send::<ResponseFuture<std::future::Ready<()>>>();
-    is_send::<ResponseBody<axum::body::Body>>();
+    is_send::<ResponseFuture<std::future::Ready<()>, (), (), ()>>();
+    is_send::<ResponseBody<axum::body::Body, bytes::Bytes, axum::Error>>();
     is_send_clone::<Manifest>();
     // No bounds on the structs: any type may stand in them.
     struct NotAService;

@@ -270,7 +270,7 @@ async fn inner_services_that_say_odd_things() {
             200,
             &[("content-encoding", "gzip")],
             "no-cache",
-            "",
+            &tag,
         ),
         ("early", &current, 101, &[], "", ""),
     ] {

@@ -1,0 +1,119 @@
+//! Content codings (RFC 9110 §8.4.1): which one a response has, and which ones a
+//! request accepts.
+
+use http::{HeaderMap, header};
+
+use crate::header::members;
+
+pub(crate) const IDENTITY: &str = "identity";
+
+/// The suffixes by which a pre-compressed sibling is known, and the codings they
+/// stand for, as tower-http's `ServeDir` has them.
+pub(crate) const SIBLINGS: [(&str, &str); 4] =
+    [(".gz", "gzip"), (".br", "br"), (".zst", "zstd"), (".zz", "deflate")];
+
+/// The coding of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ContentCoding<'h> {
+    Identity,
+    One(&'h str),
+    /// Several, or one whose name is no token: no file is stored like that.
+    Unknown,
+}
+
+impl<'h> ContentCoding<'h> {
+    pub(crate) fn of(headers: &'h HeaderMap) -> Self {
+        let is_token =
+            |name: &[u8]| name.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let mut codings = members(headers, header::CONTENT_ENCODING)
+            .filter(|coding| !coding.eq_ignore_ascii_case(IDENTITY.as_bytes()));
+        match (codings.next(), codings.next()) {
+            (None, _) => Self::Identity,
+            (Some(one), None) if is_token(one) => {
+                std::str::from_utf8(one).map_or(Self::Unknown, Self::One)
+            }
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// The codings that a request can do with, of those that files are stored in.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AcceptedCodings {
+    refuses_identity: bool,
+    siblings: [bool; SIBLINGS.len()],
+}
+
+impl AcceptedCodings {
+    /// §12.5.3, but without the field only identity is taken for granted.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let accepts = |coding| weighed(headers, coding).or_else(|| weighed(headers, "*"));
+        Self {
+            refuses_identity: accepts(IDENTITY) == Some(false),
+            siblings: SIBLINGS.map(|(_, coding)| accepts(coding) == Some(true)),
+        }
+    }
+
+    pub(crate) fn allow(self, coding: &str) -> bool {
+        let stored = SIBLINGS.iter().position(|&(_, name)| name == coding);
+        stored.map_or(coding == IDENTITY && !self.refuses_identity, |i| self.siblings[i])
+    }
+}
+
+/// Whether a coding is listed with a weight above 0 (§12.4.2); `None`: not listed.
+fn weighed(headers: &HeaderMap, coding: &str) -> Option<bool> {
+    members(headers, header::ACCEPT_ENCODING).find_map(|member| {
+        let mut parameters = member.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+        let name = parameters.next()?;
+        name.eq_ignore_ascii_case(coding.as_bytes()).then(|| !parameters.any(is_zero_weight))
+    })
+}
+
+/// `q=0`, `q=0.000`
+fn is_zero_weight(parameter: &[u8]) -> bool {
+    let value = parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q="));
+    value.is_some_and(|digits| !digits.is_empty() && digits.iter().all(|byte| b"0.".contains(byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_codings() {
+        for (name, lines, expected) in [
+            ("none", &[][..], ContentCoding::Identity),
+            ("identity", &["identity"], ContentCoding::Identity),
+            ("one", &["gzip"], ContentCoding::One("gzip")),
+            ("identity and one", &["identity, br"], ContentCoding::One("br")),
+            ("two", &["gzip, br"], ContentCoding::Unknown),
+            ("two lines", &["gzip", "br"], ContentCoding::Unknown),
+            ("no token", &["\"gzip\""], ContentCoding::Unknown),
+        ] {
+            let lines = lines.iter().map(|line| (header::CONTENT_ENCODING, line.parse().unwrap()));
+            assert_eq!(ContentCoding::of(&lines.collect()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn accepted_codings() {
+        for (name, lines, expected) in [
+            ("nothing said", &[][..], "identity"),
+            ("empty", &[""], "identity"),
+            ("one", &["gzip"], "identity gzip"),
+            ("browser", &["gzip, deflate, br, zstd"], "identity gzip br zstd deflate"),
+            ("weights", &["GZIP;q=0.5, br; q=0.0, zstd;q=0"], "identity gzip"),
+            ("lines", &["br", "gzip"], "identity gzip br"),
+            ("all", &["*"], "identity gzip br zstd deflate"),
+            ("all but", &["*, br;q=0"], "identity gzip zstd deflate"),
+            ("not identity", &["gzip, identity;q=0"], "gzip"),
+            ("nothing else", &["gzip, *;q=0"], "gzip"),
+        ] {
+            let lines = lines.iter().map(|line| (header::ACCEPT_ENCODING, line.parse().unwrap()));
+            let accepted = AcceptedCodings::of(&lines.collect());
+            let codings = [IDENTITY, "gzip", "br", "zstd", "deflate", "unknown"];
+            let allowed = codings.into_iter().filter(|coding| accepted.allow(coding));
+            assert_eq!(allowed.collect::<Vec<_>>().join(" "), expected, "{name}");
+        }
+    }
+}
