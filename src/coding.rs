@@ -38,15 +38,18 @@ impl<'h> ContentCoding<'h> {
 }
 
 /// The codings that a request can do with, of those that files are stored in.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct AcceptedCodings {
     refuses_identity: bool,
     siblings: [bool; SIBLINGS.len()],
 }
 
 impl AcceptedCodings {
-    /// §12.5.3, but without the field only identity is taken for granted.
+    /// §12.5.3; without the field anything will do.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
+        if !headers.contains_key(header::ACCEPT_ENCODING) {
+            return Self { refuses_identity: false, siblings: [true; SIBLINGS.len()] };
+        }
         let accepts = |coding| weighed(headers, coding).or_else(|| weighed(headers, "*"));
         Self {
             refuses_identity: accepts(IDENTITY) == Some(false),
@@ -98,7 +101,7 @@ mod tests {
     #[test]
     fn accepted_codings() {
         for (name, lines, expected) in [
-            ("nothing said", &[][..], "identity"),
+            ("nothing said", &[][..], "identity gzip br zstd deflate"),
             ("empty", &[""], "identity"),
             ("one", &["gzip"], "identity gzip"),
             ("browser", &["gzip, deflate, br, zstd"], "identity gzip br zstd deflate"),

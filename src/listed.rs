@@ -103,8 +103,10 @@ impl ListedFile {
         &self.identity.etag
     }
 
-    pub(crate) fn lengths(&self) -> impl Iterator<Item = u64> + Clone {
-        self.representations().map(|(_, representation)| representation.length)
+    /// The lengths of what an answer may be of.
+    pub(crate) fn lengths(&self, accepted: AcceptedCodings) -> impl Iterator<Item = u64> + Clone {
+        let acceptable = self.representations().filter(move |(coding, _)| accepted.allow(coding));
+        acceptable.map(|(_, it)| it.length)
     }
 
     fn representations(&self) -> impl Iterator<Item = (&'static str, &Representation)> + Clone {
@@ -112,13 +114,15 @@ impl ListedFile {
         iter::once((IDENTITY, &self.identity)).chain(siblings)
     }
 
-    /// The representation, and its coding, that is the same as what `tag` is of,
-    /// byte for byte.
+    /// The representation, and its coding, that is byte for byte what `tag` is of,
+    /// if the client can read it.
     pub(crate) fn strongly_named(
         &self,
         tag: &EntityTag<'_>,
+        accepted: AcceptedCodings,
     ) -> Option<(&'static str, &Representation)> {
-        self.representations().find(|(_, it)| it.tag().is_some_and(|own| own.strong_eq(tag)))
+        let named = |it: &Representation| it.tag().is_some_and(|own| own.strong_eq(tag));
+        self.representations().find(|&(coding, it)| named(it) && accepted.allow(coding))
     }
 
     /// The one representation that `tags` name and the client can read. With more
@@ -149,6 +153,9 @@ impl ListedFile {
 
     /// Compares a response with the manifest.
     pub(crate) fn verify(&self, head: ResponseHead<'_>) -> Verdict {
+        if head.status == StatusCode::RANGE_NOT_SATISFIABLE {
+            return self.verify_unsatisfied(head);
+        }
         let verdict = match (ContentCoding::of(head.headers), head.length()) {
             (ContentCoding::Identity, _) => self.identity.verify(head),
             (ContentCoding::Unknown, _) => Verdict::Unproven,
@@ -163,6 +170,14 @@ impl ListedFile {
             log::changed(&self.path, self.identity.length, head);
         }
         verdict
+    }
+
+    /// A 416 has the length and the date of a representation, but does not say its
+    /// coding.
+    fn verify_unsatisfied(&self, head: ResponseHead<'_>) -> Verdict {
+        let mut verdicts = self.representations().map(|(_, it)| it.verify(head));
+        let unchanged = verdicts.find(|verdict| matches!(verdict, Verdict::Unchanged { .. }));
+        unchanged.unwrap_or(Verdict::Unproven)
     }
 
     fn sibling(&self, coding: &str) -> Option<&Representation> {
@@ -272,7 +287,10 @@ impl Representation {
     }
 
     fn learn_etag(&self, head: ResponseHead<'_>, has_length: Option<bool>) {
-        if let (Some(true), Some(etag)) = (has_length, head.headers.get(header::ETAG)) {
+        let has_coding = head.status != StatusCode::RANGE_NOT_SATISFIABLE;
+        if let (Some(true), true, Some(etag)) =
+            (has_length, has_coding, head.headers.get(header::ETAG))
+        {
             self.inner_etag.get_or_init(|| etag.clone());
         }
     }

@@ -188,18 +188,20 @@ fn answer_stale(snapshot: &Snapshot, rest: &str, query: Option<&str>) -> Option<
 /// have.
 fn own_fields(request: RequestHead<'_>, file: &ListedFile) -> (FieldEdit, Option<HeaderValue>) {
     let headers = request.headers;
+    let accepted = AcceptedCodings::of(headers);
     let own = |range, coding| FieldEdit::Own { range, coding };
     // RFC 9110 §14.2: `Range` means something to GET alone.
     if request.method == Method::HEAD {
         return (own(RangeEdit::Drop, None), None);
     }
     if !headers.contains_key(header::IF_RANGE) || !headers.contains_key(header::RANGE) {
-        return (own(range::edit(headers, file.lengths()), None), None);
+        return (own(range::edit(headers, file.lengths(accepted)), None), None);
     }
     // §13.1.5: a part only of exactly what the client has the rest of. A date does
     // not tell: two versions of a file may have the same.
     let tag = only_line(headers).and_then(|line| EntityTag::parse(line.as_bytes()));
-    let named = tag.and_then(|tag| file.strongly_named(&tag)).filter(|_| !file.has_changed());
+    let named =
+        tag.and_then(|tag| file.strongly_named(&tag, accepted)).filter(|_| !file.has_changed());
     match named.map(|(coding, it)| (coding, it, range::edit(headers, [it.length].into_iter()))) {
         None | Some((_, _, RangeEdit::Drop)) => (own(RangeEdit::Drop, None), None),
         Some((coding, it, range)) => (own(range, Some(coding)), Some(it.etag.clone())),

@@ -13,6 +13,7 @@ enum Range {
 /// What to do with a request's `Range`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RangeEdit {
+    /// There is none.
     Keep,
     Drop,
     Replace(HeaderValue),
@@ -21,7 +22,7 @@ pub(crate) enum RangeEdit {
 /// `lengths` are those of the representations that the answer may be of; at least
 /// one.
 ///
-/// Ignoring a `Range` is always allowed, and right for what is not understood, for
+/// What stays is spelled `bytes=0-4`, `bytes=5-` or `bytes=-5`. Ignoring a `Range` is always allowed, and right for what is not understood, for
 /// several ranges at once, and where it depends on the representation chosen
 /// whether a suffix is longer than the whole. A suffix that is longer than every
 /// one means the whole (§14.1.2).
@@ -34,12 +35,22 @@ pub(crate) fn edit(headers: &HeaderMap, lengths: impl Iterator<Item = u64> + Clo
         None => RangeEdit::Drop,
         // Nothing can be said of the bytes of an empty representation.
         Some(_) if shortest == 0 => RangeEdit::Drop,
-        Some(Range::Suffix { length }) if length >= longest => whole(0),
+        Some(Range::Suffix { length }) if length >= longest => replace("0-".into()),
         Some(Range::Suffix { length }) if length > shortest => RangeEdit::Drop,
-        // `last` counts as far as there are bytes; spell that so that it cannot overflow.
-        Some(Range::From { first, last: Some(last) }) if last >= longest => whole(first),
-        Some(_) => RangeEdit::Keep,
+        Some(Range::Suffix { length }) => replace(format!("-{length}")),
+        Some(Range::From { first, last: Some(last) }) if last < longest => {
+            replace(format!("{first}-{last}"))
+        }
+        // `last` counts as far as there are bytes.
+        Some(Range::From { first, .. }) => replace(format!("{first}-")),
     }
+}
+
+/// In the one spelling that everybody understands: leading zeros, spaces and
+/// `BYTES=` are allowed, too.
+fn replace(range: String) -> RangeEdit {
+    let value = HeaderValue::try_from(format!("bytes={range}"));
+    value.map_or(RangeEdit::Drop, RangeEdit::Replace)
 }
 
 impl RangeEdit {
@@ -53,14 +64,6 @@ impl RangeEdit {
                 headers.insert(header::RANGE, range);
             }
         }
-    }
-}
-
-/// From `first` to the end.
-fn whole(first: u64) -> RangeEdit {
-    match HeaderValue::from_str(&format!("bytes={first}-")) {
-        Ok(value) => RangeEdit::Replace(value),
-        Err(_) => RangeEdit::Drop,
     }
 }
 
@@ -96,19 +99,21 @@ mod tests {
     fn edits() {
         let replace = |text| RangeEdit::Replace(HeaderValue::from_static(text));
         for (name, value, lengths, expected) in [
-            ("first bytes", "bytes=0-4", &[11][..], RangeEdit::Keep),
-            ("from the middle", "bytes=5-", &[11], RangeEdit::Keep),
-            ("unit in capitals", "BYTES=5-", &[11], RangeEdit::Keep),
+            ("first bytes", "bytes=0-4", &[11][..], replace("bytes=0-4")),
+            ("from the middle", "bytes=5-", &[11], replace("bytes=5-")),
+            ("unit in capitals", "BYTES=5-", &[11], replace("bytes=5-")),
             ("beyond the end", "bytes=5-999", &[11], replace("bytes=5-")),
             ("far beyond the end", "bytes=5-99999999999999999999", &[11], replace("bytes=5-")),
-            ("not satisfiable", "bytes=11-", &[11], RangeEdit::Keep),
-            ("suffix", "bytes=-5", &[11], RangeEdit::Keep),
+            ("leading zeros", "bytes=00-04", &[11], replace("bytes=0-4")),
+            ("space", "bytes= 0-4 ", &[11], replace("bytes=0-4")),
+            ("not satisfiable", "bytes=11-", &[11], replace("bytes=11-")),
+            ("suffix", "bytes=-5", &[11], replace("bytes=-5")),
             ("suffix of all", "bytes=-11", &[11], replace("bytes=0-")),
             ("longer suffix", "bytes=-1000", &[11], replace("bytes=0-")),
             ("longer than every coding", "bytes=-1000", &[11, 30], replace("bytes=0-")),
             ("longer than one coding", "bytes=-20", &[11, 30], RangeEdit::Drop),
-            ("shorter than every coding", "bytes=-5", &[11, 30], RangeEdit::Keep),
-            ("no suffix", "bytes=-0", &[11], RangeEdit::Keep),
+            ("shorter than every coding", "bytes=-5", &[11, 30], replace("bytes=-5")),
+            ("no suffix", "bytes=-0", &[11], replace("bytes=-0")),
             ("empty file", "bytes=0-", &[0], RangeEdit::Drop),
             ("several", "bytes=0-1,3-4", &[11], RangeEdit::Drop),
             ("backwards", "bytes=4-1", &[11], RangeEdit::Drop),

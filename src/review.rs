@@ -180,12 +180,14 @@ impl Review {
     /// coding than the selected one, and one that the client can still read.
     fn named_otherwise(&self) -> Option<HeaderValue> {
         let file = self.file.as_ref()?;
+        let is_made_of_ours = |tag| file.is_source_of(&tag, self.accepted);
+        if self.conditions.none_match().any(is_made_of_ours) {
+            return Some(file.etag().clone());
+        }
+        // As where the answer comes from memory.
+        let is_current = self.outcome == Outcome::Current;
         let named = file.only_named(self.conditions.none_match(), self.accepted);
-        let named = named.map(|it| it.etag.clone());
-        named.or_else(|| {
-            let mut tags = self.conditions.none_match();
-            tags.any(|tag| file.is_source_of(&tag, self.accepted)).then(|| file.etag().clone())
-        })
+        named.filter(|_| is_current).map(|it| it.etag.clone())
     }
 
     /// Replaces a response by one without content (§15.4.5, §15.5.13): it keeps all
