@@ -68,8 +68,8 @@ pub use crate::scan::{Scan, is_ignored_by_default};
 ///
 /// # JSON
 ///
-/// With the `serde` feature a manifest is [`Serialize`](serde::Serialize) and
-/// [`Deserialize`](serde::Deserialize), so that a build step can make it once:
+/// With the `serde` feature a manifest is `Serialize` and `Deserialize`, so that a
+/// build step can make it once:
 ///
 /// ```json
 /// { "format": 1, "files": { "css/app.css": { "sha256": "9f86…", "length": 4096 } } }
