@@ -197,15 +197,17 @@ impl ListedFile {
         }
     }
 
-    /// Keeps what a later 304 must repeat of this 200, which was as scanned.
-    /// Whoever answers differently from client to client, or from minute to minute,
-    /// is asked every time.
-    pub(crate) fn learn(&self, headers: &HeaderMap) {
+    /// Notes that a response was for one client or one occasion alone: whoever
+    /// answers like that is asked every time.
+    pub(crate) fn note(&self, headers: &HeaderMap) {
         if is_personal(headers) || headers.contains_key(header::EXPIRES) {
             self.must_ask.store(true, Ordering::Relaxed);
-        } else {
-            self.learned.get_or_init(|| Learned::of(headers));
         }
+    }
+
+    /// Keeps what a later 304 must repeat of this 200, which was as scanned.
+    pub(crate) fn learn(&self, headers: &HeaderMap) {
+        self.learned.get_or_init(|| Learned::of(headers));
     }
 
     /// What a 304 can be made of without asking the inner service.

@@ -303,8 +303,17 @@ pub(crate) fn is_whole_or_part(status: StatusCode) -> bool {
     [StatusCode::OK, StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED].contains(&status)
 }
 
+/// Fields by which some caches are told something else than by `Cache-Control`:
+/// targeted cache control (RFC 9213), and what it grew out of.
+const TARGETED: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
+
 impl Ruling<'_> {
     pub(crate) fn apply(self, headers: &mut HeaderMap, authorized: bool) {
+        if let Self::Floor(_) = self {
+            for name in TARGETED {
+                headers.remove(name);
+            }
+        }
         let value = match self {
             Self::None => return,
             Self::Offer(_) if headers.contains_key(header::CACHE_CONTROL) => return,
@@ -504,6 +513,12 @@ mod tests {
                 "private, no-store",
             ),
             (
+                "no-store, told to CDNs alone",
+                Ruling::Floor(&no_store),
+                &[("cache-control", "no-store"), ("cdn-cache-control", "max-age=3600")],
+                "no-store",
+            ),
+            (
                 "minute, hour",
                 Ruling::Floor(&minute),
                 &[("cache-control", "max-age=3600")],
@@ -532,6 +547,7 @@ mod tests {
             let mut headers = headers(said);
             ruling.apply(&mut headers, false);
             assert_eq!(cache_control(&headers), expected, "{name}");
+            assert!(!headers.contains_key("cdn-cache-control"), "{name}");
         }
     }
 

@@ -110,6 +110,7 @@ impl Review {
             let is_declared = !self.snapshot.has_manifest();
             return (if is_declared { Content::AsVersioned } else { Content::Unlisted }, None);
         };
+        file.note(headers);
         let body_length = body_length.filter(|_| self.method != Method::HEAD);
         match file.verify(ResponseHead { status, headers, body_length }) {
             Verdict::Unchanged { etag } => {

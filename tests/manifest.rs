@@ -1,4 +1,5 @@
 //! Scanning: the tree digest and its vectors, what is listed, what is an error.
+#![cfg(unix)]
 
 mod common;
 
