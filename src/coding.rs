@@ -45,10 +45,12 @@ pub(crate) struct AcceptedCodings {
 }
 
 impl AcceptedCodings {
+    pub(crate) const ANY: Self = Self { refuses_identity: false, siblings: [true; SIBLINGS.len()] };
+
     /// §12.5.3; without the field anything will do.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         if !headers.contains_key(header::ACCEPT_ENCODING) {
-            return Self { refuses_identity: false, siblings: [true; SIBLINGS.len()] };
+            return Self::ANY;
         }
         let accepts = |coding| weighed(headers, coding).or_else(|| weighed(headers, "*"));
         Self {
@@ -68,8 +70,14 @@ fn weighed(headers: &HeaderMap, coding: &str) -> Option<bool> {
     members(headers, header::ACCEPT_ENCODING).find_map(|member| {
         let mut parameters = member.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
         let name = parameters.next()?;
-        name.eq_ignore_ascii_case(coding.as_bytes()).then(|| !parameters.any(is_zero_weight))
+        is_same(name, coding).then(|| !parameters.any(is_zero_weight))
     })
+}
+
+/// Case does not matter, and `x-gzip` is an old name of `gzip` (§8.4.1.3).
+pub(crate) fn is_same(name: &[u8], coding: &str) -> bool {
+    let name = if name.eq_ignore_ascii_case(b"x-gzip") { b"gzip" } else { name };
+    name.eq_ignore_ascii_case(coding.as_bytes())
 }
 
 /// `q=0`, `q=0.000`
@@ -107,6 +115,7 @@ mod tests {
             ("browser", &["gzip, deflate, br, zstd"], "identity gzip br zstd deflate"),
             ("weights", &["GZIP;q=0.5, br; q=0.0, zstd;q=0"], "identity gzip"),
             ("lines", &["br", "gzip"], "identity gzip br"),
+            ("old name", &["x-gzip"], "identity gzip"),
             ("all", &["*"], "identity gzip br zstd deflate"),
             ("all but", &["*, br;q=0"], "identity gzip zstd deflate"),
             ("not identity", &["gzip, identity;q=0"], "gzip"),

@@ -15,7 +15,7 @@ use data_encoding::HEXLOWER;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::{
-    coding::{AcceptedCodings, ContentCoding, IDENTITY, SIBLINGS},
+    coding::{AcceptedCodings, ContentCoding, IDENTITY, SIBLINGS, is_same},
     conditional::parse_date,
     etag::EntityTag,
     log,
@@ -103,6 +103,14 @@ impl ListedFile {
         &self.identity.etag
     }
 
+    /// What an answer may be coded in: what the request accepts, or, where the file
+    /// has nothing of that, anything (§12.5.3 leaves it to the server).
+    pub(crate) fn acceptable(&self, headers: &HeaderMap) -> AcceptedCodings {
+        let accepted = AcceptedCodings::of(headers);
+        let has_one = self.representations().any(|(coding, _)| accepted.allow(coding));
+        if has_one { accepted } else { AcceptedCodings::ANY }
+    }
+
     /// The lengths of what an answer may be of.
     pub(crate) fn lengths(&self, accepted: AcceptedCodings) -> impl Iterator<Item = u64> + Clone {
         let acceptable = self.representations().filter(move |(coding, _)| accepted.allow(coding));
@@ -181,7 +189,7 @@ impl ListedFile {
     }
 
     fn sibling(&self, coding: &str) -> Option<&Representation> {
-        let found = self.siblings.iter().find(|(name, _)| name.eq_ignore_ascii_case(coding));
+        let found = self.siblings.iter().find(|(name, _)| is_same(coding.as_bytes(), name));
         found.map(|(_, sibling)| sibling)
     }
 

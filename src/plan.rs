@@ -188,7 +188,7 @@ fn answer_stale(snapshot: &Snapshot, rest: &str, query: Option<&str>) -> Option<
 /// have.
 fn own_fields(request: RequestHead<'_>, file: &ListedFile) -> (FieldEdit, Option<HeaderValue>) {
     let headers = request.headers;
-    let accepted = AcceptedCodings::of(headers);
+    let accepted = file.acceptable(headers);
     let own = |range, coding| FieldEdit::Own { range, coding };
     // RFC 9110 §14.2: `Range` means something to GET alone.
     if request.method == Method::HEAD {

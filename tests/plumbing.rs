@@ -27,9 +27,11 @@ fn layer() -> StaticUrlLayer {
     StaticUrlLayer::builder("/static").version(VersionSource::literal("v1")).build().unwrap()
 }
 
+type AwkwardFrame<'a> = Result<Frame<Cursor<&'a [u8]>>, Rc<str>>;
+
 /// Not `Send`, not `Clone`, not `Default`, not `'static`, not of `Bytes`.
 struct Awkward<'a> {
-    frames: VecDeque<Result<Frame<Cursor<&'a [u8]>>, Rc<str>>>,
+    frames: VecDeque<AwkwardFrame<'a>>,
     ended: bool,
     hint: SizeHint,
     not_send: PhantomData<Rc<()>>,
@@ -51,7 +53,7 @@ impl<'a> Body for Awkward<'a> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.hint.clone()
+        self.hint
     }
 }
 
@@ -64,7 +66,7 @@ async fn awkward_bodies_pass_through_frame_by_frame() {
     hint.set_upper(7);
     let not_clone = Rc::new(());
     let inner = service_fn(|_: Request<Rc<()>>| {
-        let (text, trailers, hint) = (text.as_bytes(), trailers.clone(), hint.clone());
+        let (text, trailers, hint) = (text.as_bytes(), trailers.clone(), hint);
         let not_clone = &not_clone;
         async move {
             let _ = not_clone;
