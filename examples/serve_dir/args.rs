@@ -1,0 +1,60 @@
+//! The command line.
+
+use std::{ffi::OsString, path::PathBuf};
+
+pub(crate) const USAGE: &str = "\
+Serves a folder of static files below a versioned prefix, and shows at / what a
+browser takes from its cache.
+
+Usage: serve_dir [--root DIR] [--listen ADDR:PORT]
+
+Options:
+  --root DIR           the folder to serve [default: the small site in examples/site]
+  --listen ADDR:PORT   where to listen; port 0 takes a free one [default: 127.0.0.1:3000]
+  -h, --help           print this help";
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Help,
+    Serve(Args),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Args {
+    pub(crate) root: PathBuf,
+    /// Not a `SocketAddr`, so that `localhost:3000` is an address too.
+    pub(crate) listen: String,
+}
+
+/// # Errors
+///
+/// One line that names what is wrong.
+pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command, String> {
+    let mut parsed = Args { root: crate::BUNDLED_SITE.into(), listen: "127.0.0.1:3000".into() };
+    while let Some(arg) = args.next() {
+        match arg.to_str() {
+            Some("--root") => parsed.root = value("--root DIR", args.next())?.into(),
+            Some("--listen") => parsed.listen = address(value("--listen ADDR:PORT", args.next())?)?,
+            Some("-h" | "--help") => return Ok(Command::Help),
+            _ => return Err(format!("unknown argument {arg:?}; --help lists them all")),
+        }
+    }
+    Ok(Command::Serve(parsed))
+}
+
+/// What looks like the next option is no value: a folder of such a name can be
+/// written `./--root`.
+fn value(option: &str, value: Option<OsString>) -> Result<OsString, String> {
+    let given = |value: &OsString| !value.is_empty() && !value.to_string_lossy().starts_with("--");
+    value.filter(given).ok_or_else(|| format!("missing value: {option}"))
+}
+
+fn address(value: OsString) -> Result<String, String> {
+    let is_address = |value: &&str| {
+        value
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    };
+    let address = value.to_str().filter(is_address).map(String::from);
+    address.ok_or_else(|| format!("{value:?} is not an address: --listen ADDR:PORT"))
+}

@@ -1,0 +1,480 @@
+//! A real browser visits the demo: what it fetches, and what it takes from its
+//! cache.
+//!
+//! ```sh
+//! sh tests/e2e/install.sh
+//! cargo test --test browser -- --ignored
+//! ```
+//!
+//! Between the browser and the demo stands a recorder, so that two witnesses must
+//! agree: the page, which asks the browser (Resource Timing), and the network.
+//! Its address also outlives a restart of the demo; another port would be another
+//! origin, with a cache of its own.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    io::{BufRead as _, BufReader, Lines},
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{Method, StatusCode, Uri, header, uri::PathAndQuery},
+    response::{IntoResponse as _, Response},
+};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::{Value, json};
+use tempfile::{TempDir, tempdir};
+use tokio::{
+    net::TcpListener,
+    runtime::{Handle, Runtime},
+    time::timeout,
+};
+use walkdir::WalkDir;
+
+/// How long anything may take before the check has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const FOREVER: &str = "public, max-age=31536000, immutable";
+
+#[test]
+#[ignore = "needs chromium and npm: tests/e2e/install.sh"]
+fn only_a_changed_byte_makes_the_browser_fetch_again() {
+    let site = third_party_site();
+    let changed = site.path().join("css/bootstrap.css");
+    let (original, profile) = (fs::read(&changed).unwrap(), tempdir().unwrap());
+    let runtime = Runtime::new().unwrap();
+    let demo = Demo::start(site.path());
+    let recorder = Recorder::start(runtime.handle(), &demo);
+
+    let browser = Browser::start(runtime.handle(), profile.path());
+    let first = browser.visit(&recorder);
+    assert_eq!(first.paths(), files_below(site.path()));
+    first.assert_all_fetched();
+
+    let second = browser.visit(&recorder);
+    assert_eq!(second.version, first.version);
+    second.assert_nothing_fetched();
+
+    drop(browser);
+    let browser = Browser::start(runtime.handle(), profile.path());
+    browser.visit(&recorder).assert_nothing_fetched();
+
+    fs::write(&changed, flip_last_byte(&original)).unwrap();
+    let demo = demo.restart(site.path());
+    recorder.forward_to(&demo);
+    let deployed = browser.visit(&recorder);
+    assert_ne!(deployed.version, first.version);
+    assert_eq!(deployed.paths(), first.paths());
+    deployed.assert_all_fetched();
+    browser.visit(&recorder).assert_nothing_fetched();
+
+    fs::write(&changed, &original).unwrap();
+    let demo = demo.restart(site.path());
+    recorder.forward_to(&demo);
+    let rolled_back = browser.visit(&recorder);
+    assert_eq!(rolled_back.version, first.version);
+    rolled_back.assert_nothing_fetched();
+}
+
+#[test]
+#[ignore = "needs chromium: tests/e2e/install.sh"]
+fn relative_urls_stay_below_the_version() {
+    let site = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/site");
+    let profile = tempdir().unwrap();
+    let runtime = Runtime::new().unwrap();
+    let demo = Demo::start(&site);
+    let recorder = Recorder::start(runtime.handle(), &demo);
+    let browser = Browser::start(runtime.handle(), profile.path());
+
+    let visit = browser.visit(&recorder);
+    assert_eq!(visit.paths(), files_below(&site));
+    visit.assert_all_fetched();
+    let loaded = browser.loaded_by_the_page();
+    let prefix = visit.prefix();
+    for path in ["css/app.css", "css/base.css", "img/stamp.svg", "js/app.js", "js/greet.js"] {
+        assert!(loaded.contains(&format!("{prefix}{path}")), "{path} is not in {loaded:?}");
+    }
+    assert_eq!(loaded.len(), 5, "{loaded:?}");
+    browser.assert_greeted();
+
+    browser.open(&format!("{}{prefix}index.html", recorder.origin()));
+    assert_eq!(browser.loaded_by_the_page(), loaded, "the site's own page");
+    browser.assert_greeted();
+    assert_eq!(recorder.take(), [], "all that the site needs is in the cache already");
+}
+
+#[test]
+#[ignore = "needs chromium: tests/e2e/install.sh"]
+fn odd_names_are_linked_right() {
+    let site = tempdir().unwrap();
+    let names = [
+        "<b>&\"'.txt",
+        "100%.txt",
+        "a+b;c.txt",
+        "a=b&copy=c.txt",
+        "colon:at@.txt",
+        "empty.txt",
+        "hash#tag.txt",
+        "percent%20.txt",
+        "query?x=1.txt",
+        "two  spaces.txt",
+        "two\nlines\r.txt",
+        "ünïcödé 鳥.txt",
+    ];
+    for name in names {
+        let content = if name == "empty.txt" { "" } else { name };
+        fs::write(site.path().join(name), content).unwrap();
+    }
+    let (runtime, profile) = (Runtime::new().unwrap(), tempdir().unwrap());
+    let demo = Demo::start(site.path());
+    let recorder = Recorder::start(runtime.handle(), &demo);
+    let browser = Browser::start(runtime.handle(), profile.path());
+
+    let first = browser.visit(&recorder);
+    assert_eq!(first.paths(), names.map(String::from).into());
+    first.assert_all_fetched();
+    browser.visit(&recorder).assert_nothing_fetched();
+}
+
+fn third_party_site() -> TempDir {
+    let site = tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/fetch_site.sh");
+    let fetched = Command::new("sh").arg(script).arg(site.path()).status().unwrap();
+    assert!(fetched.success(), "fetch_site.sh: {fetched}");
+    site
+}
+
+fn files_below(root: &Path) -> BTreeSet<String> {
+    let entries = WalkDir::new(root).into_iter().map(Result::unwrap);
+    let files = entries.filter(|entry| entry.file_type().is_file());
+    let relative = |path: &Path| path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+    files.map(|entry| relative(entry.path())).collect()
+}
+
+/// Of the same length, which is the hardest change to notice.
+fn flip_last_byte(bytes: &[u8]) -> Vec<u8> {
+    let (last, rest) = bytes.split_last().unwrap();
+    [rest, &[last ^ 1]].concat()
+}
+
+/// What one visit of the demo's page came to.
+#[derive(Debug)]
+struct Visit {
+    version: String,
+    rows: BTreeMap<String, Row>,
+    requests: Vec<Recorded>,
+}
+
+#[derive(Debug)]
+struct Row {
+    url: String,
+    /// `network`, `cache`, …: what the browser says.
+    from: String,
+}
+
+impl Visit {
+    fn prefix(&self) -> String {
+        format!("/static/{}/", self.version)
+    }
+
+    fn paths(&self) -> BTreeSet<String> {
+        self.rows.keys().cloned().collect()
+    }
+
+    fn assert_all_fetched(&self) {
+        self.assert_all_from("network");
+        let mut asked = self.requests.iter().map(|it| it.path.as_str()).collect::<Vec<_>>();
+        let mut linked = self.rows.values().map(|row| row.url.as_str()).collect::<Vec<_>>();
+        asked.sort_unstable();
+        linked.sort_unstable();
+        assert_eq!(asked, linked, "each file is asked for once");
+        for request in &self.requests {
+            assert!(request.path.starts_with(&self.prefix()), "{request:?}");
+            assert_eq!(request.cache_control, FOREVER, "{request:?}");
+        }
+    }
+
+    fn assert_nothing_fetched(&self) {
+        self.assert_all_from("cache");
+        assert_eq!(self.requests, [], "nothing below the prefix is asked for");
+    }
+
+    fn assert_all_from(&self, from: &str) {
+        assert!(!self.rows.is_empty(), "the page has no files");
+        let others = self.rows.iter().filter(|(_, row)| row.from != from);
+        let others = others.collect::<BTreeMap<_, _>>();
+        assert!(others.is_empty(), "not from the {from}: {others:#?}");
+    }
+}
+
+/// The example, as somebody would run it.
+struct Demo {
+    address: SocketAddr,
+    _process: Process,
+}
+
+impl Demo {
+    fn start(root: &Path) -> Self {
+        let mut command = Command::new(demo_binary());
+        command.args(["--listen", "127.0.0.1:0", "--root"]).arg(root);
+        let mut process = Process::start(&mut command);
+        let line = process.read_line_with(" at http://");
+        let address = line.trim_end().trim_end_matches('/').rsplit('/').next().unwrap();
+        Self { address: address.parse().expect(&line), _process: process }
+    }
+
+    fn restart(self, root: &Path) -> Self {
+        drop(self);
+        Self::start(root)
+    }
+}
+
+/// Beside the folder of this test. A run of one test alone does not build the
+/// examples, and an old one would tell lies.
+fn demo_binary() -> PathBuf {
+    let test = env::current_exe().unwrap();
+    let profile_folder = test.parent().and_then(Path::parent).unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--example", "serve_dir"]);
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    build.arg("--target-dir").arg(profile_folder.parent().unwrap());
+    if profile_folder.ends_with("release") {
+        build.arg("--release");
+    }
+    assert!(build.status().unwrap().success(), "the example does not build");
+    profile_folder.join("examples").join("serve_dir").with_extension(env::consts::EXE_EXTENSION)
+}
+
+/// Ends with its handle, also when an assertion fails.
+struct Process {
+    child: Child,
+    /// Kept open: who writes into a closed pipe dies of it.
+    stdout: Lines<BufReader<ChildStdout>>,
+}
+
+impl Process {
+    fn start(command: &mut Command) -> Self {
+        let spawned = command.stdout(Stdio::piped()).spawn();
+        let mut child = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, stdout }
+    }
+
+    fn read_line_with(&mut self, part: &str) -> String {
+        let mut lines = self.stdout.by_ref().map(Result::unwrap);
+        lines.find(|line| line.contains(part)).expect("the process ends too early")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+type HttpClient = Client<HttpConnector, Body>;
+
+fn http_client() -> HttpClient {
+    Client::builder(TokioExecutor::new()).build_http()
+}
+
+/// Forwards every request, and remembers those below the mount.
+#[derive(Clone)]
+struct Recorder {
+    address: SocketAddr,
+    client: HttpClient,
+    upstream: Arc<Mutex<SocketAddr>>,
+    recorded: Arc<Mutex<Vec<Recorded>>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Recorded {
+    path: String,
+    cache_control: String,
+}
+
+impl Recorder {
+    fn start(runtime: &Handle, demo: &Demo) -> Self {
+        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let recorder = Self {
+            address: listener.local_addr().unwrap(),
+            client: http_client(),
+            upstream: Arc::new(Mutex::new(demo.address)),
+            recorded: Arc::default(),
+        };
+        let router = Router::new().fallback(forward).with_state(recorder.clone());
+        runtime.spawn(async { axum::serve(listener, router).await });
+        recorder
+    }
+
+    fn origin(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn forward_to(&self, demo: &Demo) {
+        *self.upstream.lock().unwrap() = demo.address;
+    }
+
+    /// What was asked for since the last time.
+    fn take(&self) -> Vec<Recorded> {
+        std::mem::take(&mut self.recorded.lock().unwrap())
+    }
+}
+
+async fn forward(State(recorder): State<Recorder>, mut request: Request) -> Response {
+    let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
+    let upstream = *recorder.upstream.lock().unwrap();
+    *request.uri_mut() = format!("http://{upstream}{path}").parse::<Uri>().unwrap();
+    let response = recorder.client.request(request).await.expect("the demo answers");
+    if path.starts_with("/static") {
+        let field = response.headers().get(header::CACHE_CONTROL);
+        let cache_control = field.map_or("", |it| it.to_str().unwrap()).to_owned();
+        recorder.recorded.lock().unwrap().push(Recorded { path, cache_control });
+    }
+    response.into_response()
+}
+
+/// A headless Chromium, led by its WebDriver.
+struct Browser {
+    runtime: Handle,
+    client: HttpClient,
+    session: String,
+    _driver: Process,
+}
+
+impl Browser {
+    /// `profile` is the folder in which the browser keeps its cache.
+    fn start(runtime: &Handle, profile: &Path) -> Self {
+        let mut driver = Process::start(Command::new("chromedriver").arg("--port=0"));
+        let line = driver.read_line_with("successfully on port ");
+        let port = line.rsplit(' ').next().unwrap().trim_end_matches('.');
+        let sessions = format!("http://127.0.0.1:{port}/session");
+        let mut browser = Self {
+            runtime: runtime.clone(),
+            client: http_client(),
+            session: sessions,
+            _driver: driver,
+        };
+        let session = browser.command(Method::POST, "", capabilities(profile));
+        browser.session = format!("{}/{}", browser.session, session["sessionId"].as_str().unwrap());
+        browser
+    }
+
+    /// As somebody who types the address: no reload, which would ask anew for more.
+    fn visit(&self, recorder: &Recorder) -> Visit {
+        self.open("about:blank");
+        recorder.take();
+        self.open(&recorder.origin());
+        self.run(PAGE_IS_DONE);
+        let page = self.run(READ_PAGE);
+        let row = |(path, row): (&String, &Value)| {
+            let [url, from] = ["url", "from"].map(|key| row[key].as_str().unwrap().to_owned());
+            (path.clone(), Row { url, from })
+        };
+        Visit {
+            version: page["version"].as_str().unwrap().to_owned(),
+            rows: page["rows"].as_object().unwrap().iter().map(row).collect(),
+            requests: recorder.take(),
+        }
+    }
+
+    /// The paths of all that the page's own HTML, CSS and modules have asked for.
+    fn loaded_by_the_page(&self) -> BTreeSet<String> {
+        let names = self.run(LOADED_BY_THE_PAGE);
+        names.as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Whether the modules not only came, but ran.
+    fn assert_greeted(&self) {
+        let greeting = self.run("done(document.querySelector('[data-greeting]').textContent)");
+        assert!(!greeting.as_str().unwrap().starts_with("Dear reader"), "{greeting}");
+    }
+
+    /// Returns when the page has fired its `load` event.
+    fn open(&self, url: &str) {
+        self.command(Method::POST, "/url", json!({ "url": url }));
+    }
+
+    /// Runs a script until it calls `done`.
+    fn run(&self, script: &str) -> Value {
+        let script = format!("const done = arguments[0]; {script}");
+        self.command(Method::POST, "/execute/async", json!({ "script": script, "args": [] }))
+    }
+
+    fn command(&self, method: Method, path: &str, parameters: Value) -> Value {
+        let what = format!("{method} {path} {parameters}");
+        self.try_command(method, path, parameters).unwrap_or_else(|why| panic!("{what}: {why}"))
+    }
+
+    fn try_command(&self, method: Method, path: &str, parameters: Value) -> Result<Value, String> {
+        let body = if parameters.is_null() { Body::empty() } else { parameters.to_string().into() };
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.session));
+        let request = request.header(header::CONTENT_TYPE, "application/json").body(body).unwrap();
+        let exchange = async { timeout(2 * PATIENCE, exchange(&self.client, request)).await };
+        let answer = self.runtime.block_on(exchange).map_err(|_| "no answer in time")?;
+        let (status, mut answer) = answer?;
+        if status.is_success() { Ok(answer["value"].take()) } else { Err(format!("{answer:#}")) }
+    }
+}
+
+async fn exchange(client: &HttpClient, request: Request) -> Result<(StatusCode, Value), String> {
+    let response = client.request(request).await.map_err(|error| error.to_string())?;
+    let status = response.status();
+    let body = to_bytes(Body::new(response.into_body()), usize::MAX).await;
+    let body = body.map_err(|error| error.to_string())?;
+    Ok((status, serde_json::from_slice(&body).map_err(|error| error.to_string())?))
+}
+
+/// The browser is a child of its driver, and would outlive it. Nothing can fail
+/// here: it is also the way out of a failed assertion.
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.try_command(Method::DELETE, "", Value::Null);
+    }
+}
+
+fn capabilities(profile: &Path) -> Value {
+    let profile = format!("--user-data-dir={}", profile.to_str().unwrap());
+    let patience = PATIENCE.as_millis() as u64;
+    // Nothing but our own pages is visited, and no sandbox starts as root.
+    let args = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", &profile];
+    json!({ "capabilities": { "alwaysMatch": {
+        "goog:chromeOptions": { "args": args },
+        "timeouts": { "pageLoad": patience, "script": patience },
+    } } })
+}
+
+const PAGE_IS_DONE: &str = "
+    const root = document.documentElement;
+    const look = () => root.dataset.done === 'true' && done();
+    new MutationObserver(look).observe(root, { attributeFilter: ['data-done'] });
+    look();
+";
+
+const READ_PAGE: &str = "
+    const rows = [...document.querySelectorAll('#files tr')].map((row) => [
+        row.dataset.path,
+        { url: row.querySelector('a').getAttribute('href'), from: row.dataset.from },
+    ]);
+    const version = document.querySelector('#version').textContent;
+    done({ version, rows: Object.fromEntries(rows) });
+";
+
+const LOADED_BY_THE_PAGE: &str = "
+    const entries = performance.getEntriesByType('resource');
+    const own = entries.filter((entry) => entry.initiatorType !== 'fetch');
+    const urls = own.map((entry) => new URL(entry.name));
+    done(urls.filter((url) => url.protocol === 'http:').map((url) => url.pathname));
+";
