@@ -1,13 +1,16 @@
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use http::{Uri, uri::Scheme};
 use tower_layer::Layer;
 
 use crate::{
     CachePolicy, Error, ErrorKind, Manifest, StaticPrefix, StaticUrl, VersionSource,
+    manifest::Scan,
     path::Mount,
     policy::Policies,
     snapshot::{Settings, Snapshot},
+    state::{Files, Recipe, State},
+    version::Salt,
 };
 
 /// 1 MiB.
@@ -37,17 +40,16 @@ pub struct StaticUrlLayer {
     shared: Arc<Shared>,
 }
 
-/// All that the services of one layer have in common.
+/// What a service needs of its layer, behind one pointer.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    snapshot: Arc<Snapshot>,
+    state: Arc<State>,
     pub(crate) nested: bool,
 }
 
 impl Shared {
-    /// The state for one request, which must ask only once.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.snapshot)
+        self.state.snapshot()
     }
 }
 
@@ -71,7 +73,7 @@ impl StaticUrlLayer {
             origin: None,
             files: Files::Unknown,
             version: VersionSource::manifest(),
-            salt: Vec::new(),
+            salt: Salt::default(),
             policies: Policies::default(),
             stale: StalePolicy::default(),
             body_digest_limit: DEFAULT_BODY_DIGEST_LIMIT,
@@ -87,8 +89,40 @@ impl StaticUrlLayer {
     /// the path, as axum's `nest` and `nest_service` do: there it matches
     /// `/<version>/…`, and generates the same URLs.
     pub fn nested(&self) -> Self {
-        let snapshot = self.shared.snapshot();
-        Self { shared: Arc::new(Shared { snapshot, nested: true }) }
+        let state = Arc::clone(&self.shared.state);
+        Self { shared: Arc::new(Shared { state, nested: true }) }
+    }
+
+    /// Looks again at what the version was made of (the folder is scanned, the
+    /// variable or the file's time is read) and publishes the new state, for all
+    /// services of this layer and of its clones. Requests under way end as they
+    /// began; every later one sees the new state and nothing of the old.
+    ///
+    /// Of a folder only the files are read that may have changed: those of which
+    /// the length, the modification or change time or the inode is another, or that
+    /// were changed within two seconds before they were last read. (Without inodes
+    /// and change times, on Windows, an edit that keeps length and modification time
+    /// is not seen.) Blocks: call it on a thread for blocking work.
+    ///
+    /// ```
+    /// # use tower_static_url::StaticUrlLayer;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let assets = folder.path();
+    /// # std::fs::write(assets.join("app.css"), "p { color: teal }").unwrap();
+    /// let layer = StaticUrlLayer::new("/static", assets)?;
+    /// std::fs::write(assets.join("app.css"), "p { color: navy }").unwrap();
+    /// let reload = layer.reload()?;
+    /// assert_ne!(reload.before().version(), reload.after().version());
+    /// assert_eq!(layer.prefix().version(), reload.after().version());
+    /// # Ok::<(), tower_static_url::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`StaticUrlLayerBuilder::build`]. The state stays what it was.
+    pub fn reload(&self) -> Result<Reload, Error> {
+        let (before, after) = self.shared.state.reload()?;
+        Ok(Reload { before: StaticPrefix::new(before), after: StaticPrefix::new(after) })
     }
 }
 
@@ -97,6 +131,30 @@ impl<S> Layer<S> for StaticUrlLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         StaticUrl::new(inner, Arc::clone(&self.shared))
+    }
+}
+
+/// What [`StaticUrlLayer::reload`] has replaced.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    before: StaticPrefix,
+    after: StaticPrefix,
+}
+
+impl Reload {
+    /// The prefix before.
+    pub fn before(&self) -> &StaticPrefix {
+        &self.before
+    }
+
+    /// The prefix now; the same, if nothing has changed.
+    pub fn after(&self) -> &StaticPrefix {
+        &self.after
+    }
+
+    /// Whether URLs are other ones now.
+    pub fn has_changed(&self) -> bool {
+        self.before.as_str() != self.after.as_str()
     }
 }
 
@@ -121,32 +179,30 @@ pub enum StalePolicy {
 
 /// Makes a [`StaticUrlLayer`]. Every setting but the files or the version has a
 /// default.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 #[must_use]
 pub struct StaticUrlLayerBuilder {
     mount: String,
     origin: Option<String>,
     files: Files,
     version: VersionSource,
-    salt: Vec<u8>,
+    salt: Salt,
     policies: Policies,
     stale: StalePolicy,
     body_digest_limit: u64,
 }
 
-#[derive(Clone, Debug)]
-enum Files {
-    Unknown,
-    Root(PathBuf),
-    Listed(Manifest),
-}
-
 impl StaticUrlLayerBuilder {
-    /// Scans this folder when the layer is built. For another ignore rule or
-    /// number of threads make the [`Scan`](crate::manifest::Scan) yourself and
-    /// give its [`manifest`](Self::manifest).
-    pub fn root(mut self, root: impl Into<PathBuf>) -> Self {
-        self.files = Files::Root(root.into());
+    /// Scans this folder when the layer is built, and when it is
+    /// [reloaded](StaticUrlLayer::reload).
+    pub fn root(self, root: impl Into<PathBuf>) -> Self {
+        self.scan(Scan::new(root))
+    }
+
+    /// As [`root`](Self::root), with an ignore rule or a number of threads of your
+    /// own.
+    pub fn scan(mut self, scan: Scan) -> Self {
+        self.files = Files::Scanned(scan);
         self
     }
 
@@ -171,7 +227,7 @@ impl StaticUrlLayerBuilder {
     /// from a URL what it was made of (a time, a release name). Give the same to
     /// all nodes. By default empty.
     pub fn salt(mut self, secret: impl Into<Vec<u8>>) -> Self {
-        self.salt = secret.into();
+        self.salt = Salt::new(secret);
         self
     }
 
@@ -251,30 +307,9 @@ impl StaticUrlLayerBuilder {
             stale: self.stale,
             body_digest_limit: self.body_digest_limit,
         };
-        let manifest = match self.files {
-            Files::Unknown => None,
-            Files::Root(root) => Some(Manifest::scan(root)?),
-            Files::Listed(manifest) => Some(manifest),
-        };
-        let snapshot = Arc::new(Snapshot::new(settings, &self.version, &self.salt, manifest)?);
-        Ok(StaticUrlLayer { shared: Arc::new(Shared { snapshot, nested: false }) })
-    }
-}
-
-/// Shows everything but the salt.
-impl fmt::Debug for StaticUrlLayerBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { mount, origin, files, version, salt: _, policies, stale, body_digest_limit } =
-            self;
-        f.debug_struct("StaticUrlLayerBuilder")
-            .field("mount", mount)
-            .field("origin", origin)
-            .field("files", files)
-            .field("version", version)
-            .field("policies", policies)
-            .field("stale", stale)
-            .field("body_digest_limit", body_digest_limit)
-            .finish_non_exhaustive()
+        let recipe = Recipe { settings, source: self.version, salt: self.salt, files: self.files };
+        let state = Arc::new(State::new(recipe)?);
+        Ok(StaticUrlLayer { shared: Arc::new(Shared { state, nested: false }) })
     }
 }
 

@@ -128,6 +128,7 @@ mod conditional;
 mod digest;
 mod error;
 mod etag;
+mod fingerprint;
 mod future;
 mod header;
 mod layer;
@@ -144,6 +145,7 @@ mod review;
 mod scan;
 mod service;
 mod snapshot;
+mod state;
 mod version;
 
 #[cfg(feature = "axum")]
@@ -152,7 +154,7 @@ pub use crate::{
     body::ResponseBody,
     error::{Error, ErrorKind},
     future::ResponseFuture,
-    layer::{StalePolicy, StaticUrlLayer, StaticUrlLayerBuilder},
+    layer::{Reload, StalePolicy, StaticUrlLayer, StaticUrlLayerBuilder},
     manifest::Manifest,
     policy::CachePolicy,
     prefix::StaticPrefix,

@@ -41,10 +41,7 @@ pub(crate) struct ListedFile {
 pub(crate) struct Representation {
     /// Strong, made of the content (RFC 9110 §8.8.3).
     pub(crate) etag: HeaderValue,
-    sha256: [u8; 32],
-    pub(crate) length: u64,
-    /// In whole seconds, as `Last-Modified` has them.
-    modified: Option<SystemTime>,
+    pub(crate) info: FileInfo,
     /// The inner service's own tag, once seen on a response that was as scanned.
     inner_etag: OnceLock<HeaderValue>,
 }
@@ -94,8 +91,17 @@ impl ListedFile {
         }
     }
 
-    pub(crate) fn sha256(&self) -> &[u8; 32] {
-        &self.identity.sha256
+    pub(crate) fn info(&self) -> &FileInfo {
+        &self.identity.info
+    }
+
+    /// Whether this one can stand for `new`: it is made of the same files, and has
+    /// seen no other bytes of them.
+    pub(crate) fn is_still(&self, new: &Self) -> bool {
+        let infos = |file: &Self| {
+            file.representations().map(|(coding, it)| (coding, it.info.clone())).collect::<Vec<_>>()
+        };
+        !self.has_changed() && infos(self) == infos(new)
     }
 
     /// The tag of the file as it is, uncompressed.
@@ -114,7 +120,7 @@ impl ListedFile {
     /// The lengths of what an answer may be of.
     pub(crate) fn lengths(&self, accepted: AcceptedCodings) -> impl Iterator<Item = u64> + Clone {
         let acceptable = self.representations().filter(move |(coding, _)| accepted.allow(coding));
-        acceptable.map(|(_, it)| it.length)
+        acceptable.map(|(_, it)| it.info.length)
     }
 
     fn representations(&self) -> impl Iterator<Item = (&'static str, &Representation)> + Clone {
@@ -175,7 +181,7 @@ impl ListedFile {
             },
         };
         if verdict == Verdict::Changed && !self.has_changed.swap(true, Ordering::Relaxed) {
-            log::changed(&self.path, self.identity.length, head);
+            log::changed(&self.path, self.identity.info.length, head);
         }
         verdict
     }
@@ -241,13 +247,7 @@ impl Learned {
 
 impl Representation {
     fn new(info: &FileInfo) -> Self {
-        Self {
-            etag: strong_etag(&info.sha256),
-            sha256: info.sha256,
-            length: info.length,
-            modified: info.modified.and_then(whole_seconds),
-            inner_etag: OnceLock::new(),
-        }
+        Self { etag: strong_etag(&info.sha256), info: info.clone(), inner_etag: OnceLock::new() }
     }
 
     fn tag(&self) -> Option<EntityTag<'_>> {
@@ -255,7 +255,7 @@ impl Representation {
     }
 
     fn verify(&self, head: ResponseHead<'_>) -> Verdict {
-        let has_length = all_agree(head.lengths().map(|length| length == self.length));
+        let has_length = all_agree(head.lengths().map(|length| length == self.info.length));
         let evidence = [has_length, self.has_date(head), self.has_etag(head)];
         match all_agree(evidence.into_iter().flatten()) {
             Some(true) => {
@@ -289,11 +289,29 @@ impl Representation {
 
     fn has_date(&self, head: ResponseHead<'_>) -> Option<bool> {
         let sent = head.headers.get(header::LAST_MODIFIED)?;
-        self.modified.map(|modified| parse_date(sent) == Some(modified))
+        let modified = self.info.modified.and_then(whole_seconds)?;
+        Some(parse_date(sent) == Some(modified))
     }
 
     fn has_etag(&self, head: ResponseHead<'_>) -> Option<bool> {
-        Some(head.headers.get(header::ETAG)? == self.inner_etag.get()?)
+        let sent = head.headers.get(header::ETAG)?;
+        match self.inner_etag.get() {
+            Some(learned) => Some(sent == learned),
+            None => self.has_nanos(sent).filter(|has| !has),
+        }
+    }
+
+    /// Whether a tag of `ServeDir` has the modification time that was scanned; its
+    /// tags are `"<seconds>.<nanoseconds>-<length>"` in hexadecimal digits, and finer
+    /// than `Last-Modified`. `None` for any other tag. Should `ServeDir` come to
+    /// make other ones, that is all that this says.
+    fn has_nanos(&self, tag: &HeaderValue) -> Option<bool> {
+        let modified = self.info.modified?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let (seconds, nanos) = (modified.as_secs(), modified.subsec_nanos());
+        let tag = tag.to_str().ok()?.strip_prefix(&format!("\"{seconds:x}."))?;
+        let sent = tag.strip_suffix(&format!("-{:x}\"", self.info.length))?;
+        let is_number = sent.len() == 8 && u32::from_str_radix(sent, 16).is_ok();
+        is_number.then(|| sent == format!("{nanos:08x}"))
     }
 
     fn learn_etag(&self, head: ResponseHead<'_>, has_length: Option<bool>) {
@@ -324,6 +342,7 @@ fn all_agree(evidence: impl IntoIterator<Item = bool>) -> Option<bool> {
     evidence.into_iter().reduce(|all, one| all && one)
 }
 
+/// As `Last-Modified` has it.
 fn whole_seconds(time: SystemTime) -> Option<SystemTime> {
     let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     Some(SystemTime::UNIX_EPOCH + Duration::from_secs(since_epoch.as_secs()))

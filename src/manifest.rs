@@ -47,6 +47,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{Error, ErrorKind};
 
+use crate::fingerprint::Fingerprint;
+
 pub use crate::scan::{Scan, is_ignored_by_default};
 
 /// Logical path → digest, length and modification time, for every file of a tree.
@@ -91,6 +93,8 @@ pub struct FileInfo {
     pub(crate) sha256: [u8; 32],
     pub(crate) length: u64,
     pub(crate) modified: Option<SystemTime>,
+    /// By what a later scan knows the file again without reading it.
+    pub(crate) fingerprint: Option<Fingerprint>,
 }
 
 impl Manifest {
@@ -124,6 +128,7 @@ impl Manifest {
                 sha256: Sha256::digest(bytes).into(),
                 length: bytes.len() as u64,
                 modified: None,
+                fingerprint: None,
             };
             (path.as_ref().into(), info)
         }))
@@ -284,7 +289,7 @@ mod json {
     impl WireFile {
         fn parse(self) -> Option<FileInfo> {
             let sha256 = HEXLOWER.decode(self.sha256.as_bytes()).ok()?.try_into().ok()?;
-            Some(FileInfo { sha256, length: self.length, modified: None })
+            Some(FileInfo { sha256, length: self.length, modified: None, fingerprint: None })
         }
     }
 }

@@ -202,7 +202,8 @@ fn own_fields(request: RequestHead<'_>, file: &ListedFile) -> (FieldEdit, Option
     let tag = only_line(headers).and_then(|line| EntityTag::parse(line.as_bytes()));
     let named =
         tag.and_then(|tag| file.strongly_named(&tag, accepted)).filter(|_| !file.has_changed());
-    match named.map(|(coding, it)| (coding, it, range::edit(headers, [it.length].into_iter()))) {
+    match named.map(|(coding, it)| (coding, it, range::edit(headers, [it.info.length].into_iter())))
+    {
         None | Some((_, _, RangeEdit::Drop)) => (own(RangeEdit::Drop, None), None),
         Some((coding, it, range)) => (own(range, Some(coding)), Some(it.etag.clone())),
     }

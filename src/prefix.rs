@@ -92,7 +92,7 @@ impl StaticPrefix {
     pub fn integrity(&self, path: &str) -> Option<String> {
         let (path, _) = self.split_suffix(path.trim_start_matches('/'));
         let file = self.snapshot.get(path)?;
-        Some(format!("sha256-{}", BASE64.encode(file.sha256())))
+        Some(format!("sha256-{}", BASE64.encode(file.info().sha256())))
     }
 
     /// The logical paths that the manifest lists, in bytewise order; empty without

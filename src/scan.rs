@@ -12,13 +12,16 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::{Duration, SystemTime},
 };
 
 use sha2::{Digest as _, Sha256};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::{
-    Error, ErrorKind, Manifest, log,
+    Error, ErrorKind, Manifest,
+    fingerprint::{COARSEST, Fingerprint},
+    log,
     manifest::{FileInfo, is_spellable},
 };
 
@@ -50,6 +53,8 @@ pub struct Scan {
     root: PathBuf,
     ignore: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     threads: usize,
+    /// How coarse the times of the file system may be.
+    coarsest: Duration,
 }
 
 /// The default ignore rule: a file or folder whose name starts with a dot
@@ -73,6 +78,7 @@ impl Scan {
             root: root.into(),
             ignore: Arc::new(is_ignored_by_default),
             threads: thread::available_parallelism().map_or(1, NonZero::get),
+            coarsest: COARSEST,
         }
     }
 
@@ -102,6 +108,15 @@ impl Scan {
     /// - [`EmptyManifest`](ErrorKind::EmptyManifest): there is nothing to list,
     ///   which is nearly always the wrong folder.
     pub fn run(&self) -> Result<Manifest, Error> {
+        self.rescan(|_| None)
+    }
+
+    /// As [`run`](Self::run), but reads only the files that may have changed since
+    /// an earlier scan, which `known` remembers. The result is the same.
+    pub(crate) fn rescan<'k>(
+        &self,
+        known: impl Fn(&str) -> Option<&'k FileInfo> + Sync,
+    ) -> Result<Manifest, Error> {
         let metadata = fs::metadata(&self.root);
         if !metadata.map_err(|error| Error::io("read", &self.root, error))?.is_dir() {
             let message = format!("{:?} is not a folder", self.root);
@@ -112,7 +127,7 @@ impl Scan {
             let message = format!("no files to list below {:?}", self.root);
             return Err(Error::new(ErrorKind::EmptyManifest, message));
         }
-        Ok(Manifest::from_checked(self.hash_all(paths)?))
+        Ok(Manifest::from_checked(self.hash_all(paths, known)?))
     }
 
     /// The logical paths of the files to list, in the order of the walk.
@@ -176,9 +191,13 @@ impl Scan {
         }
     }
 
-    fn hash_all(&self, paths: Vec<Box<str>>) -> Result<BTreeMap<Box<str>, FileInfo>, Error> {
+    fn hash_all<'k>(
+        &self,
+        paths: Vec<Box<str>>,
+        known: impl Fn(&str) -> Option<&'k FileInfo> + Sync,
+    ) -> Result<BTreeMap<Box<str>, FileInfo>, Error> {
         let next = AtomicUsize::new(0);
-        let worker = || self.hash_some(&paths, &next);
+        let worker = || self.hash_some(&paths, &next, &known);
         let hashed = thread::scope(|scope| {
             let workers = (1..self.threads.min(paths.len())).map(|_| scope.spawn(worker));
             let workers = workers.collect::<Vec<_>>();
@@ -194,45 +213,195 @@ impl Scan {
     }
 
     /// One thread's share: whatever `next` file nobody has taken yet.
-    fn hash_some(
+    fn hash_some<'k>(
         &self,
         paths: &[Box<str>],
         next: &AtomicUsize,
+        known: impl Fn(&str) -> Option<&'k FileInfo>,
     ) -> Result<Vec<(usize, FileInfo)>, Error> {
         let mut buffer = vec![0; BUFFER];
         let mut hashed = Vec::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(path) = paths.get(index) else { return Ok(hashed) };
-            let path = self.root.join(&**path);
-            let info = hash_file(&path, &mut buffer);
-            hashed.push((index, info.map_err(|error| Error::io("read", &path, error))?));
+            let Some(logical) = paths.get(index) else { return Ok(hashed) };
+            let path = self.root.join(&**logical);
+            let info = match known(logical).filter(|info| self.is_same(&path, info)) {
+                Some(info) => info.clone(),
+                None => self
+                    .hash_file(&path, &mut buffer)
+                    .map_err(|error| Error::io("read", &path, error))?,
+            };
+            hashed.push((index, info));
         }
+    }
+
+    /// Whether the file is the one that was hashed. One that cannot be asked is not;
+    /// reading it will tell why.
+    fn is_same(&self, path: &Path, info: &FileInfo) -> bool {
+        let metadata = fs::metadata(path).ok();
+        let now = metadata.and_then(|metadata| self.fingerprint(&metadata, SystemTime::now()));
+        now.is_some() && now == info.fingerprint
+    }
+
+    fn hash_file(&self, path: &Path, buffer: &mut [u8]) -> io::Result<FileInfo> {
+        let read_at = SystemTime::now();
+        let mut file = File::open(path)?;
+        // Before the first byte is read, so that a later write shows as another time.
+        let metadata = file.metadata()?;
+        let mut sha256 = Sha256::new();
+        let mut length = 0;
+        loop {
+            match file.read(buffer) {
+                Ok(0) => break,
+                Ok(read) => {
+                    sha256.update(&buffer[..read]);
+                    length += read as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(FileInfo {
+            sha256: sha256.finalize().into(),
+            length,
+            modified: metadata.modified().ok(),
+            fingerprint: self.fingerprint(&metadata, read_at),
+        })
+    }
+
+    fn fingerprint(&self, metadata: &fs::Metadata, read_at: SystemTime) -> Option<Fingerprint> {
+        Fingerprint::of(metadata).filter(|it| it.is_settled(read_at, self.coarsest))
     }
 }
 
 impl fmt::Debug for Scan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { root, ignore: _, threads } = self;
+        let Self { root, ignore: _, threads, coarsest: _ } = self;
         f.debug_struct("Scan").field("root", root).field("threads", threads).finish_non_exhaustive()
     }
 }
 
-fn hash_file(path: &Path, buffer: &mut [u8]) -> io::Result<FileInfo> {
-    let mut file = File::open(path)?;
-    // Before the first byte is read, so that a later write shows as another time.
-    let modified = file.metadata()?.modified().ok();
-    let mut sha256 = Sha256::new();
-    let mut length = 0;
-    loop {
-        match file.read(buffer) {
-            Ok(0) => return Ok(FileInfo { sha256: sha256.finalize().into(), length, modified }),
-            Ok(read) => {
-                sha256.update(&buffer[..read]);
-                length += read as u64;
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::{fs::FileTimes, os::unix::fs::MetadataExt as _};
+
+    /// What somebody may do to the files `a`, `b` and `c` between two scans.
+    #[derive(Clone, Debug)]
+    enum Edit {
+        Write {
+            file: usize,
+            byte: u8,
+        },
+        /// As `Write`, but the modification time is set back.
+        WriteUnseen {
+            file: usize,
+            byte: u8,
+        },
+        Touch {
+            file: usize,
+        },
+        Delete {
+            file: usize,
+        },
+        Rename {
+            from: usize,
+            to: usize,
+        },
+    }
+
+    fn edit() -> impl Strategy<Value = Edit> {
+        prop_oneof![
+            (0..3_usize, 0..3_u8).prop_map(|(file, byte)| Edit::Write { file, byte }),
+            (0..3_usize, 0..3_u8).prop_map(|(file, byte)| Edit::WriteUnseen { file, byte }),
+            (0..3_usize).prop_map(|file| Edit::Touch { file }),
+            (0..3_usize).prop_map(|file| Edit::Delete { file }),
+            (0..3_usize, 0..3_usize).prop_map(|(from, to)| Edit::Rename { from, to }),
+        ]
+    }
+
+    fn apply(edit: &Edit, root: &Path) -> io::Result<()> {
+        let path = |file: usize| root.join(["a", "b", "c"][file]);
+        match *edit {
+            Edit::Write { file, byte } => fs::write(path(file), [byte]),
+            Edit::WriteUnseen { file, byte } => {
+                let modified = fs::metadata(path(file))?.modified()?;
+                fs::write(path(file), [byte])?;
+                File::options().write(true).open(path(file))?.set_modified(modified)
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Edit::Touch { file } => {
+                let times = FileTimes::new().set_modified(SystemTime::now());
+                File::options().write(true).open(path(file))?.set_times(times)
+            }
+            Edit::Delete { file } => fs::remove_file(path(file)),
+            Edit::Rename { from, to } => fs::rename(path(from), path(to)),
         }
+    }
+
+    /// Waits until the clock of the file system has ticked, so that what comes is
+    /// told from what was.
+    fn tick(root: &Path) {
+        let probe = root.join(".probe");
+        let change_time = || {
+            fs::write(&probe, "").unwrap();
+            let metadata = fs::metadata(&probe).unwrap();
+            (metadata.ctime(), metadata.ctime_nsec())
+        };
+        let before = change_time();
+        while change_time() == before {}
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn a_rescan_is_a_scan(edits in proptest::collection::vec(edit(), 1..12)) {
+            let folder = tempfile::tempdir().unwrap();
+            let root = folder.path();
+            for name in ["a", "b", "c", "stays"] {
+                fs::write(root.join(name), "0").unwrap();
+            }
+            let scan = Scan { coarsest: Duration::ZERO, ..Scan::new(root) };
+            tick(root);
+            let mut known = scan.run().unwrap();
+            for edit in &edits {
+                tick(root);
+                // What cannot be done, as to a file that is gone, is no edit.
+                let _ = apply(edit, root);
+                tick(root);
+                let again = scan.rescan(|path| known.get(path)).unwrap();
+                prop_assert_eq!(&again, &scan.run().unwrap(), "after {:?}", edit);
+                known = again;
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_known_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::write(root.join("a"), "content").unwrap();
+        let scan = Scan { coarsest: Duration::ZERO, ..Scan::new(root) };
+        tick(root);
+        let manifest = scan.run().unwrap();
+        let lie = FileInfo { sha256: [7; 32], ..manifest.get("a").unwrap().clone() };
+        let digest = |manifest: Manifest| *manifest.get("a").unwrap().sha256();
+        assert_eq!(digest(scan.rescan(|_| Some(&lie)).unwrap()), [7; 32]);
+        tick(root);
+        fs::write(root.join("a"), "content").unwrap();
+        assert_ne!(digest(scan.rescan(|_| Some(&lie)).unwrap()), [7; 32]);
+    }
+
+    #[test]
+    fn a_young_file_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a"), "content").unwrap();
+        let scan = Scan::new(folder.path());
+        let info = scan.run().unwrap().get("a").unwrap().clone();
+        assert_eq!(info.fingerprint, None, "it may change again at the same time");
+        let metadata = fs::metadata(folder.path().join("a")).unwrap();
+        let later = SystemTime::now() + Duration::from_secs(3);
+        assert!(scan.fingerprint(&metadata, later).is_some());
     }
 }

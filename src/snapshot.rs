@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    Error, ErrorKind, Manifest, StalePolicy, VersionSource,
+    Error, ErrorKind, Manifest, StalePolicy,
     listed::ListedFile,
     path::{Mount, Split, decode, split},
     policy::Policies,
@@ -36,13 +36,14 @@ pub(crate) struct Settings {
 }
 
 impl Snapshot {
+    /// `old` is a snapshot of the same tree, of which everything is kept that is
+    /// still so.
     pub(crate) fn new(
         settings: Settings,
-        source: &VersionSource,
-        salt: &[u8],
+        version: Version,
         manifest: Option<Manifest>,
+        old: Option<&Self>,
     ) -> Result<Self, Error> {
-        let version = source.resolve(salt, manifest.as_ref().map(Manifest::digest))?;
         let version_shaped_folders = manifest
             .as_ref()
             .map_or_else(BTreeSet::new, |manifest| version_shaped(manifest, &version));
@@ -52,7 +53,7 @@ impl Snapshot {
         }
         let Settings { origin, mount, .. } = &settings;
         let prefix = format!("{origin}{}/{}/", mount.as_str(), version.as_str()).into();
-        let files = manifest.map(listed_files);
+        let files = manifest.map(|manifest| listed_files(manifest, old));
         Ok(Self { settings, version, prefix, files, version_shaped_folders })
     }
 
@@ -108,13 +109,14 @@ impl Snapshot {
     }
 }
 
-fn listed_files(manifest: Manifest) -> HashMap<Box<str>, Arc<ListedFile>> {
+fn listed_files(manifest: Manifest, old: Option<&Snapshot>) -> HashMap<Box<str>, Arc<ListedFile>> {
     let files = manifest.into_files();
-    let listed = |(path, info)| {
-        let file = ListedFile::new(path, info, |sibling| files.get(sibling).cloned());
-        (Box::<str>::from(path), Arc::new(file))
+    let listed = |path: &str, info| {
+        let new = ListedFile::new(path, info, |sibling| files.get(sibling).cloned());
+        let old = old.and_then(|old| old.get(path)).filter(|old| old.is_still(&new));
+        (Box::from(path), old.map_or_else(|| Arc::new(new), Arc::clone))
     };
-    files.iter().map(|(path, info)| listed((&**path, info))).collect()
+    files.iter().map(|(path, info)| listed(path, info)).collect()
 }
 
 fn version_shaped(manifest: &Manifest, version: &Version) -> BTreeSet<Box<str>> {

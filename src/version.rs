@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::OsString,
-    fs, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::OnceLock,
     time::SystemTime,
@@ -110,7 +110,7 @@ impl VersionSource {
         Self(Source::Literal(version.into()))
     }
 
-    pub(crate) fn resolve(&self, salt: &[u8], tree: Option<&[u8; 32]>) -> Result<Version, Error> {
+    pub(crate) fn resolve(&self, salt: &Salt, tree: Option<&[u8; 32]>) -> Result<Version, Error> {
         let input = match &self.0 {
             Source::Literal(text) => return Version::literal(text),
             Source::Manifest => return Version::of_tree(tree, salt),
@@ -146,8 +146,24 @@ fn variable_value(variable: &OsString) -> Result<String, Error> {
     })
 }
 
+/// A secret that goes into every hash, and is never shown.
+#[derive(Clone, Default)]
+pub(crate) struct Salt(Box<[u8]>);
+
+impl Salt {
+    pub(crate) fn new(secret: impl Into<Vec<u8>>) -> Self {
+        Self(secret.into().into())
+    }
+}
+
+impl fmt::Debug for Salt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Salt(_)")
+    }
+}
+
 /// The salt is length-framed, so that no salt can pretend to be part of an input.
-fn salted_sha256(salt: &[u8], input: &[u8]) -> [u8; 32] {
+fn salted_sha256(Salt(salt): &Salt, input: &[u8]) -> [u8; 32] {
     let mut sha256 = Sha256::new();
     if !salt.is_empty() {
         sha256.update(format!("{}:", salt.len()));
@@ -172,12 +188,12 @@ impl Version {
 
     /// Without a salt the first digits of the tree digest themselves, so that a
     /// script can say what the prefix will be.
-    fn of_tree(tree: Option<&[u8; 32]>, salt: &[u8]) -> Result<Self, Error> {
+    fn of_tree(tree: Option<&[u8; 32]>, salt: &Salt) -> Result<Self, Error> {
         let tree = tree.ok_or_else(|| {
             let message = "no version: give the builder a manifest or a version source";
             Error::new(ErrorKind::InvalidVersion, message)
         })?;
-        if salt.is_empty() {
+        if salt.0.is_empty() {
             return Ok(Self::hashed(tree));
         }
         Ok(Self::hashed(&salted_sha256(salt, HEXLOWER.encode(tree).as_bytes())))
@@ -249,7 +265,7 @@ mod tests {
     use std::time::Duration;
 
     fn version(source: VersionSource, salt: &str) -> String {
-        source.resolve(salt.as_bytes(), None).unwrap().as_str().to_owned()
+        source.resolve(&Salt::new(salt), None).unwrap().as_str().to_owned()
     }
 
     fn sha256_16(input: &str) -> String {
@@ -293,10 +309,11 @@ mod tests {
     #[test]
     fn tree_digest_is_the_version_unless_salted() {
         let tree = [0xab; 32];
-        let resolve = |salt: &[u8]| VersionSource::manifest().resolve(salt, Some(&tree)).unwrap();
-        assert_eq!(resolve(b"").as_str(), "abababababababab");
+        let resolve =
+            |salt| VersionSource::manifest().resolve(&Salt::new(salt), Some(&tree)).unwrap();
+        assert_eq!(resolve("").as_str(), "abababababababab");
         let framed = format!("4:salt{}", "ab".repeat(32));
-        assert_eq!(resolve(b"salt").as_str(), sha256_16(&framed));
+        assert_eq!(resolve("salt").as_str(), sha256_16(&framed));
     }
 
     #[test]
@@ -349,7 +366,7 @@ mod tests {
                 "no version: give the builder a manifest or a version source",
             ),
         ] {
-            let error = source.resolve(b"", None).unwrap_err();
+            let error = source.resolve(&Salt::default(), None).unwrap_err();
             assert_eq!((error.kind(), error.to_string().as_str()), (kind, message));
         }
     }
@@ -363,7 +380,7 @@ mod tests {
 
     #[test]
     fn shapes() {
-        let hashed = VersionSource::build_id("abc").resolve(b"", None).unwrap();
+        let hashed = VersionSource::build_id("abc").resolve(&Salt::default(), None).unwrap();
         let literal = |text: &str| Version::literal(text).unwrap();
         for (name, version, segment, expected) in [
             ("itself", &hashed, "ba7816bf8f01cfea", true),

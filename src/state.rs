@@ -1,0 +1,77 @@
+//! What the services of one layer have in common, and how it is made anew while
+//! they run.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use crate::{
+    Error, Manifest, VersionSource,
+    manifest::Scan,
+    snapshot::{Settings, Snapshot},
+    version::Salt,
+};
+
+/// The current snapshot, and what it was made from.
+#[derive(Debug)]
+pub(crate) struct State {
+    current: ArcSwap<Snapshot>,
+    recipe: Recipe,
+    /// Held while a snapshot is made, so that no older one is published after it.
+    reloading: Mutex<()>,
+}
+
+/// From what a snapshot is made, every time.
+#[derive(Clone, Debug)]
+pub(crate) struct Recipe {
+    pub(crate) settings: Settings,
+    pub(crate) source: VersionSource,
+    pub(crate) salt: Salt,
+    pub(crate) files: Files,
+}
+
+/// Where the list of files comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Files {
+    Unknown,
+    Scanned(Scan),
+    Listed(Manifest),
+}
+
+impl State {
+    pub(crate) fn new(recipe: Recipe) -> Result<Self, Error> {
+        let current = ArcSwap::from_pointee(recipe.make(None)?);
+        Ok(Self { current, recipe, reloading: Mutex::new(()) })
+    }
+
+    /// The snapshot for one request, which must ask only once.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Makes a snapshot anew and publishes it whole, or nothing of it. Returns the
+    /// one before and the one after.
+    pub(crate) fn reload(&self) -> Result<(Arc<Snapshot>, Arc<Snapshot>), Error> {
+        // Nothing is half done when a panic poisons it: the lock guards no data.
+        let _reloading = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.snapshot();
+        let new = Arc::new(self.recipe.make(Some(&old))?);
+        self.current.store(Arc::clone(&new));
+        Ok((old, new))
+    }
+}
+
+impl Recipe {
+    fn make(&self, old: Option<&Snapshot>) -> Result<Snapshot, Error> {
+        let manifest = match &self.files {
+            Files::Unknown => None,
+            Files::Scanned(scan) => {
+                Some(scan.rescan(|path| old?.get(path).map(|file| file.info()))?)
+            }
+            Files::Listed(manifest) => Some(manifest.clone()),
+        };
+        let tree = manifest.as_ref().map(Manifest::digest);
+        let version = self.source.resolve(&self.salt, tree)?;
+        Snapshot::new(self.settings.clone(), version, manifest, old)
+    }
+}
