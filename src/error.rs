@@ -50,6 +50,9 @@ pub enum ErrorKind {
     EmptyManifest,
     /// A path that the manifest does not list.
     NotListed,
+    /// A layer whose version cannot change: neither a folder nor a file's time is
+    /// behind it.
+    NothingToWatch,
 }
 
 impl Error {

@@ -77,6 +77,7 @@ impl StaticUrlLayer {
             policies: Policies::default(),
             stale: StalePolicy::default(),
             body_digest_limit: DEFAULT_BODY_DIGEST_LIMIT,
+            development: false,
         }
     }
 
@@ -123,6 +124,13 @@ impl StaticUrlLayer {
     pub fn reload(&self) -> Result<Reload, Error> {
         let (before, after) = self.shared.state.reload()?;
         Ok(Reload { before: StaticPrefix::new(before), after: StaticPrefix::new(after) })
+    }
+}
+
+#[cfg(feature = "watch")]
+impl StaticUrlLayer {
+    pub(crate) fn state(&self) -> &Arc<State> {
+        &self.shared.state
     }
 }
 
@@ -190,6 +198,7 @@ pub struct StaticUrlLayerBuilder {
     policies: Policies,
     stale: StalePolicy,
     body_digest_limit: u64,
+    development: bool,
 }
 
 impl StaticUrlLayerBuilder {
@@ -280,6 +289,18 @@ impl StaticUrlLayerBuilder {
         self
     }
 
+    /// For development, while files change under a running server: unversioned URLs
+    /// are `no-cache` whatever [`unversioned`](Self::unversioned) says, so that the
+    /// browser asks every time; [`integrity`](StaticPrefix::integrity) gives nothing,
+    /// so that it refuses no file that is half saved or transformed on the way; and
+    /// every WARN is repeated. Current URLs are `immutable` as ever: that is what a
+    /// new version is for. By default off, also in a debug build; a common call is
+    /// `.development(cfg!(debug_assertions))`.
+    pub fn development(mut self, on: bool) -> Self {
+        self.development = on;
+        self
+    }
+
     /// Reads and hashes what has to be, and makes the layer. Blocks if that is a
     /// [`root`](Self::root).
     ///
@@ -303,9 +324,10 @@ impl StaticUrlLayerBuilder {
         let settings = Settings {
             mount: Mount::parse(&self.mount)?,
             origin: self.origin.as_deref().map_or(Ok("".into()), parse_origin)?,
-            policies: self.policies,
+            policies: self.policies.in_development(self.development),
             stale: self.stale,
             body_digest_limit: self.body_digest_limit,
+            development: self.development,
         };
         let recipe = Recipe { settings, source: self.version, salt: self.salt, files: self.files };
         let state = Arc::new(State::new(recipe)?);

@@ -147,9 +147,13 @@ mod service;
 mod snapshot;
 mod state;
 mod version;
+#[cfg(feature = "watch")]
+mod watch;
 
 #[cfg(feature = "axum")]
 pub use crate::axum::{AxumResponseFuture, AxumStaticUrl, MakeAxumStaticUrl, MissingStaticPrefix};
+#[cfg(feature = "watch")]
+pub use crate::watch::{Changes, Watcher};
 pub use crate::{
     body::ResponseBody,
     error::{Error, ErrorKind},

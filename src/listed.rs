@@ -165,8 +165,9 @@ impl ListedFile {
         coding.is_some_and(|coding| accepted.allow(coding))
     }
 
-    /// Compares a response with the manifest.
-    pub(crate) fn verify(&self, head: ResponseHead<'_>) -> Verdict {
+    /// Compares a response with the manifest. Says once, or where it `is_verbose` every
+    /// time, that they differ.
+    pub(crate) fn verify(&self, head: ResponseHead<'_>, is_verbose: bool) -> Verdict {
         if head.status == StatusCode::RANGE_NOT_SATISFIABLE {
             return self.verify_unsatisfied(head);
         }
@@ -180,7 +181,8 @@ impl ListedFile {
                 None => Verdict::Changed,
             },
         };
-        if verdict == Verdict::Changed && !self.has_changed.swap(true, Ordering::Relaxed) {
+        let is_known = || self.has_changed.swap(true, Ordering::Relaxed);
+        if verdict == Verdict::Changed && (!is_known() || is_verbose) {
             log::changed(&self.path, self.identity.info.length, head);
         }
         verdict
@@ -204,9 +206,10 @@ impl ListedFile {
         self.has_changed.load(Ordering::Relaxed)
     }
 
-    /// Says once that the inner service answered 404 for `<base>/<rest>`.
-    pub(crate) fn warn_missing(&self, base: &str, rest: &str) {
-        if !self.warned_missing.swap(true, Ordering::Relaxed) {
+    /// Says once, or every time, that the inner service answered 404 for
+    /// `<base>/<rest>`.
+    pub(crate) fn warn_missing(&self, base: &str, rest: &str, is_verbose: bool) {
+        if !self.warned_missing.swap(true, Ordering::Relaxed) || is_verbose {
             log::missing(&self.path, &format!("{base}/{rest}"));
         }
     }

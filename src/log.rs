@@ -39,3 +39,17 @@ pub(crate) fn missing(listed: &str, asked: &str) {
          root, and does the service expect the mount in the path it is asked for?"
     );
 }
+
+/// A watched tree cannot be read as it is; the state stays what it was.
+#[cfg(feature = "watch")]
+pub(crate) fn not_reloaded(error: &crate::Error) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(%error, "static files not reloaded; trying again");
+}
+
+/// The system cannot watch.
+#[cfg(feature = "watch")]
+pub(crate) fn polling(error: &notify::Error) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(%error, "cannot watch; looking at the whole tree every second instead");
+}

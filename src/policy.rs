@@ -266,6 +266,11 @@ pub(crate) enum Ruling<'p> {
 }
 
 impl Policies {
+    pub(crate) fn in_development(self, on: bool) -> Self {
+        let unversioned = if on { CachePolicy::no_cache() } else { self.unversioned };
+        Self { unversioned, ..self }
+    }
+
     /// The table: what a GET or HEAD gets.
     pub(crate) fn rule(
         &self,

@@ -87,9 +87,13 @@ impl StaticPrefix {
     /// manifest lists the path. A browser refuses a script or style sheet whose
     /// bytes have another digest.
     ///
-    /// The digest is of the file as it is: do not use it for files that something
+    /// `None` also [in development](crate::StaticUrlLayerBuilder::development). The
+    /// digest is of the file as it is: do not use it for files that something
     /// between the disk and the browser rewrites.
     pub fn integrity(&self, path: &str) -> Option<String> {
+        if self.snapshot.settings().development {
+            return None;
+        }
         let (path, _) = self.split_suffix(path.trim_start_matches('/'));
         let file = self.snapshot.get(path)?;
         Some(format!("sha256-{}", BASE64.encode(file.info().sha256())))
@@ -101,6 +105,19 @@ impl StaticPrefix {
         let mut paths = self.snapshot.paths().collect::<Vec<_>>();
         paths.sort_unstable();
         paths
+    }
+
+    /// The logical paths that are listed here and were not in `older`, or with other
+    /// bytes, or that are listed no more; in bytewise order.
+    pub fn changed_since<'p>(&'p self, older: &'p Self) -> Vec<&'p str> {
+        let digest =
+            |prefix: &'p Self, path| prefix.snapshot.get(path).map(|file| file.info().sha256());
+        let paths = self.snapshot.paths().chain(older.snapshot.paths());
+        let mut changed =
+            paths.filter(|path| digest(self, path) != digest(older, path)).collect::<Vec<_>>();
+        changed.sort_unstable();
+        changed.dedup();
+        changed
     }
 
     fn join(&self, (path, suffix): (&str, &str)) -> String {

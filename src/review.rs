@@ -112,7 +112,7 @@ impl Review {
         };
         file.note(headers);
         let body_length = body_length.filter(|_| self.method != Method::HEAD);
-        match file.verify(ResponseHead { status, headers, body_length }) {
+        match file.verify(ResponseHead { status, headers, body_length }, self.is_verbose()) {
             Verdict::Unchanged { etag } => {
                 if status == StatusCode::OK {
                     file.learn(headers);
@@ -217,8 +217,12 @@ impl Review {
         if let (Some(file), Split::Versioned { rest, .. } | Split::Unversioned { rest }) =
             (&self.file, self.split())
         {
-            file.warn_missing(self.snapshot.base(self.nested), rest);
+            file.warn_missing(self.snapshot.base(self.nested), rest, self.is_verbose());
         }
+    }
+
+    fn is_verbose(&self) -> bool {
+        self.snapshot.settings().development
     }
 
     fn split(&self) -> Split<'_> {

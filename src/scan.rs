@@ -176,19 +176,16 @@ impl Scan {
     /// Links that lead nowhere or in a circle are left out; nothing else is.
     fn tolerate(&self, error: walkdir::Error) -> Result<(), Error> {
         let path = error.path().unwrap_or(&self.root).to_owned();
-        let is_loop = error.loop_ancestor().is_some();
-        let error = error.into_io_error().unwrap_or_else(|| io::Error::other("link loop"));
-        let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
-        if is_loop || (!is_denied && path.is_symlink()) {
-            if !self.ignores(&path) {
-                log::left_out(&path, &format!("a link that leads nowhere ({error})"));
-            }
+        // A circle is no error of the system's.
+        let error = error.into_io_error().unwrap_or_else(|| io::Error::other("a circle"));
+        if self.ignores(&path) {
             return Ok(());
         }
-        match self.ignores(&path) {
-            true => Ok(()),
-            false => Err(Error::io("read", &path, error)),
+        if error.kind() == io::ErrorKind::PermissionDenied || !path.is_symlink() {
+            return Err(Error::io("read", &path, error));
         }
+        log::left_out(&path, &format!("a link that leads nowhere ({error})"));
+        Ok(())
     }
 
     fn hash_all<'k>(
@@ -271,6 +268,13 @@ impl Scan {
 
     fn fingerprint(&self, metadata: &fs::Metadata, read_at: SystemTime) -> Option<Fingerprint> {
         Fingerprint::of(metadata).filter(|it| it.is_settled(read_at, self.coarsest))
+    }
+}
+
+#[cfg(feature = "watch")]
+impl Scan {
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 }
 

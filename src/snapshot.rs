@@ -33,6 +33,7 @@ pub(crate) struct Settings {
     pub(crate) policies: Policies,
     pub(crate) stale: StalePolicy,
     pub(crate) body_digest_limit: u64,
+    pub(crate) development: bool,
 }
 
 impl Snapshot {

@@ -1,6 +1,8 @@
 //! What the services of one layer have in common, and how it is made anew while
 //! they run.
 
+#[cfg(feature = "watch")]
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -19,6 +21,9 @@ pub(crate) struct State {
     recipe: Recipe,
     /// Held while a snapshot is made, so that no older one is published after it.
     reloading: Mutex<()>,
+    /// Notified of every snapshot.
+    #[cfg(feature = "watch")]
+    pub(crate) published: event_listener::Event,
 }
 
 /// From what a snapshot is made, every time.
@@ -41,7 +46,13 @@ pub(crate) enum Files {
 impl State {
     pub(crate) fn new(recipe: Recipe) -> Result<Self, Error> {
         let current = ArcSwap::from_pointee(recipe.make(None)?);
-        Ok(Self { current, recipe, reloading: Mutex::new(()) })
+        Ok(Self {
+            current,
+            recipe,
+            reloading: Mutex::new(()),
+            #[cfg(feature = "watch")]
+            published: event_listener::Event::new(),
+        })
     }
 
     /// The snapshot for one request, which must ask only once.
@@ -57,7 +68,21 @@ impl State {
         let old = self.snapshot();
         let new = Arc::new(self.recipe.make(Some(&old))?);
         self.current.store(Arc::clone(&new));
+        #[cfg(feature = "watch")]
+        self.published.notify(usize::MAX);
         Ok((old, new))
+    }
+}
+
+#[cfg(feature = "watch")]
+impl State {
+    /// The folder and the file that a new version can come from.
+    pub(crate) fn sources(&self) -> (Option<&Path>, Option<&Path>) {
+        let folder = match &self.recipe.files {
+            Files::Scanned(scan) => Some(scan.root()),
+            Files::Unknown | Files::Listed(_) => None,
+        };
+        (folder, self.recipe.source.file())
     }
 }
 

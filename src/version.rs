@@ -124,6 +124,17 @@ impl VersionSource {
     }
 }
 
+#[cfg(feature = "watch")]
+impl VersionSource {
+    /// The file whose time is the version.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match &self.0 {
+            Source::FileAccessed(path) | Source::FileModified(path) => Some(path),
+            _ => None,
+        }
+    }
+}
+
 fn file_time(
     path: &Path,
     time: impl FnOnce(&fs::Metadata) -> io::Result<SystemTime>,

@@ -379,6 +379,23 @@ async fn settings() {
 }
 
 #[tokio::test]
+async fn in_development_nothing_is_pinned_but_the_current_version() {
+    let hour = CachePolicy::max_age(Duration::from_secs(3600));
+    let site = Site::with(|builder| builder.development(true).unversioned(hour));
+    assert_eq!(site.get("hello.txt").await.cache_control(), "no-cache");
+    assert_eq!(site.get("v/hello.txt").await.cache_control(), YEAR);
+    assert_eq!(site.layer.prefix().integrity("hello.txt"), None);
+    let (warnings, _guard) = Warnings::capture();
+    write(site.root.path(), "hello.txt", "changed, other length");
+    fs::remove_file(site.root.path().join("semi;colon.txt")).unwrap();
+    for _ in 0..3 {
+        site.get("v/hello.txt").await;
+        site.get("v/semi;colon.txt").await;
+    }
+    assert_eq!(warnings.lines().len(), 6, "every WARN is repeated");
+}
+
+#[tokio::test]
 async fn stale_versions_can_be_sent_on_or_refused() {
     for (name, policy, nested, status, location) in [
         ("served", StalePolicy::Serve, false, 200, String::new()),
