@@ -47,7 +47,8 @@ impl std::fmt::Display for MissingStaticPrefix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(
             "no StaticPrefix in the request: `tower_static_url::StaticUrlLayer` is missing around \
-             this handler; wrap the whole router in it, `layer.wrap(router)`",
+             this handler; wrap the whole router in it, `layer.wrap(router)`, or where that \
+             cannot be, add `Extension(layer.prefix())`",
         )
     }
 }
@@ -80,7 +81,9 @@ impl StaticUrlLayer {
     }
 }
 
-/// A [`StaticUrl`] whose responses have axum's body; see [`StaticUrlLayer::wrap`].
+/// A [`StaticUrl`] whose responses have axum's body; see [`StaticUrlLayer::wrap`]. It
+/// is a service for requests: `axum::serve` takes what
+/// [`into_make_service`](Self::into_make_service) makes of it.
 #[derive(Clone, Debug)]
 pub struct AxumStaticUrl<S> {
     inner: StaticUrl<S>,

@@ -17,7 +17,6 @@ use std::{fmt, io, path::Path};
 /// assert_eq!(error.kind(), ErrorKind::InvalidMount);
 /// assert_eq!(error.to_string(), "mount \"static\": does not start with `/`");
 /// ```
-#[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
     message: Box<str>,
@@ -77,6 +76,13 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+/// For `main() -> Result<(), Box<dyn Error>>`, which shows it to a person, too.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} ({:?})", self.kind)
     }
 }
 

@@ -31,8 +31,9 @@ const DEFAULT_BODY_DIGEST_LIMIT: u64 = 1024 * 1024;
 /// let layer = StaticUrlLayer::new("/static", assets)?;
 /// println!("linking below {}", layer.prefix());
 ///
-/// // All that is asked is below `/static`, and `ServeDir` knows nothing of that.
-/// let files = ServiceBuilder::new().layer(layer.nested()).service(ServeDir::new(assets));
+/// // For axum's `nest_service("/static", files)`, which strips the mount.
+/// let files = ServeDir::new(assets).redirect_path_prefix("/static");
+/// let files = ServiceBuilder::new().layer(layer.nested()).service(files);
 /// # Ok::<(), tower_static_url::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -88,7 +89,10 @@ impl StaticUrlLayer {
 
     /// The same layer for a place where an outer router has stripped the mount off
     /// the path, as axum's `nest` and `nest_service` do: there it matches
-    /// `/<version>/…`, and generates the same URLs.
+    /// `/<version>/…`, and generates the same URLs. The inner service is the one that
+    /// must know the mount in its redirects, as `ServeDir` does with
+    /// `redirect_path_prefix`. Handlers elsewhere in the router see no prefix; give
+    /// them [`prefix`](Self::prefix) in their state.
     pub fn nested(&self) -> Self {
         let state = Arc::clone(&self.shared.state);
         Self { shared: Arc::new(Shared { state, nested: true }) }
@@ -242,7 +246,10 @@ impl StaticUrlLayerBuilder {
 
     /// Goes in front of generated URLs, and nowhere else:
     /// `https://cdn.example.com` makes browsers fetch from that host, which must
-    /// ask this one for what it does not have.
+    /// ask this one for what it does not have. To a browser that is another origin:
+    /// module scripts, fonts and everything with `integrity` need `crossorigin` in the
+    /// page, and `Access-Control-Allow-Origin` in the answer (tower-http's `CorsLayer`,
+    /// around this layer so that 304s have it too).
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.origin = Some(origin.into());
         self

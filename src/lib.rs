@@ -26,7 +26,7 @@
 //! let layer = StaticUrlLayer::new("/static", assets)?;
 //! let router = Router::new()
 //!     .route("/", get(async |files: StaticPrefix| files.url("app.css")))
-//!     .nest_service("/static", ServeDir::new(assets));
+//!     .nest_service("/static", ServeDir::new(assets).redirect_path_prefix("/static"));
 //! let app = layer.wrap(router); // axum::serve(listener, app.into_make_service())
 //!
 //! let request = axum::extract::Request::get(layer.prefix().url("app.css"));

@@ -183,7 +183,7 @@ impl ListedFile {
         };
         let is_known = || self.has_changed.swap(true, Ordering::Relaxed);
         if verdict == Verdict::Changed && (!is_known() || is_verbose) {
-            log::changed(&self.path, self.identity.info.length, head);
+            log::changed(&self.path, &self.identity.info, head);
         }
         verdict
     }

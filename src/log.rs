@@ -7,23 +7,27 @@
 
 use std::path::Path;
 
-use crate::listed::ResponseHead;
+use crate::{listed::ResponseHead, manifest::FileInfo};
 
 /// A scan found something that can be no static file.
 pub(crate) fn left_out(path: &Path, why: &str) {
     #[cfg(feature = "tracing")]
-    tracing::warn!(path = %path.display(), "left out of the manifest: {why}");
+    tracing::warn!(target: "tower_static_url", path = %path.display(), "left out of the manifest: {why}");
 }
 
 /// A response contradicts the manifest.
-pub(crate) fn changed(path: &str, listed_length: u64, head: ResponseHead<'_>) {
+pub(crate) fn changed(path: &str, listed: &FileInfo, head: ResponseHead<'_>) {
+    #[cfg(feature = "tracing")]
+    let field = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
     #[cfg(feature = "tracing")]
     tracing::warn!(
+        target: "tower_static_url",
         path,
-        listed_length,
+        listed_length = listed.length(),
         length = head.length(),
-        content_encoding = ?head.headers.get(http::header::CONTENT_ENCODING),
-        last_modified = ?head.headers.get(http::header::LAST_MODIFIED),
+        listed_modified = listed.modified().map(httpdate::fmt_http_date),
+        last_modified = field(http::header::LAST_MODIFIED),
+        content_encoding = field(http::header::CONTENT_ENCODING),
         "not what the manifest lists, so `no-cache` instead of `immutable`: the file has changed \
          since it was scanned, or another service answers for it"
     );
@@ -33,6 +37,7 @@ pub(crate) fn changed(path: &str, listed_length: u64, head: ResponseHead<'_>) {
 pub(crate) fn missing(listed: &str, asked: &str) {
     #[cfg(feature = "tracing")]
     tracing::warn!(
+        target: "tower_static_url",
         listed,
         asked,
         "the manifest lists this file, but the wrapped service answered 404: have both the same \
@@ -44,12 +49,12 @@ pub(crate) fn missing(listed: &str, asked: &str) {
 #[cfg(feature = "watch")]
 pub(crate) fn not_reloaded(error: &crate::Error) {
     #[cfg(feature = "tracing")]
-    tracing::warn!(%error, "static files not reloaded; trying again");
+    tracing::warn!(target: "tower_static_url", %error, "static files not reloaded; trying again");
 }
 
 /// The system cannot watch.
 #[cfg(feature = "watch")]
 pub(crate) fn polling(error: &notify::Error) {
     #[cfg(feature = "tracing")]
-    tracing::warn!(%error, "cannot watch; looking at the whole tree every second instead");
+    tracing::warn!(target: "tower_static_url", %error, "cannot watch; looking at the whole tree every second instead");
 }

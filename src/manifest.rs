@@ -78,7 +78,9 @@ pub use crate::scan::{Scan, is_ignored_by_default};
 /// ```
 ///
 /// Modification times stay behind: they belong to the disk that was scanned, and
-/// a deploy (a checkout, an image layer) gives the same bytes other times.
+/// a deploy (a checkout, an image layer) gives the same bytes other times. Without
+/// them a response is compared by its length alone, until an `ETag` of the inner
+/// service was seen: make the manifest from the very files that are deployed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(into = "json::Wire", try_from = "json::Wire"))]

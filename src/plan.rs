@@ -139,16 +139,19 @@ fn answer(
     }
 }
 
-/// 304 where `If-None-Match` names a tag of the file: under the current version
-/// its bytes are what they were, whatever the disk says.
+/// 304 where `If-None-Match` names a tag of the file, and the browser need not have
+/// asked. Not where it was told to ask, nor where the file is known to have changed.
 fn answer_from_memory(
     request: RequestHead<'_>,
     snapshot: &Snapshot,
     file: &ListedFile,
 ) -> Option<Response<()>> {
-    let headers = request.headers;
+    let (headers, policies) = (request.headers, &snapshot.settings().policies);
     let mut lines = headers.get_all(header::IF_NONE_MATCH).iter().peekable();
     lines.peek()?;
+    if file.has_changed() || !policies.current.is_lasting() {
+        return None;
+    }
     if [header::IF_MATCH, header::IF_UNMODIFIED_SINCE].iter().any(|name| headers.contains_key(name))
     {
         return None;
@@ -160,7 +163,6 @@ fn answer_from_memory(
     let answered = answer.headers_mut();
     answered.insert(header::ETAG, named.etag.clone());
     learned.write_to(answered);
-    let policies = &snapshot.settings().policies;
     let ruling = policies.rule(Outcome::Current, StatusCode::NOT_MODIFIED, Content::AsVersioned);
     ruling.apply(answered, is_authorized(request));
     Some(answer)

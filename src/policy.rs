@@ -68,6 +68,11 @@ impl CachePolicy {
         value.parse().expect("the crate's own policies are valid")
     }
 
+    /// Whether a copy may be used without asking.
+    pub(crate) fn is_lasting(&self) -> bool {
+        self.strictness > Strictness::Revalidate
+    }
+
     /// The field value, fit for what the request carried: no answer to
     /// `Authorization` may be `public` (RFC 9111 §3.5).
     fn value(&self, authorized: bool) -> &HeaderValue {

@@ -111,7 +111,8 @@ impl Review {
             return (if is_declared { Content::AsVersioned } else { Content::Unlisted }, None);
         };
         file.note(headers);
-        let body_length = body_length.filter(|_| self.method != Method::HEAD);
+        // To HEAD a body is left out, or is what GET would have.
+        let body_length = body_length.filter(|&length| self.method != Method::HEAD || length > 0);
         match file.verify(ResponseHead { status, headers, body_length }, self.is_verbose()) {
             Verdict::Unchanged { etag } => {
                 if status == StatusCode::OK {

@@ -14,6 +14,9 @@ use crate::{
 };
 
 /// The service that [`StaticUrlLayer`](crate::StaticUrlLayer) makes of an inner one.
+///
+/// Its response body is [`ResponseBody`]; `axum::serve` takes only axum's own, for
+/// which there is `StaticUrlLayer::wrap` (`axum` feature).
 #[derive(Clone, Debug)]
 pub struct StaticUrl<S> {
     inner: S,

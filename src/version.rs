@@ -62,7 +62,8 @@ impl VersionSource {
     }
 
     /// The time of the first call of this function in the process: every restart
-    /// busts every cache. The simplest development set-up.
+    /// busts every cache. The simplest set-up where a restart follows every edit;
+    /// until then browsers keep what they have.
     pub fn process_start() -> Self {
         static START: OnceLock<SystemTime> = OnceLock::new();
         Self::started_at(*START.get_or_init(SystemTime::now))
@@ -89,7 +90,8 @@ impl VersionSource {
         Self(Source::FileAccessed(path.into()))
     }
 
-    /// A build identifier: a git hash, a release name, an image digest.
+    /// A build identifier: a git hash, a release name, an image digest. An empty one
+    /// is an error.
     pub fn build_id(id: impl Into<String>) -> Self {
         Self(Source::BuildId(id.into()))
     }
@@ -105,7 +107,10 @@ impl VersionSource {
     ///
     /// A segment counts as another (stale) version if it is as long, is made of
     /// the same kinds of characters, and has the punctuation of this one: to
-    /// `v1.2.3`, `v1.2.4` is a version and `jquery` is a folder.
+    /// `v1.2.3`, `v1.2.4` is a version and `jquery` is a folder. So is `v1.2.10`,
+    /// which is longer: while a deploy rolls from the one to the other, URLs of either
+    /// are a 404 (`no-store`) on the other's nodes. Versions of one length, such as
+    /// `2026.11.22`, avoid that; [`build_id`](Self::build_id) hides it.
     pub fn literal(version: impl Into<String>) -> Self {
         Self(Source::Literal(version.into()))
     }
@@ -117,7 +122,7 @@ impl VersionSource {
             Source::StartedAt(time) => nanos_since_epoch(*time),
             Source::FileAccessed(path) => file_time(path, fs::Metadata::accessed)?,
             Source::FileModified(path) => file_time(path, fs::Metadata::modified)?,
-            Source::BuildId(id) => id.clone(),
+            Source::BuildId(id) => said(id.clone(), ErrorKind::InvalidVersion, "the build id")?,
             Source::Env(variable) => variable_value(variable)?,
         };
         Ok(Version::hashed(&salted_sha256(salt, input.as_bytes())))
@@ -151,10 +156,24 @@ fn nanos_since_epoch(time: SystemTime) -> String {
 }
 
 fn variable_value(variable: &OsString) -> Result<String, Error> {
-    env::var(variable).map_err(|error| {
-        let message = format!("environment variable {variable:?}: {error}");
-        Error::new(ErrorKind::MissingVariable, message)
-    })
+    let name = format!("environment variable {variable:?}");
+    let value = env::var(variable).map_err(|error| {
+        let why = match error {
+            env::VarError::NotPresent => "is not set",
+            env::VarError::NotUnicode(_) => "is not UTF-8",
+        };
+        Error::new(ErrorKind::MissingVariable, format!("{name} {why}"))
+    })?;
+    said(value, ErrorKind::MissingVariable, &name)
+}
+
+/// Refuses the value that a build leaves behind when it knows none: every deploy
+/// would have the same version.
+fn said(value: String, kind: ErrorKind, name: &str) -> Result<String, Error> {
+    match value.trim().is_empty() {
+        true => Err(Error::new(kind, format!("{name} is empty"))),
+        false => Ok(value),
+    }
 }
 
 /// A secret that goes into every hash, and is never shown.
@@ -366,10 +385,11 @@ mod tests {
                 ErrorKind::Io,
                 r#"cannot read the time of "no/such/file": No such file or directory (os error 2)"#,
             ),
+            (VersionSource::build_id(" \n"), ErrorKind::InvalidVersion, "the build id is empty"),
             (
                 VersionSource::env("TOWER_STATIC_URL_UNSET"),
                 ErrorKind::MissingVariable,
-                r#"environment variable "TOWER_STATIC_URL_UNSET": environment variable not found"#,
+                r#"environment variable "TOWER_STATIC_URL_UNSET" is not set"#,
             ),
             (
                 VersionSource::manifest(),

@@ -199,6 +199,9 @@ async fn axum_extractor() {
     let text = String::from_utf8(answer.body.to_vec()).unwrap();
     assert!(text.contains("`tower_static_url::StaticUrlLayer` is missing"), "{text}");
     assert_eq!(ask(router(), common::get("/maybe")).await.body, "false");
+    let with_extension = router().layer(axum::Extension(site.layer.prefix()));
+    let answer = ask(with_extension, common::get("/")).await;
+    assert_eq!(answer.body, site.layer.prefix().url("hello.txt"));
 }
 
 proptest! {

@@ -147,6 +147,32 @@ async fn who_answers_one_client_alone_is_always_asked() {
 }
 
 #[tokio::test]
+async fn what_a_browser_is_told_to_ask_for_is_asked_for() {
+    let site = Site::with(|builder| builder.max_age(Duration::ZERO));
+    let url = site.url("v/hello.txt");
+    let again =
+        async || site.send(request("GET", &url, &[("if-none-match", &etag_of(HELLO))])).await;
+    site.get("v/hello.txt").await;
+    assert_eq!(
+        (again().await.status.as_u16(), again().await.cache_control()),
+        (304, "no-cache".into())
+    );
+    fs::write(site.root.path().join("hello.txt"), "an edit").unwrap();
+    assert_eq!((again().await.status.as_u16(), &*again().await.body), (200, &b"an edit"[..]));
+}
+
+#[tokio::test]
+async fn a_file_known_to_have_changed_is_not_answered_from_memory() {
+    let site = Site::new();
+    let url = site.url("v/hello.txt");
+    site.get("v/hello.txt").await;
+    fs::write(site.root.path().join("hello.txt"), "an edit").unwrap();
+    site.get("v/hello.txt").await;
+    let again = site.send(request("GET", &url, &[("if-none-match", &etag_of(HELLO))])).await;
+    assert_eq!((again.status.as_u16(), again.cache_control()), (200, "no-cache".into()));
+}
+
+#[tokio::test]
 async fn the_304_from_memory_is_the_304_of_serve_dir() {
     let site = Site::new();
     for (path, coding) in
@@ -342,6 +368,9 @@ async fn head_is_get_without_the_body() {
         assert_eq!(head.head.headers(), get.head.headers(), "{path} {lines:?}");
         assert!(head.body.is_empty());
     }
+    // A service that leaves the body of a HEAD to the server.
+    let (head, _) = Inner::new(&[]).ask("HEAD", &[]).await;
+    assert_eq!((head.cache_control(), head.field("etag")), (YEAR.into(), etag_of(HELLO)));
     // §14.2: a range means nothing to HEAD.
     let head =
         site.send(request("HEAD", &site.url("v/hello.txt"), &[("range", "bytes=0-4")])).await;
