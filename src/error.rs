@@ -45,6 +45,8 @@ pub enum ErrorKind {
     /// A file name or a manifest path that no URL can spell: not UTF-8, a `..`
     /// segment, a backslash, listed twice.
     InvalidPath,
+    /// JSON that is no manifest: of another format, or with a digest that is none.
+    InvalidManifest,
     /// A tree without a single file.
     EmptyManifest,
     /// A path that the manifest does not list.

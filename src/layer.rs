@@ -347,11 +347,17 @@ fn parse_origin(origin: &str) -> Result<Box<str>, Error> {
     let invalid =
         |why: &str| Error::new(ErrorKind::InvalidOrigin, format!("origin {origin:?}: {why}"));
     let uri = origin.parse::<Uri>().map_err(|error| invalid(&error.to_string()))?;
-    let is_http = [Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&uri.scheme());
-    let authority = uri.authority().filter(|_| is_http);
-    let authority = authority.ok_or_else(|| invalid("is not `http(s)://host[:port]`"))?;
-    if authority.as_str().contains('@') || uri.path() != "/" || uri.query().is_some() {
+    let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
+        return Err(invalid("is not `http(s)://host[:port]`"));
+    };
+    let is_http = [&Scheme::HTTP, &Scheme::HTTPS].contains(&scheme);
+    let port = authority.as_str().strip_prefix(authority.host());
+    let has_port = port.is_some_and(|port| port.is_empty() || authority.port_u16().is_some());
+    if !is_http || authority.host().is_empty() || !has_port {
+        return Err(invalid("is not `http(s)://host[:port]`"));
+    }
+    if uri.path() != "/" || uri.query().is_some() || origin.contains('#') {
         return Err(invalid("has more than a scheme, a host and a port"));
     }
-    Ok(origin.trim_end_matches('/').into())
+    Ok(format!("{scheme}://{authority}").into())
 }

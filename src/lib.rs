@@ -91,7 +91,12 @@
 //! counts for exactly the date that was sent, and `If-Range` for a strong tag alone:
 //! two versions of a file may well have one date. If the wrapped service turns out to
 //! have sent a part of something else than `If-Range` names, the client gets a 412
-//! instead; from then on the file is known to have changed, and sent whole.
+//! instead; from then on that range is not asked for again, and the file sent whole.
+//!
+//! What is not listed keeps the inner service's validators, and its handling of
+//! conditions. Without any, the SHA-256 of a body of known size becomes its tag (up to
+//! a limit, [`body_digest_limit`](StaticUrlLayerBuilder::body_digest_limit)); a HEAD
+//! has no body to make one of.
 //!
 //! `Range` reaches the inner service in the one spelling that everybody understands;
 //! what is malformed, of another unit, or several ranges at once, is ignored. HEAD

@@ -44,6 +44,8 @@ pub(crate) struct Representation {
     pub(crate) info: FileInfo,
     /// The inner service's own tag, once seen on a response that was as scanned.
     inner_etag: OnceLock<HeaderValue>,
+    /// The inner service has sent a part of something else when asked for this.
+    is_out_of_reach: AtomicBool,
 }
 
 /// The fields of a 200 that its 304 repeats.
@@ -129,14 +131,24 @@ impl ListedFile {
     }
 
     /// The representation, and its coding, that is byte for byte what `tag` is of,
-    /// if the client can read it.
+    /// if the client can read it, and the inner service is not known to have none.
     pub(crate) fn strongly_named(
         &self,
         tag: &EntityTag<'_>,
         accepted: AcceptedCodings,
     ) -> Option<(&'static str, &Representation)> {
         let named = |it: &Representation| it.tag().is_some_and(|own| own.strong_eq(tag));
-        self.representations().find(|&(coding, it)| named(it) && accepted.allow(coding))
+        let found =
+            self.representations().find(|&(coding, it)| named(it) && accepted.allow(coding));
+        found.filter(|(_, it)| !it.is_out_of_reach.load(Ordering::Relaxed))
+    }
+
+    /// Notes that asking for a part of what `etag` names gave a part of something
+    /// else.
+    pub(crate) fn note_other_part(&self, etag: &HeaderValue) {
+        for (_, it) in self.representations().filter(|(_, it)| it.etag == etag) {
+            it.is_out_of_reach.store(true, Ordering::Relaxed);
+        }
     }
 
     /// The one representation that `tags` name and the client can read. With more
@@ -178,7 +190,8 @@ impl ListedFile {
             (ContentCoding::One(coding), None) => self.identity.verify_compressed(head, coding),
             (ContentCoding::One(coding), Some(_)) => match self.sibling(coding) {
                 Some(sibling) => sibling.verify(head),
-                None => Verdict::Changed,
+                // Compressed and then measured, or a sibling made after the scan.
+                None => Verdict::Unproven,
             },
         };
         let is_known = || self.has_changed.swap(true, Ordering::Relaxed);
@@ -250,7 +263,12 @@ impl Learned {
 
 impl Representation {
     fn new(info: &FileInfo) -> Self {
-        Self { etag: strong_etag(&info.sha256), info: info.clone(), inner_etag: OnceLock::new() }
+        Self {
+            etag: strong_etag(&info.sha256),
+            info: info.clone(),
+            inner_etag: OnceLock::new(),
+            is_out_of_reach: AtomicBool::new(false),
+        }
     }
 
     fn tag(&self) -> Option<EntityTag<'_>> {

@@ -278,10 +278,13 @@ mod json {
         fn try_from(wire: Wire) -> Result<Self, Error> {
             if wire.format != FORMAT {
                 let message = format!("manifest format {} is not {FORMAT}", wire.format);
-                return Err(Error::new(ErrorKind::InvalidPath, message));
+                return Err(Error::new(ErrorKind::InvalidManifest, message));
             }
             let files = wire.files.into_iter().map(|(path, file)| {
-                let info = file.parse().ok_or_else(|| invalid_path(&path, "has no SHA-256"))?;
+                let info = file.parse().ok_or_else(|| {
+                    let message = format!("path {path:?} has no SHA-256");
+                    Error::new(ErrorKind::InvalidManifest, message)
+                })?;
                 Ok((path, info))
             });
             Manifest::from_listing(files.collect::<Result<Vec<_>, Error>>()?)

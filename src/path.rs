@@ -39,6 +39,7 @@ const PATH_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC
 const SUFFIX_ESCAPES: &AsciiSet = &percent_encoding::CONTROLS
     .add(b' ')
     .add(b'"')
+    .add(b'\'')
     .add(b'<')
     .add(b'>')
     .add(b'\\')

@@ -314,8 +314,9 @@ pub(crate) fn is_whole_or_part(status: StatusCode) -> bool {
 }
 
 /// Fields by which some caches are told something else than by `Cache-Control`:
-/// targeted cache control (RFC 9213), and what it grew out of.
-const TARGETED: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
+/// targeted cache control (RFC 9213), and what stands in its place at some.
+const TARGETED: [&str; 4] =
+    ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control", "x-accel-expires"];
 
 impl Ruling<'_> {
     pub(crate) fn apply(self, headers: &mut HeaderMap, authorized: bool) {
@@ -326,15 +327,30 @@ impl Ruling<'_> {
         }
         let value = match self {
             Self::None => return,
-            Self::Offer(_) if headers.contains_key(header::CACHE_CONTROL) => return,
+            Self::Offer(_) if headers.contains_key(header::CACHE_CONTROL) => {
+                return keep(headers, authorized);
+            }
             Self::Offer(_) if is_personal(headers) => return,
             Self::Offer(policy) => policy.value(authorized),
-            Self::Floor(floor) if Strictness::of(directives(headers)) <= floor.strictness => return,
+            Self::Floor(floor) if Strictness::of(directives(headers)) <= floor.strictness => {
+                return keep(headers, authorized);
+            }
             // What was for one client stays so.
             Self::Floor(floor) if says(headers, "private") => &floor.private,
             Self::Floor(floor) => floor.value(authorized),
         };
         headers.insert(header::CACHE_CONTROL, value.clone());
+    }
+}
+
+/// Leaves what the inner service says, but for what no answer to `Authorization` may
+/// say.
+fn keep(headers: &mut HeaderMap, authorized: bool) {
+    if authorized && directives(headers).any(|directive| directive.is_shared()) {
+        let said = directives(headers).collect::<Vec<_>>();
+        if let Some(private) = private(&said) {
+            headers.insert(header::CACHE_CONTROL, private);
+        }
     }
 }
 
@@ -525,7 +541,12 @@ mod tests {
             (
                 "no-store, told to CDNs alone",
                 Ruling::Floor(&no_store),
-                &[("cache-control", "no-store"), ("cdn-cache-control", "max-age=3600")],
+                &[
+                    ("cache-control", "no-store"),
+                    ("cdn-cache-control", "max-age=3600"),
+                    ("surrogate-control", "max-age=3600"),
+                    ("x-accel-expires", "3600"),
+                ],
                 "no-store",
             ),
             (
@@ -557,7 +578,7 @@ mod tests {
             let mut headers = headers(said);
             ruling.apply(&mut headers, false);
             assert_eq!(cache_control(&headers), expected, "{name}");
-            assert!(!headers.contains_key("cdn-cache-control"), "{name}");
+            assert!(TARGETED.iter().all(|name| !headers.contains_key(*name)), "{name}");
         }
     }
 
@@ -573,6 +594,10 @@ mod tests {
             let mut headers = HeaderMap::new();
             Ruling::Offer(&policy.parse().unwrap()).apply(&mut headers, true);
             assert_eq!(cache_control(&headers), expected, "{policy}");
+            // The inner service may not say otherwise.
+            let mut said = self::headers(&[("cache-control", policy)]);
+            Ruling::Offer(&CachePolicy::no_cache()).apply(&mut said, true);
+            assert_eq!(cache_control(&said), expected, "{policy}");
         }
     }
 

@@ -62,7 +62,8 @@ impl StaticPrefix {
     /// stays (`img/sprite.svg#cart`), unless the manifest lists a file whose name
     /// has that character.
     ///
-    /// Whether such a file exists is not asked; [`try_url`](Self::try_url) asks.
+    /// Whether such a file exists is not asked ([`try_url`](Self::try_url) asks), and a
+    /// `..` stays what it is to a browser: do not give it what a stranger has typed.
     pub fn url(&self, path: &str) -> String {
         self.join(self.split_suffix(path.trim_start_matches('/')))
     }

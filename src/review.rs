@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 
 use crate::{
-    coding::AcceptedCodings,
+    coding::{AcceptedCodings, ContentCoding},
     conditional::{Conditions, Evaluation, Validators},
     etag::EntityTag,
     listed::{ListedFile, ResponseHead, Verdict, strong_etag},
@@ -64,8 +64,8 @@ impl Review {
             self.restore_location(response.headers_mut());
         }
         let (content, etag) = self.examine(response, body_length);
-        if self.expected.is_some() && self.expected != etag && status == StatusCode::PARTIAL_CONTENT
-        {
+        if status == StatusCode::PARTIAL_CONTENT && self.is_other_part(etag.as_ref()) {
+            response.headers_mut().remove(header::ETAG);
             return self.conclude(response, StatusCode::PRECONDITION_FAILED, content);
         }
         let is_ours = etag.is_some() && !is_personal(response.headers());
@@ -74,6 +74,9 @@ impl Review {
         } else if self.wants_digest(response, body_length) {
             return BodyEdit::Digest(content);
         }
+        if !is_ours {
+            weaken_if_compressed(response, body_length);
+        }
         match self.file {
             Some(_) => self.settle(response, content),
             None => {
@@ -81,6 +84,18 @@ impl Review {
                 BodyEdit::Pass
             }
         }
+    }
+
+    /// Whether a part is of something else than `If-Range` was kept for. Once that has
+    /// happened, the range is not asked for again.
+    fn is_other_part(&self, etag: Option<&HeaderValue>) -> bool {
+        let Some(expected) = self.expected.as_ref().filter(|&it| Some(it) != etag) else {
+            return false;
+        };
+        if let Some(file) = &self.file {
+            file.note_other_part(expected);
+        }
+        true
     }
 
     /// Completes a response whose body turned out to have this digest, or none.
@@ -151,7 +166,8 @@ impl Review {
             return BodyEdit::Pass;
         }
         let evaluation = self.evaluate(response.headers());
-        let other = (evaluation == Evaluation::Proceed && content == Content::AsVersioned)
+        let is_ours = content == Content::AsVersioned && !is_personal(response.headers());
+        let other = (evaluation == Evaluation::Proceed && is_ours)
             .then(|| self.named_otherwise())
             .flatten();
         if let Some(etag) = other {
@@ -193,7 +209,7 @@ impl Review {
     }
 
     /// Replaces a response by one without content (§15.4.5, §15.5.13): it keeps all
-    /// but what describes the content.
+    /// but what describes the content, and the weaker of two validators.
     fn conclude<B>(
         &self,
         response: &mut Response<B>,
@@ -203,6 +219,9 @@ impl Review {
         *response.status_mut() = status;
         for name in OF_CONTENT {
             response.headers_mut().remove(name);
+        }
+        if response.headers().contains_key(header::ETAG) {
+            response.headers_mut().remove(header::LAST_MODIFIED);
         }
         self.rule(response, content);
         BodyEdit::Drop
@@ -249,14 +268,27 @@ impl Review {
     }
 }
 
-/// What describes content that is not there (RFC 9110 §8.3 – §8.6, §14.3, §14.4),
-/// and the weaker of two validators (§15.4.5).
-const OF_CONTENT: [header::HeaderName; 7] = [
+/// Makes the inner service's tag weak where somebody has compressed the bytes on the
+/// way, so that they do not share a strong one with the plain bytes.
+fn weaken_if_compressed<B>(response: &mut Response<B>, body_length: Option<u64>) {
+    let (status, headers) = (response.status(), response.headers());
+    let head = ResponseHead { status, headers, body_length };
+    if ContentCoding::of(headers) == ContentCoding::Identity || head.length().is_some() {
+        return;
+    }
+    let strong = headers.get(header::ETAG).filter(|etag| etag.as_bytes().starts_with(b"\""));
+    let weak = strong.map(|etag| [b"W/", etag.as_bytes()].concat());
+    if let Some(Ok(weak)) = weak.map(|tag| HeaderValue::from_maybe_shared(Bytes::from(tag))) {
+        response.headers_mut().insert(header::ETAG, weak);
+    }
+}
+
+/// What describes content that is not there (RFC 9110 §8.3 – §8.6, §14.3, §14.4).
+const OF_CONTENT: [header::HeaderName; 6] = [
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,
     header::CONTENT_LANGUAGE,
     header::CONTENT_LENGTH,
     header::CONTENT_RANGE,
     header::ACCEPT_RANGES,
-    header::LAST_MODIFIED,
 ];

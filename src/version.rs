@@ -105,8 +105,8 @@ impl VersionSource {
     /// one plain URL segment, and no folder at the top of the tree may have its
     /// name.
     ///
-    /// A segment counts as another (stale) version if it is as long, is made of
-    /// the same kinds of characters, and has the punctuation of this one: to
+    /// A segment counts as another (stale) version if it is as long, has the same
+    /// kinds of characters, each of them, and the punctuation of this one: to
     /// `v1.2.3`, `v1.2.4` is a version and `jquery` is a folder. So is `v1.2.10`,
     /// which is longer: while a deploy rolls from the one to the other, URLs of either
     /// are a 404 (`no-store`) on the other's nodes. Versions of one length, such as
@@ -247,46 +247,50 @@ impl Version {
     }
 }
 
-/// The characters a version may be made of, as a bit set over ASCII.
+/// The characters that versions of one shape are made of, as a bit set over ASCII.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Alphabet(u128);
+struct Alphabet {
+    allowed: u128,
+    /// Of these each must occur.
+    required: [u128; 3],
+}
+
+const DIGITS: u128 = range(b'0', b'9');
+const LOWER: u128 = range(b'a', b'z');
+const UPPER: u128 = range(b'A', b'Z');
+const HEX: u128 = DIGITS | range(b'a', b'f');
+
+const fn range(first: u8, last: u8) -> u128 {
+    (u128::MAX >> (127 - last)) & (u128::MAX << first)
+}
 
 impl Alphabet {
-    const DIGITS: Self = Self::range(b'0', b'9');
-    const HEX: Self = Self(Self::DIGITS.0 | Self::range(b'a', b'f').0);
-    const LOWER: Self = Self::range(b'a', b'z');
-    const UPPER: Self = Self::range(b'A', b'Z');
-    const ALPHANUMERIC: Self = Self(Self::DIGITS.0 | Self::LOWER.0 | Self::UPPER.0);
+    /// Of a hash, which may happen to have no letter.
+    const HEX: Self = Self { allowed: HEX, required: [HEX; 3] };
 
-    const fn range(first: u8, last: u8) -> Self {
-        Self((u128::MAX >> (127 - last)) & (u128::MAX << first))
-    }
-
-    /// The smallest of the usual alphabets that spells `text`, and the very
-    /// punctuation of `text`.
+    /// Of a literal: the kinds of characters it has, and its very punctuation.
     fn of(text: &str) -> Self {
-        let used = Self::used_by(text);
-        let classes = [Self::DIGITS, Self::HEX].into_iter().find(|class| used.0 & !class.0 == 0);
-        let class = classes.unwrap_or_else(|| {
-            let classes = [Self::DIGITS, Self::LOWER, Self::UPPER];
-            let present = classes.into_iter().filter(|class| used.0 & class.0 != 0);
-            Self(present.fold(0, |all, class| all | class.0))
-        });
-        Self(class.0 | used.punctuation())
+        let used = used_by(text);
+        let kinds = [DIGITS, LOWER, UPPER].map(|kind| if used & kind == 0 { 0 } else { kind });
+        let narrowed = if used & !HEX == 0 { HEX } else { u128::MAX };
+        let allowed = kinds.iter().fold(0, |all, kind| all | kind) & narrowed;
+        Self { allowed: allowed | punctuation(used), required: kinds }
     }
 
     fn spells(self, text: &str) -> bool {
-        let used = Self::used_by(text);
-        text.is_ascii() && used.0 & !self.0 == 0 && used.punctuation() == self.punctuation()
+        let used = used_by(text);
+        let has_kinds = self.required.iter().all(|&kind| kind == 0 || used & kind != 0);
+        let is_punctuated = punctuation(used) == punctuation(self.allowed);
+        text.is_ascii() && used & !self.allowed == 0 && has_kinds && is_punctuated
     }
+}
 
-    fn used_by(text: &str) -> Self {
-        Self(text.bytes().fold(0, |used, byte| used | 1 << (byte & 127)))
-    }
+fn used_by(text: &str) -> u128 {
+    text.bytes().fold(0, |used, byte| used | 1 << (byte & 127))
+}
 
-    fn punctuation(self) -> u128 {
-        self.0 & !Self::ALPHANUMERIC.0
-    }
+fn punctuation(used: u128) -> u128 {
+    used & !(DIGITS | LOWER | UPPER)
 }
 
 #[cfg(test)]
@@ -434,6 +438,8 @@ mod tests {
             ("word beside a year", &literal("2024"), "fade", false),
             ("short hash", &literal("abc1234"), "00ff00f", true),
             ("mixed case", &literal("aB3"), "Zz9", true),
+            ("letters only", &literal("v1"), "js", false),
+            ("other letters than of a hash", &literal("abc1234"), "style00", false),
         ] {
             assert_eq!(version.has_shape(segment), expected, "{name}");
         }

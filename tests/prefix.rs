@@ -102,6 +102,11 @@ fn mounts_and_origins() {
         "https://a?b",
         "https://u@a",
         "https://a b",
+        "https://a#b",
+        "https://a/#b",
+        "https://a:99999",
+        "https://a:",
+        "https://:80",
     ] {
         let builder = StaticUrlLayer::builder("/static").version(VersionSource::literal("v1"));
         let error = builder.origin(bad).build().unwrap_err();

@@ -151,6 +151,40 @@ async fn drift_is_noticed_and_said_once() {
 }
 
 #[tokio::test]
+async fn drift_shows_at_the_first_request() {
+    let site = Site::new();
+    for (path, content, time) in [
+        ("hello.txt", "another length", mtime()),
+        ("semi;colon.txt", "SEMICOLON", mtime() + Duration::from_secs(1)),
+        ("plus+plus.txt", "PLUS", mtime() + Duration::from_nanos(1)),
+    ] {
+        write(site.root.path(), path, content);
+        let file = fs::File::options().write(true).open(site.root.path().join(path)).unwrap();
+        file.set_modified(time).unwrap();
+        let answer = site.get(&format!("v/{path}")).await;
+        assert_eq!(
+            (answer.cache_control(), &*answer.body),
+            ("no-cache".into(), content.as_bytes())
+        );
+    }
+}
+
+#[tokio::test]
+async fn drift_shows_in_the_date_alone() {
+    // A service without tags of its own.
+    let root = tree([("hello.txt", HELLO)]);
+    let layer = StaticUrlLayer::new("/static", root.path()).unwrap();
+    let url = layer.prefix().url("hello.txt");
+    for (modified, cache_control) in
+        [(mtime(), YEAR), (mtime() + Duration::from_secs(1), "no-cache")]
+    {
+        let date = httpdate::fmt_http_date(modified);
+        let answer = answered(&layer, get(&url), 200, &[("last-modified", &date)], HELLO).await;
+        assert_eq!(answer.cache_control(), cache_control);
+    }
+}
+
+#[tokio::test]
 async fn a_wiring_mistake_is_said_once_with_both_paths() {
     let site = Site::new();
     let (warnings, _guard) = Warnings::capture();
@@ -289,6 +323,10 @@ async fn authorization_never_gets_public() {
         Request::get(layer.prefix().url("hello.txt")).header("authorization", "Basic eA==");
     let answer = answered(&layer, request.body(Body::empty()).unwrap(), 200, &[], HELLO).await;
     assert_eq!(answer.cache_control(), "private, max-age=31536000, immutable");
+    let said = [("cache-control", "public, max-age=60")];
+    let request = Request::get("/static/hello.txt").header("authorization", "Basic eA==");
+    let answer = answered(&layer, request.body(Body::empty()).unwrap(), 200, &said, HELLO).await;
+    assert_eq!(answer.cache_control(), "private, max-age=60");
 }
 
 #[tokio::test]

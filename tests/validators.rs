@@ -328,6 +328,74 @@ async fn no_part_of_another_version() {
 }
 
 #[tokio::test]
+async fn a_part_that_cannot_be_had_is_refused_only_once() {
+    // `ServeDir` is not told to serve what is compressed with deflate.
+    let site = Site::new();
+    common::write(site.root.path(), "hello.txt.zz", "deflated");
+    let layer = StaticUrlLayer::new("/static", site.root.path()).unwrap();
+    let url = layer.prefix().url("hello.txt");
+    let resume = async |tag: &str| {
+        let lines = [("range", "bytes=0-2"), ("if-range", tag)];
+        ask(layer.wrap(site.router()), request("GET", &url, &lines)).await
+    };
+    let refused = resume(&etag_of("deflated")).await;
+    assert_eq!((refused.status.as_u16(), refused.field("etag")), (412, String::new()));
+    for _ in 0..2 {
+        assert_eq!(resume(&etag_of("deflated")).await.status.as_u16(), 200);
+    }
+    assert_eq!(
+        resume(&etag_of(HELLO)).await.status.as_u16(),
+        206,
+        "another coding is not concerned"
+    );
+}
+
+#[tokio::test]
+async fn two_lines_of_if_range_are_none() {
+    let site = Site::new();
+    let tag = etag_of(HELLO);
+    let lines = [("range", "bytes=0-2"), ("if-range", &*tag), ("if-range", &*tag)];
+    let answer = site.send(request("GET", &site.url("v/hello.txt"), &lines)).await;
+    assert_eq!(answer.status.as_u16(), 200);
+}
+
+#[tokio::test]
+async fn what_is_for_one_client_has_no_tag_of_ours() {
+    let site = Site::new();
+    let cookie = tower_http::set_header::SetResponseHeaderLayer::overriding(
+        HeaderName::from_static("set-cookie"),
+        HeaderValue::from_static("a=b"),
+    );
+    let tag = etag_of("body { color: teal }");
+    let made_of_it = format!("{}-gzip\"", tag.trim_end_matches('"'));
+    for tag in [&tag, &made_of_it] {
+        let lines = [("accept-encoding", "gzip"), ("if-none-match", &**tag)];
+        let router = site.router().layer(cookie.clone());
+        let answer =
+            ask(site.layer.wrap(router), request("GET", &site.url("v/css/app.css"), &lines)).await;
+        assert_eq!(answer.status.as_u16(), 200);
+        assert!(answer.field("etag").len() < 60, "{}", answer.field("etag"));
+    }
+}
+
+#[tokio::test]
+async fn unlisted_bytes_compressed_on_the_way_have_a_weak_tag() {
+    let site = Site::new();
+    let long = LONG.repeat(50);
+    common::write(site.root.path(), "unlisted.txt", &long);
+    let router = site.router().layer(CompressionLayer::new());
+    let send = async |lines: &[(&str, &str)]| {
+        ask(site.layer.wrap(router.clone()), request("GET", &site.url("v/unlisted.txt"), lines))
+            .await
+    };
+    let (plain, gzip) = (send(&[]).await, send(&[("accept-encoding", "gzip")]).await);
+    assert_eq!(gzip.field("content-encoding"), "gzip");
+    assert_eq!(gzip.field("etag"), format!("W/{}", plain.field("etag")));
+    let again = [("accept-encoding", "gzip"), ("if-none-match", &*gzip.field("etag"))];
+    assert_eq!(send(&again).await.status.as_u16(), 304);
+}
+
+#[tokio::test]
 async fn a_changed_file_is_judged_by_the_inner_services_validators() {
     let site = Site::new();
     fs::write(site.root.path().join("hello.txt"), "changed on disk").unwrap();
@@ -528,7 +596,10 @@ async fn an_error_stays_an_error() {
     assert_eq!((response.status().as_u16(), field(&response, "etag")), (200, String::new()));
     assert_eq!(field(&response, "cache-control"), "no-cache");
     let mut body = std::pin::pin!(response.into_body());
+    let hint = http_body::Body::size_hint(&*body);
+    assert_eq!((hint.lower(), hint.upper()), (5, None), "more was to come");
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "hello");
+    assert!(!http_body::Body::is_end_stream(&*body), "the error is still to come");
     assert_eq!(body.frame().await.unwrap().unwrap_err(), "broken");
     assert!(body.frame().await.is_none());
 }
