@@ -73,14 +73,15 @@ pub(crate) enum Verdict {
 }
 
 impl ListedFile {
-    pub(crate) fn new(
+    /// `sibling` knows the file whose path is this one's with a suffix.
+    pub(crate) fn new<'s>(
         path: &str,
         info: &FileInfo,
-        sibling: impl Fn(&str) -> Option<FileInfo>,
+        sibling: impl Fn(&str) -> Option<&'s FileInfo>,
     ) -> Self {
         let siblings = SIBLINGS.iter().filter_map(|&(suffix, coding)| {
-            let info = sibling(&format!("{path}{suffix}"))?;
-            Some((coding, Representation::new(&info)))
+            let info = sibling(suffix)?;
+            Some((coding, Representation::new(info)))
         });
         Self {
             path: path.into(),
@@ -97,13 +98,17 @@ impl ListedFile {
         &self.identity.info
     }
 
-    /// Whether this one can stand for `new`: it is made of the same files, and has
-    /// seen no other bytes of them.
-    pub(crate) fn is_still(&self, new: &Self) -> bool {
-        let infos = |file: &Self| {
-            file.representations().map(|(coding, it)| (coding, it.info.clone())).collect::<Vec<_>>()
-        };
-        !self.has_changed() && infos(self) == infos(new)
+    /// Whether this is what [`new`](Self::new) would make of the same, and has seen no
+    /// other bytes of it.
+    pub(crate) fn is_still<'s>(
+        &self,
+        info: &FileInfo,
+        sibling: impl Fn(&str) -> Option<&'s FileInfo>,
+    ) -> bool {
+        let known = |coding| self.sibling(coding).map(|it| &it.info);
+        !self.has_changed()
+            && self.identity.info == *info
+            && SIBLINGS.iter().all(|&(suffix, coding)| sibling(suffix) == known(coding))
     }
 
     /// The tag of the file as it is, uncompressed.

@@ -112,12 +112,13 @@ impl Snapshot {
 
 fn listed_files(manifest: Manifest, old: Option<&Snapshot>) -> HashMap<Box<str>, Arc<ListedFile>> {
     let files = manifest.into_files();
-    let listed = |path: &str, info| {
-        let new = ListedFile::new(path, info, |sibling| files.get(sibling).cloned());
-        let old = old.and_then(|old| old.get(path)).filter(|old| old.is_still(&new));
-        (Box::from(path), old.map_or_else(|| Arc::new(new), Arc::clone))
-    };
-    files.iter().map(|(path, info)| listed(path, info)).collect()
+    let listed = files.iter().map(|(path, info)| {
+        let sibling = |suffix: &str| files.get([&**path, suffix].concat().as_str());
+        let old = old.and_then(|old| old.get(path)).filter(|old| old.is_still(info, sibling));
+        let file = old.map(Arc::clone);
+        (path.clone(), file.unwrap_or_else(|| Arc::new(ListedFile::new(path, info, sibling))))
+    });
+    listed.collect()
 }
 
 fn version_shaped(manifest: &Manifest, version: &Version) -> BTreeSet<Box<str>> {
