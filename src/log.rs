@@ -52,6 +52,13 @@ pub(crate) fn not_reloaded(error: &crate::Error) {
     tracing::warn!(target: "tower_static_url", %error, "static files not reloaded; trying again");
 }
 
+/// After [`not_reloaded`].
+#[cfg(feature = "watch")]
+pub(crate) fn reloaded_again() {
+    #[cfg(feature = "tracing")]
+    tracing::info!(target: "tower_static_url", "static files could be read again");
+}
+
 /// The system cannot watch.
 #[cfg(feature = "watch")]
 pub(crate) fn polling(error: &notify::Error) {

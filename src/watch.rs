@@ -30,7 +30,8 @@ impl StaticUrlLayer {
     /// its own, without an async runtime.
     ///
     /// A burst of changes is one reload, once nothing has happened for 50 ms (at most
-    /// half a second after the first). While the tree cannot be read (a file is half
+    /// half a second after the first), and so is what has changed since the layer was
+    /// built. While the tree cannot be read (a file is half
     /// saved, a bundler has emptied the folder, the folder is gone) the state stays
     /// what it was, and every second is another try. Where the system cannot watch (a
     /// limit is reached), the tree is looked at every second instead, with a WARN.
@@ -62,6 +63,8 @@ impl StaticUrlLayer {
     pub fn watch(&self) -> Result<Watcher, Error> {
         let (events, received) = channel();
         let watch = Watch::new(Arc::clone(self.state()), events.clone())?;
+        // What has changed since the layer was built is news, too.
+        let _ = events.send(Signal::Changed);
         let is_over = Arc::new(AtomicBool::new(false));
         let thread = thread::Builder::new()
             .name("tower-static-url watch".into())
@@ -72,7 +75,8 @@ impl StaticUrlLayer {
     }
 }
 
-/// Keeps a layer [watching](StaticUrlLayer::watch) until it is dropped.
+/// Keeps a layer [watching](StaticUrlLayer::watch) until it is dropped. Dropping it
+/// waits for a reload under way.
 #[derive(Debug)]
 #[must_use = "watching stops when this is dropped"]
 pub struct Watcher {
@@ -109,6 +113,13 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// The prefix that was told of last; at first the one that was current when this
+    /// was made. What [`changed`](Self::changed) returns next has
+    /// [changed since](StaticPrefix::changed_since) that one.
+    pub fn prefix(&self) -> &StaticPrefix {
+        &self.seen
+    }
+
     /// Waits until the prefix is another one than this has told of before, and
     /// returns it; of several versions only the last. `None` once the [`Watcher`] is
     /// dropped. Dropping the future loses nothing.
@@ -182,6 +193,9 @@ impl Watch {
             let reloaded = self.state.reload();
             if let (Err(error), false) = (&reloaded, has_failed) {
                 log::not_reloaded(error);
+            }
+            if has_failed && reloaded.is_ok() {
+                log::reloaded_again();
             }
             has_failed = reloaded.is_err();
         }

@@ -147,6 +147,105 @@ fn odd_names_are_linked_right() {
     browser.visit(&recorder).assert_nothing_fetched();
 }
 
+#[test]
+#[ignore = "needs chromium: tests/e2e/install.sh"]
+fn a_saved_style_is_shown_without_a_reload() {
+    let (site, profile) = (copy_of_the_site(), tempdir().unwrap());
+    let runtime = Runtime::new().unwrap();
+    let demo = Demo::start_watching(site.path());
+    let recorder = Recorder::start(runtime.handle(), &demo);
+    let browser = Browser::start(runtime.handle(), profile.path());
+    let before = browser.visit(&recorder);
+    browser.run(MARK_THE_PAGE);
+
+    // Linked by no page, but imported by `css/app.css`.
+    edit(&site.path().join("css/base.css"), "--postcard-ink: #2c2a24", "--postcard-ink: #010203");
+    browser.run(STYLE_IS_SWAPPED);
+    browser.run(PAGE_IS_DONE);
+    assert_eq!(browser.run(IS_MARKED), true, "the page was loaded anew");
+
+    let after = browser.read_page(&recorder);
+    assert_ne!(after.version, before.version);
+    assert_eq!(after.paths(), before.paths());
+    after.assert_all_linked_below_the_prefix();
+    assert_eq!(browser.run(STYLE_LINKS), json!([format!("{}css/app.css", after.prefix())]));
+    browser.visit(&recorder).assert_nothing_fetched();
+}
+
+#[test]
+#[ignore = "needs chromium: tests/e2e/install.sh"]
+fn a_saved_script_reloads_the_page() {
+    let (site, profile) = (copy_of_the_site(), tempdir().unwrap());
+    let runtime = Runtime::new().unwrap();
+    let demo = Demo::start_watching(site.path());
+    let recorder = Recorder::start(runtime.handle(), &demo);
+    let browser = Browser::start(runtime.handle(), profile.path());
+    browser.visit(&recorder);
+    browser.run(MARK_THE_PAGE);
+
+    edit(&site.path().join("js/greet.js"), "return \"", "return \"P.S. ");
+    browser.run_across_a_reload(POSTSCRIPT_IS_SHOWN);
+    assert_eq!(browser.run(IS_MARKED), false, "new scripts need a new page");
+}
+
+#[test]
+#[ignore = "needs chromium: tests/e2e/install.sh"]
+fn an_open_page_follows_the_next_server() {
+    let (site, edited, profile) = (copy_of_the_site(), copy_of_the_site(), tempdir().unwrap());
+    edit(&edited.path().join("js/greet.js"), "return \"", "return \"P.S. ");
+    let runtime = Runtime::new().unwrap();
+    let [first, same, other] =
+        [&site, &site, &edited].map(|site| Demo::start_watching(site.path()));
+    let recorder = Recorder::start(runtime.handle(), &first);
+    let browser = Browser::start(runtime.handle(), profile.path());
+    browser.visit(&recorder);
+    browser.run(MARK_THE_PAGE);
+
+    recorder.forward_to(&same);
+    drop(first);
+    browser.run(IS_TOLD_AGAIN);
+    assert_eq!(browser.run(IS_MARKED), true, "nothing has changed");
+
+    recorder.forward_to(&other);
+    drop(same);
+    browser.run_across_a_reload(POSTSCRIPT_IS_SHOWN);
+    assert_eq!(browser.run(IS_MARKED), false, "the page is an old one");
+}
+
+#[test]
+#[ignore = "needs chromium: tests/e2e/install.sh"]
+fn without_watching_a_page_does_not_listen() {
+    let (site, profile) = (copy_of_the_site(), tempdir().unwrap());
+    let runtime = Runtime::new().unwrap();
+    let demo = Demo::start(site.path());
+    let recorder = Recorder::start(runtime.handle(), &demo);
+    let browser = Browser::start(runtime.handle(), profile.path());
+    browser.visit(&recorder);
+    assert_eq!(
+        browser.run("done(document.documentElement.outerHTML.includes('EventSource'))"),
+        false
+    );
+    assert_eq!(browser.run("fetch('/changes').then(({ status }) => done(status))"), 404);
+}
+
+/// The bundled one, to be changed.
+fn copy_of_the_site() -> TempDir {
+    let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/site");
+    let site = tempdir().unwrap();
+    for path in files_below(&original) {
+        let copy = site.path().join(&path);
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(original.join(&path), copy).unwrap();
+    }
+    site
+}
+
+fn edit(file: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(file).unwrap();
+    assert!(text.contains(from), "{from:?} is not in {}", file.display());
+    fs::write(file, text.replace(from, to)).unwrap();
+}
+
 fn third_party_site() -> TempDir {
     let site = tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/fetch_site.sh");
@@ -205,6 +304,12 @@ impl Visit {
         }
     }
 
+    fn assert_all_linked_below_the_prefix(&self) {
+        for (path, Row { url, .. }) in &self.rows {
+            assert!(url.starts_with(&self.prefix()), "{path} is linked as {url}");
+        }
+    }
+
     fn assert_nothing_fetched(&self) {
         self.assert_all_from("cache");
         assert_eq!(self.requests, [], "nothing below the prefix is asked for");
@@ -225,9 +330,18 @@ struct Demo {
 }
 
 impl Demo {
+    /// It stays with the files as they are now.
     fn start(root: &Path) -> Self {
+        Self::start_with("--no-watch", root)
+    }
+
+    fn start_watching(root: &Path) -> Self {
+        Self::start_with("--watch", root)
+    }
+
+    fn start_with(option: &str, root: &Path) -> Self {
         let mut command = Command::new(demo_binary());
-        command.args(["--listen", "127.0.0.1:0", "--root"]).arg(root);
+        command.args([option, "--listen", "127.0.0.1:0", "--root"]).arg(root);
         let mut process = Process::start(&mut command);
         let line = process.read_line_with(" at http://");
         let address = line.trim_end().trim_end_matches('/').rsplit('/').next().unwrap();
@@ -378,6 +492,10 @@ impl Browser {
         recorder.take();
         self.open(&recorder.origin());
         self.run(PAGE_IS_DONE);
+        self.read_page(recorder)
+    }
+
+    fn read_page(&self, recorder: &Recorder) -> Visit {
         let page = self.run(READ_PAGE);
         let row = |(path, row): (&String, &Value)| {
             let [url, from] = ["url", "from"].map(|key| row[key].as_str().unwrap().to_owned());
@@ -409,8 +527,18 @@ impl Browser {
 
     /// Runs a script until it calls `done`.
     fn run(&self, script: &str) -> Value {
+        self.try_run(script).unwrap_or_else(|why| panic!("{script}: {why}"))
+    }
+
+    /// As [`run`](Self::run), once more if a reload ends the page with its script.
+    fn run_across_a_reload(&self, script: &str) -> Value {
+        self.try_run(script).unwrap_or_else(|_| self.run(script))
+    }
+
+    fn try_run(&self, script: &str) -> Result<Value, String> {
         let script = format!("const done = arguments[0]; {script}");
-        self.command(Method::POST, "/execute/async", json!({ "script": script, "args": [] }))
+        let parameters = json!({ "script": script, "args": [] });
+        self.try_command(Method::POST, "/execute/async", parameters)
     }
 
     fn command(&self, method: Method, path: &str, parameters: Value) -> Value {
@@ -470,6 +598,42 @@ const READ_PAGE: &str = "
     ]);
     const version = document.querySelector('#version').textContent;
     done({ version, rows: Object.fromEntries(rows) });
+";
+
+/// Once the page listens to its server.
+const MARK_THE_PAGE: &str = "
+    const isLost = new Promise((resolve) => changes.addEventListener('error', resolve));
+    const isTold = () => new Promise((resolve) => changes.addEventListener('message', resolve));
+    window.marker = { isToldAgain: isLost.then(isTold) };
+    if (changes.readyState === EventSource.OPEN) done();
+    else changes.addEventListener('open', () => done());
+";
+
+const IS_MARKED: &str = "done(window.marker !== undefined)";
+
+const IS_TOLD_AGAIN: &str = "marker.isToldAgain.then(() => done())";
+
+const STYLE_IS_SWAPPED: &str = "
+    const postcard = document.querySelector('.postcard');
+    const links = () => document.querySelectorAll('link[rel=stylesheet]').length;
+    const look = () => {
+        const isNew = getComputedStyle(postcard).color === 'rgb(1, 2, 3)';
+        if (isNew && links() === 1) done();
+        else requestAnimationFrame(look);
+    };
+    look();
+";
+
+const STYLE_LINKS: &str = "
+    const links = [...document.querySelectorAll('link[rel=stylesheet]')];
+    done(links.map((link) => link.getAttribute('href')));
+";
+
+const POSTSCRIPT_IS_SHOWN: &str = "
+    const greeting = document.querySelector('[data-greeting]');
+    const look = () => greeting.textContent.startsWith('P.S. ') && done();
+    new MutationObserver(look).observe(greeting, { childList: true });
+    look();
 ";
 
 const LOADED_BY_THE_PAGE: &str = "

@@ -75,6 +75,20 @@ async fn edits_of_every_kind_are_seen() {
 }
 
 #[tokio::test]
+async fn what_changed_before_watching_is_seen() {
+    let root = tree([("a", "1")]);
+    let layer = StaticUrlLayer::new("/static", root.path()).unwrap();
+    let before = layer.prefix();
+    fs::write(root.path().join("a"), "2").unwrap();
+    let watcher = layer.watch().unwrap();
+    let mut changes = watcher.changes();
+    if changes.prefix().as_str() == before.as_str() {
+        until_fresh(&mut changes, root.path()).await;
+    }
+    assert_eq!(changes.prefix().changed_since(&before), ["a"]);
+}
+
+#[tokio::test]
 async fn a_burst_is_few_versions() {
     let root = tree([("a", "1")]);
     let layer = StaticUrlLayer::new("/static", root.path()).unwrap();

@@ -6,11 +6,14 @@ pub(crate) const USAGE: &str = "\
 Serves a folder of static files below a versioned prefix, and shows at / what a
 browser takes from its cache.
 
-Usage: serve_dir [--root DIR] [--listen ADDR:PORT]
+Usage: serve_dir [--root DIR] [--listen ADDR:PORT] [--watch | --no-watch]
 
 Options:
   --root DIR           the folder to serve [default: the small site in examples/site]
   --listen ADDR:PORT   where to listen; port 0 takes a free one [default: 127.0.0.1:3000]
+  --watch, --no-watch  whether to follow the files while they change: a new version for
+                       the server, and for the pages that are open
+                       [default: --watch in a debug build, else --no-watch]
   -h, --help           print this help";
 
 #[derive(Debug, PartialEq, Eq)]
@@ -24,17 +27,24 @@ pub(crate) struct Args {
     pub(crate) root: PathBuf,
     /// Not a `SocketAddr`, so that `localhost:3000` is an address too.
     pub(crate) listen: String,
+    pub(crate) watch: bool,
 }
 
 /// # Errors
 ///
 /// One line that names what is wrong.
 pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command, String> {
-    let mut parsed = Args { root: crate::BUNDLED_SITE.into(), listen: "127.0.0.1:3000".into() };
+    let mut parsed = Args {
+        root: crate::BUNDLED_SITE.into(),
+        listen: "127.0.0.1:3000".into(),
+        watch: cfg!(debug_assertions),
+    };
     while let Some(arg) = args.next() {
         match arg.to_str() {
             Some("--root") => parsed.root = value("--root DIR", args.next())?.into(),
             Some("--listen") => parsed.listen = address(value("--listen ADDR:PORT", args.next())?)?,
+            Some("--watch") => parsed.watch = true,
+            Some("--no-watch") => parsed.watch = false,
             Some("-h" | "--help") => return Ok(Command::Help),
             _ => return Err(format!("unknown argument {arg:?}; --help lists them all")),
         }

@@ -9,12 +9,16 @@
 //!
 //! Open the address twice: the second time nothing below the prefix is fetched.
 //! Then change a file and start again: the version is new, and so is every URL.
+//! With `--watch`, as in a debug build, that needs no new start, and the open page
+//! shows it within a second.
 
 mod args;
+mod changes;
 mod page;
 
 use std::{
     fmt::Display,
+    fs,
     io::{self, IsTerminal as _, Write as _},
     net::SocketAddr,
     path::Path,
@@ -23,11 +27,18 @@ use std::{
 };
 
 use axum::{Router, http::header, response::IntoResponse, routing::get, serve::ListenerExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Runtime,
+};
 use tower_http::services::ServeDir;
-use tower_static_url::{StaticPrefix, StaticUrlLayer};
+use tower_static_url::{Error, StaticPrefix, StaticUrlLayer, Watcher};
 
-use crate::args::{Args, Command};
+use crate::{
+    args::{Args, Command},
+    changes::Feed,
+    page::Options,
+};
 
 const MOUNT: &str = "/static";
 
@@ -75,21 +86,35 @@ fn say(message: impl Display) {
 
 /// Scans before there is a runtime, which a scan would block.
 fn run(args: Args) -> Result<(), String> {
-    let layer = StaticUrlLayer::new(MOUNT, &args.root).map_err(|error| error.to_string())?;
-    serve(&args, layer)
+    let (layer, watcher) = layer(&args).map_err(|error| error.to_string())?;
+    let runtime = Runtime::new().map_err(|error| format!("cannot start: {error}"))?;
+    let served = runtime.block_on(serve(&args, layer, watcher));
+    // A read that hangs, as of a pipe, must not keep a stopped server alive.
+    runtime.shutdown_background();
+    served
 }
 
-#[tokio::main]
-async fn serve(args: &Args, layer: StaticUrlLayer) -> Result<(), String> {
-    let Args { root, listen } = args;
+fn layer(args: &Args) -> Result<(StaticUrlLayer, Option<Watcher>), Error> {
+    let builder = StaticUrlLayer::builder(MOUNT).root(&args.root);
+    let layer = builder.development(args.watch).build()?;
+    let watcher = args.watch.then(|| layer.watch()).transpose()?;
+    Ok((layer, watcher))
+}
+
+async fn serve(
+    Args { root, listen, .. }: &Args,
+    layer: StaticUrlLayer,
+    watcher: Option<Watcher>,
+) -> Result<(), String> {
     let cannot_listen = |error| format!("cannot listen on {listen}: {error}");
     let listener = TcpListener::bind(listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     announce(root, &layer.prefix(), address);
 
-    let service = layer.wrap(router(root)).into_make_service();
-    let server =
-        axum::serve(listener.tap_io(send_at_once), service).with_graceful_shutdown(stop_signal());
+    let feed = watcher.as_ref().map(|watcher| Feed::start(&layer, watcher));
+    let service = layer.wrap(router(root, feed)).into_make_service();
+    let server = axum::serve(listener.tap_io(send_at_once), service)
+        .with_graceful_shutdown(stop_watching(watcher));
     tokio::select! {
         served = server.into_future() => served.map_err(|error| error.to_string()),
         () = grace_is_over() => Ok(()),
@@ -111,29 +136,40 @@ fn announce(root: &Path, prefix: &StaticPrefix, address: SocketAddr) {
 
 /// `ServeDir` knows nothing of versions, nor does the router: the layer goes
 /// around all of it.
-fn router(root: &Path) -> Router {
+fn router(root: &Path, feed: Option<Feed>) -> Router {
     let files = ServeDir::new(root)
         .redirect_path_prefix(MOUNT)
         .precompressed_gzip()
         .precompressed_br()
         .precompressed_zstd();
-    let greets = is_bundled_site(root);
-    Router::new().route("/", get(move |prefix| index(prefix, greets))).nest_service(MOUNT, files)
-}
-
-/// Only of this folder do we know that its style and script fit into our page.
-fn is_bundled_site(root: &Path) -> bool {
-    match (root.canonicalize(), Path::new(BUNDLED_SITE).canonicalize()) {
-        (Ok(root), Ok(bundled)) => root == bundled,
-        _ => false,
+    let options = Options { greets: is_bundled_site(root), follows: feed.is_some() };
+    let router = Router::new()
+        .route("/", get(move |prefix| index(prefix, options)))
+        .nest_service(MOUNT, files);
+    match feed {
+        Some(feed) => router.route("/changes", get(move || feed.clone().events())),
+        None => router,
     }
 }
 
+/// Only of this site, or a copy of it, do we know that its style and script fit into
+/// our page.
+fn is_bundled_site(root: &Path) -> bool {
+    let index = fs::read(root.join("index.html"));
+    index.is_ok_and(|index| index == include_bytes!("../site/index.html"))
+}
+
 /// The page is never stored: it is what tells a browser of a new version.
-async fn index(prefix: StaticPrefix, greets: bool) -> impl IntoResponse {
+async fn index(prefix: StaticPrefix, options: Options) -> impl IntoResponse {
     let headers =
         [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
-    (headers, page::render(&prefix, greets))
+    (headers, page::render(&prefix, options))
+}
+
+/// The end of the [`Watcher`] is that of the event streams, which pages would keep open.
+async fn stop_watching(watcher: Option<Watcher>) {
+    stop_signal().await;
+    drop(watcher);
 }
 
 /// A client that does not finish must not keep a stopped server alive.

@@ -25,10 +25,14 @@ function note(entries) {
 }
 
 // After what the page itself links, which must not be loaded twice.
-addEventListener("load", () => void loadAll());
+addEventListener("load", () => (visits = visits.then(loadAll)));
+
+/** One after the other: a new version may come while files are loading. */
+let visits = Promise.resolve();
 
 async function loadAll() {
   const rows = [...document.querySelectorAll("#files tr")];
+  delete document.documentElement.dataset.done;
   setStatus(`Loading ${files(rows.length)} …`);
   const visit = { loaded: new Map(), results: new Map(), count: rows.length };
   const ticker = setInterval(() => showProgress(visit), SHOW_EVERY);

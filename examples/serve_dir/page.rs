@@ -9,21 +9,29 @@ use tower_static_url::StaticPrefix;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
+const FOLLOW: &str = include_str!("changes.js");
 
-/// `greets`: the files are those of the bundled site, so that the page can use
-/// them as the site does.
-pub(crate) fn render(prefix: &StaticPrefix, greets: bool) -> String {
+#[derive(Clone, Copy)]
+pub(crate) struct Options {
+    /// The files are those of the bundled site, so that the page can use them as the
+    /// site does.
+    pub(crate) greets: bool,
+    /// The server tells of changes.
+    pub(crate) follows: bool,
+}
+
+pub(crate) fn render(prefix: &StaticPrefix, options: Options) -> String {
     let mut html = String::new();
     // Writing to a `String` cannot fail.
-    let _ = write_page(&mut html, prefix, greets);
+    let _ = write_page(&mut html, prefix, options);
     html
 }
 
-fn write_page(html: &mut String, prefix: &StaticPrefix, greets: bool) -> fmt::Result {
+fn write_page(html: &mut String, prefix: &StaticPrefix, options: Options) -> fmt::Result {
     let paths = prefix.paths();
-    write_head(html, prefix, greets)?;
+    write_head(html, prefix, options)?;
     write_intro(html, prefix)?;
-    if greets {
+    if options.greets {
         html.push_str(POSTCARD);
     }
     html.push_str(SUMMARY);
@@ -34,7 +42,7 @@ fn write_page(html: &mut String, prefix: &StaticPrefix, greets: bool) -> fmt::Re
 
 /// The script comes before any style sheet: it must watch when the first file is
 /// asked for.
-fn write_head(html: &mut String, prefix: &StaticPrefix, greets: bool) -> fmt::Result {
+fn write_head(html: &mut String, prefix: &StaticPrefix, options: Options) -> fmt::Result {
     write!(
         html,
         r#"<!doctype html>
@@ -51,10 +59,14 @@ fn write_head(html: &mut String, prefix: &StaticPrefix, greets: bool) -> fmt::Re
 "#,
         version = escape(prefix.version()),
     )?;
-    if greets {
+    if options.follows {
+        write!(html, "<script>\n{FOLLOW}</script>\n")?;
+    }
+    if options.greets {
         write!(
             html,
-            "<link rel=\"stylesheet\" href=\"{}\">\n<script type=\"module\" src=\"{}\"></script>\n",
+            "<link rel=\"stylesheet\" data-path=\"css/app.css\" href=\"{}\">\n\
+             <script type=\"module\" src=\"{}\"></script>\n",
             escape(&prefix.url("css/app.css")),
             escape(&prefix.url("js/app.js")),
         )?;
