@@ -59,6 +59,13 @@ pub(crate) fn reloaded_again() {
     tracing::info!(target: "tower_static_url", "static files could be read again");
 }
 
+/// More has happened than could be told, as of a queue that overflowed.
+#[cfg(feature = "watch")]
+pub(crate) fn events_lost() {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "tower_static_url", "lost track of changes; looking at the whole tree");
+}
+
 /// The system cannot watch.
 #[cfg(feature = "watch")]
 pub(crate) fn polling(error: &notify::Error) {

@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     Error, ErrorKind, Manifest, StalePolicy,
+    coding::SIBLINGS,
     listed::ListedFile,
     path::{Mount, Split, decode, split},
     policy::Policies,
@@ -112,8 +113,14 @@ impl Snapshot {
 
 fn listed_files(manifest: Manifest, old: Option<&Snapshot>) -> HashMap<Box<str>, Arc<ListedFile>> {
     let files = manifest.into_files();
+    // Most trees have no file that could be a sibling, and need not be searched for any.
+    let suffixes = SIBLINGS.map(|(suffix, _)| suffix);
+    let occurs = suffixes.map(|suffix| files.keys().any(|path| path.ends_with(suffix)));
     let listed = files.iter().map(|(path, info)| {
-        let sibling = |suffix: &str| files.get([&**path, suffix].concat().as_str());
+        let sibling = |wanted: &str| {
+            suffixes.iter().zip(occurs).find(|&(suffix, occurs)| occurs && *suffix == wanted)?;
+            files.get([&**path, wanted].concat().as_str())
+        };
         let old = old.and_then(|old| old.get(path)).filter(|old| old.is_still(info, sibling));
         let file = old.map(Arc::clone);
         (path.clone(), file.unwrap_or_else(|| Arc::new(ListedFile::new(path, info, sibling))))

@@ -252,8 +252,10 @@ impl Paths {
             // Reading, which a scan does, is no change.
             Ok(event) if matches!(event.kind, EventKind::Access(_)) => return None,
             Ok(event) if !event.need_rescan() => event,
-            // Events were lost, or came not to be.
-            _ => return Some(Signal::Replaced),
+            _ => {
+                log::events_lost();
+                return Some(Signal::Replaced);
+            }
         };
         let is =
             |wanted: &Option<PathBuf>| event.paths.iter().any(|path| Some(path) == wanted.as_ref());
