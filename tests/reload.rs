@@ -88,7 +88,7 @@ async fn a_file_that_had_changed_is_as_scanned_again() {
 #[tokio::test]
 async fn a_file_put_back_as_it_was_is_trusted_again() {
     let site = Site::new();
-    let (warnings, _guard) = common::Warnings::capture();
+    let warnings = common::Warnings::capture();
     for _ in 0..2 {
         common::write(site.root.path(), "hello.txt", "changed, other length");
         assert_eq!(site.get("v/hello.txt").await.cache_control(), "no-cache");

@@ -118,7 +118,7 @@ async fn a_pre_compressed_sibling_has_its_own_tag() {
 #[tokio::test]
 async fn drift_is_noticed_and_said_once() {
     let site = Site::new();
-    let (warnings, _guard) = Warnings::capture();
+    let warnings = Warnings::capture();
     let path = site.root.path().join("hello.txt");
     let touch =
         |time| fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
@@ -187,7 +187,7 @@ async fn drift_shows_in_the_date_alone() {
 #[tokio::test]
 async fn a_wiring_mistake_is_said_once_with_both_paths() {
     let site = Site::new();
-    let (warnings, _guard) = Warnings::capture();
+    let warnings = Warnings::capture();
     // The mount was to be stripped: below the root there is no folder `static`.
     let miswired = || site.layer.layer(tower_http::services::ServeDir::new(site.root.path()));
     for _ in 0..3 {
@@ -423,7 +423,7 @@ async fn in_development_nothing_is_pinned_but_the_current_version() {
     assert_eq!(site.get("hello.txt").await.cache_control(), "no-cache");
     assert_eq!(site.get("v/hello.txt").await.cache_control(), YEAR);
     assert_eq!(site.layer.prefix().integrity("hello.txt"), None);
-    let (warnings, _guard) = Warnings::capture();
+    let warnings = Warnings::capture();
     write(site.root.path(), "hello.txt", "changed, other length");
     fs::remove_file(site.root.path().join("semi;colon.txt")).unwrap();
     for _ in 0..3 {

@@ -2,9 +2,10 @@
 #![allow(dead_code, reason = "every test binary uses another part")]
 
 use std::{
+    cell::RefCell,
     fs::{self, File},
     path::Path,
-    sync::Mutex,
+    sync::Once,
     time::{Duration, SystemTime},
 };
 
@@ -148,33 +149,51 @@ pub fn etag_of(content: impl AsRef<[u8]>) -> String {
     format!("\"{}\"", data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(content)))
 }
 
-/// Collects what is logged at WARN while it lives, on this thread.
-#[derive(Default)]
-pub struct Warnings(Mutex<Vec<u8>>);
+thread_local! {
+    /// What this thread has logged since it has begun to [capture](Warnings::capture).
+    static LOGGED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// What is logged at WARN on this thread, as long as it lives.
+pub struct Warnings(());
 
 impl Warnings {
-    pub fn capture() -> (std::sync::Arc<Self>, tracing::subscriber::DefaultGuard) {
-        let warnings = std::sync::Arc::new(Self::default());
-        let writer = std::sync::Arc::clone(&warnings);
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_max_level(tracing::Level::WARN)
-            .with_writer(move || Writer(std::sync::Arc::clone(&writer)))
-            .finish();
-        (warnings, tracing::subscriber::set_default(subscriber))
+    /// One subscriber for the whole process, which sorts by thread: scoped ones of
+    /// several threads disagree about what is worth logging at all.
+    pub fn capture() -> Self {
+        static SUBSCRIBER: Once = Once::new();
+        SUBSCRIBER.call_once(|| {
+            tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_max_level(tracing::Level::WARN)
+                .with_writer(|| Writer)
+                .init();
+        });
+        LOGGED.set(Some(Vec::new()));
+        Self(())
     }
 
     pub fn lines(&self) -> Vec<String> {
-        let logged = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        logged.lines().map(str::to_owned).collect()
+        let logged = LOGGED.with_borrow(|logged| logged.clone().unwrap_or_default());
+        String::from_utf8(logged).unwrap().lines().map(str::to_owned).collect()
     }
 }
 
-struct Writer(std::sync::Arc<Warnings>);
+impl Drop for Warnings {
+    fn drop(&mut self) {
+        LOGGED.set(None);
+    }
+}
+
+struct Writer;
 
 impl std::io::Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.0.lock().unwrap().extend_from_slice(bytes);
+        LOGGED.with_borrow_mut(|logged| {
+            if let Some(logged) = logged {
+                logged.extend_from_slice(bytes);
+            }
+        });
         Ok(bytes.len())
     }
 
