@@ -57,7 +57,8 @@ pub(crate) struct Learned(Vec<(header::HeaderName, HeaderValue)>);
 pub(crate) struct ResponseHead<'r> {
     pub(crate) status: StatusCode,
     pub(crate) headers: &'r HeaderMap,
-    /// The body's exact length; unknown where the body does not say, and for HEAD.
+    /// The body's exact length; unknown where the body does not say, and where a HEAD
+    /// has none.
     pub(crate) body_length: Option<u64>,
 }
 
