@@ -1,402 +1,120 @@
-//! A listed file while it is served: is this response still the bytes that were
-//! scanned? Answered without I/O, from what the response says of itself.
+//! The files of a snapshot, as small as a large tree needs them.
 
 use std::{
-    iter, ptr,
-    sync::{
-        OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, SystemTime},
+    borrow::Borrow,
+    collections::HashSet,
+    hash::{Hash, Hasher},
+    sync::{Arc, OnceLock},
 };
-
-use bytes::Bytes;
-use data_encoding::HEXLOWER;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::{
-    coding::{AcceptedCodings, ContentCoding, IDENTITY, SIBLINGS, is_same},
-    conditional::parse_date,
-    etag::EntityTag,
-    log,
+    Manifest,
+    coding::SIBLINGS,
     manifest::FileInfo,
-    policy::is_personal,
+    served::{Representation, ServedFile},
 };
+
+/// The files that a manifest lists, by their logical paths.
+#[derive(Debug)]
+pub(crate) struct Listing(HashSet<ByPath>);
 
 /// A file of the manifest, with its pre-compressed siblings.
 #[derive(Debug)]
 pub(crate) struct ListedFile {
     path: Box<str>,
-    identity: Representation,
-    siblings: Box<[(&'static str, Representation)]>,
-    /// What a 304 needs that only the inner service knows.
-    learned: OnceLock<Learned>,
-    must_ask: AtomicBool,
-    has_changed: AtomicBool,
-    warned_missing: AtomicBool,
+    info: FileInfo,
+    siblings: Box<[Sibling]>,
+    /// Most files of a large tree are never asked for.
+    served: OnceLock<Arc<ServedFile>>,
 }
 
-/// One content coding of a file: what a response with it must look like.
 #[derive(Debug)]
-pub(crate) struct Representation {
-    /// Strong, made of the content (RFC 9110 §8.8.3).
-    pub(crate) etag: HeaderValue,
-    pub(crate) info: FileInfo,
-    /// The inner service's own tag, once seen on a response that was as scanned.
-    inner_etag: OnceLock<HeaderValue>,
-    /// The inner service has sent a part of something else when asked for this.
-    is_out_of_reach: AtomicBool,
+struct Sibling {
+    coding: &'static str,
+    file: Arc<ListedFile>,
 }
 
-/// The fields of a 200 that its 304 repeats.
-#[derive(Debug)]
-pub(crate) struct Learned(Vec<(header::HeaderName, HeaderValue)>);
+impl Listing {
+    /// `old` is a listing of the same tree, of which every file is kept, with all that
+    /// is known of it, that is still the same.
+    pub(crate) fn new(manifest: Manifest, old: Option<&Self>) -> Self {
+        let files = manifest.into_files();
+        let mut listing = Self(HashSet::with_capacity(files.len()));
+        // Most trees have no file that could be a sibling, and need not be searched.
+        let occurs = |suffix: &str| files.keys().any(|path| path.ends_with(suffix));
+        let siblings = SIBLINGS.map(|sibling| Some(sibling).filter(|(suffix, _)| occurs(suffix)));
+        // Backwards, because a sibling comes after the file whose path it extends.
+        for (path, info) in files.into_iter().rev() {
+            let siblings = siblings.iter().flatten();
+            let siblings = siblings.filter_map(|&(suffix, coding)| {
+                let file = Arc::clone(listing.get(&[&*path, suffix].concat())?);
+                Some(Sibling { coding, file })
+            });
+            let file =
+                ListedFile { siblings: siblings.collect(), path, info, served: OnceLock::new() };
+            let kept = old.and_then(|old| old.get(&file.path)).filter(|old| old.is_still(&file));
+            let file = kept.map_or_else(|| Arc::new(file), Arc::clone);
+            listing.0.insert(ByPath(file));
+        }
+        listing
+    }
 
-/// The parts of a response that tell what is in its body.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ResponseHead<'r> {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: &'r HeaderMap,
-    /// The body's exact length; unknown where the body does not say, and where a HEAD
-    /// has none.
-    pub(crate) body_length: Option<u64>,
-}
+    pub(crate) fn get(&self, path: &str) -> Option<&Arc<ListedFile>> {
+        self.0.get(path).map(|ByPath(file)| file)
+    }
 
-/// What a response says of a listed file.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// These are the listed bytes, in some coding; this is their tag.
-    Unchanged { etag: HeaderValue },
-    /// Something it says contradicts the manifest.
-    Changed,
-    /// It says nothing that could be compared.
-    Unproven,
+    /// Every logical path, in no order.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|ByPath(file)| &*file.path)
+    }
 }
 
 impl ListedFile {
-    /// `sibling` knows the file whose path is this one's with a suffix.
-    pub(crate) fn new<'s>(
-        path: &str,
-        info: &FileInfo,
-        sibling: impl Fn(&str) -> Option<&'s FileInfo>,
-    ) -> Self {
-        let siblings = SIBLINGS.iter().filter_map(|&(suffix, coding)| {
-            let info = sibling(suffix)?;
-            Some((coding, Representation::new(info)))
-        });
-        Self {
-            path: path.into(),
-            identity: Representation::new(info),
-            siblings: siblings.collect(),
-            learned: OnceLock::new(),
-            must_ask: AtomicBool::new(false),
-            has_changed: AtomicBool::new(false),
-            warned_missing: AtomicBool::new(false),
-        }
-    }
-
     pub(crate) fn info(&self) -> &FileInfo {
-        &self.identity.info
+        &self.info
     }
 
-    /// Whether this is what [`new`](Self::new) would make of the same, and has seen no
-    /// other bytes of it.
-    pub(crate) fn is_still<'s>(
-        &self,
-        info: &FileInfo,
-        sibling: impl Fn(&str) -> Option<&'s FileInfo>,
-    ) -> bool {
-        let known = |coding| self.sibling(coding).map(|it| &it.info);
-        !self.has_changed()
-            && self.identity.info == *info
-            && SIBLINGS.iter().all(|&(suffix, coding)| sibling(suffix) == known(coding))
-    }
-
-    /// The tag of the file as it is, uncompressed.
-    pub(crate) fn etag(&self) -> &HeaderValue {
-        &self.identity.etag
-    }
-
-    /// What an answer may be coded in: what the request accepts, or, where the file
-    /// has nothing of that, anything (§12.5.3 leaves it to the server).
-    pub(crate) fn acceptable(&self, headers: &HeaderMap) -> AcceptedCodings {
-        let accepted = AcceptedCodings::of(headers);
-        let has_one = self.representations().any(|(coding, _)| accepted.allow(coding));
-        if has_one { accepted } else { AcceptedCodings::ANY }
-    }
-
-    /// The lengths of what an answer may be of.
-    pub(crate) fn lengths(&self, accepted: AcceptedCodings) -> impl Iterator<Item = u64> + Clone {
-        let acceptable = self.representations().filter(move |(coding, _)| accepted.allow(coding));
-        acceptable.map(|(_, it)| it.info.length)
-    }
-
-    fn representations(&self) -> impl Iterator<Item = (&'static str, &Representation)> + Clone {
-        let siblings = self.siblings.iter().map(|(coding, sibling)| (*coding, sibling));
-        iter::once((IDENTITY, &self.identity)).chain(siblings)
-    }
-
-    /// The representation, and its coding, that is byte for byte what `tag` is of,
-    /// if the client can read it, and the inner service is not known to have none.
-    pub(crate) fn strongly_named(
-        &self,
-        tag: &EntityTag<'_>,
-        accepted: AcceptedCodings,
-    ) -> Option<(&'static str, &Representation)> {
-        let named = |it: &Representation| it.tag().is_some_and(|own| own.strong_eq(tag));
-        let found =
-            self.representations().find(|&(coding, it)| named(it) && accepted.allow(coding));
-        found.filter(|(_, it)| !it.is_out_of_reach.load(Ordering::Relaxed))
-    }
-
-    /// Notes that asking for a part of what `etag` names gave a part of something
-    /// else.
-    pub(crate) fn note_other_part(&self, etag: &HeaderValue) {
-        for (_, it) in self.representations().filter(|(_, it)| it.etag == etag) {
-            it.is_out_of_reach.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// The one representation that `tags` name and the client can read. With more
-    /// than one of them only the inner service can say which is selected.
-    pub(crate) fn only_named<'t>(
-        &self,
-        tags: impl Iterator<Item = EntityTag<'t>>,
-        accepted: AcceptedCodings,
-    ) -> Option<&Representation> {
-        let mut named = tags.filter_map(|tag| {
-            let named = |it: &Representation| it.tag().is_some_and(|own| own.weak_eq(&tag));
-            let found = self.representations().find(|(_, it)| named(it));
-            found.filter(|(coding, _)| accepted.allow(coding)).map(|(_, it)| it)
-        });
-        let first = named.next()?;
-        named.all(|other| ptr::eq(first, other)).then_some(first)
-    }
-
-    /// Whether a server on the way has made `tag` of ours while it compressed what
-    /// we sent: `"<digest>-gzip"`.
-    pub(crate) fn is_source_of(&self, tag: &EntityTag<'_>, accepted: AcceptedCodings) -> bool {
-        let own = self.identity.tag();
-        let suffix =
-            own.and_then(|own| tag.opaque().strip_prefix(own.opaque())?.strip_prefix(b"-"));
-        let coding = suffix.and_then(|coding| std::str::from_utf8(coding).ok());
-        coding.is_some_and(|coding| accepted.allow(coding))
-    }
-
-    /// Compares a response with the manifest. Says once, or where it `is_verbose` every
-    /// time, that they differ.
-    pub(crate) fn verify(&self, head: ResponseHead<'_>, is_verbose: bool) -> Verdict {
-        if head.status == StatusCode::RANGE_NOT_SATISFIABLE {
-            return self.verify_unsatisfied(head);
-        }
-        let verdict = match (ContentCoding::of(head.headers), head.length()) {
-            (ContentCoding::Identity, _) => self.identity.verify(head),
-            (ContentCoding::Unknown, _) => Verdict::Unproven,
-            // What is compressed on the way has no length beforehand.
-            (ContentCoding::One(coding), None) => self.identity.verify_compressed(head, coding),
-            (ContentCoding::One(coding), Some(_)) => match self.sibling(coding) {
-                Some(sibling) => sibling.verify(head),
-                // Compressed and then measured, or a sibling made after the scan.
-                None => Verdict::Unproven,
-            },
+    /// Whether this is as `other` is, and has been seen with no other bytes.
+    fn is_still(&self, other: &Self) -> bool {
+        let siblings = |file: &Self| {
+            let siblings = file.siblings.iter();
+            siblings.map(|it| (it.coding, it.file.info.clone())).collect::<Vec<_>>()
         };
-        let is_known = || self.has_changed.swap(true, Ordering::Relaxed);
-        if verdict == Verdict::Changed && (!is_known() || is_verbose) {
-            log::changed(&self.path, &self.identity.info, head);
-        }
-        verdict
+        !self.served.get().is_some_and(|served| served.has_changed())
+            && self.info == other.info
+            && siblings(self) == siblings(other)
     }
 
-    /// A 416 has the length and the date of a representation, but does not say its
-    /// coding.
-    fn verify_unsatisfied(&self, head: ResponseHead<'_>) -> Verdict {
-        let mut verdicts = self.representations().map(|(_, it)| it.verify(head));
-        let unchanged = verdicts.find(|verdict| matches!(verdict, Verdict::Unchanged { .. }));
-        unchanged.unwrap_or(Verdict::Unproven)
-    }
-
-    fn sibling(&self, coding: &str) -> Option<&Representation> {
-        let found = self.siblings.iter().find(|(name, _)| is_same(coding.as_bytes(), name));
-        found.map(|(_, sibling)| sibling)
-    }
-
-    /// Whether a response has ever contradicted the manifest.
-    pub(crate) fn has_changed(&self) -> bool {
-        self.has_changed.load(Ordering::Relaxed)
-    }
-
-    /// Says once, or every time, that the inner service answered 404 for
-    /// `<base>/<rest>`.
-    pub(crate) fn warn_missing(&self, base: &str, rest: &str, is_verbose: bool) {
-        if !self.warned_missing.swap(true, Ordering::Relaxed) || is_verbose {
-            log::missing(&self.path, &format!("{base}/{rest}"));
-        }
-    }
-
-    /// Notes that a response was for one client or one occasion alone: whoever
-    /// answers like that is asked every time.
-    pub(crate) fn note(&self, headers: &HeaderMap) {
-        if is_personal(headers) || headers.contains_key(header::EXPIRES) {
-            self.must_ask.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Keeps what a later 304 must repeat of this 200, which was as scanned.
-    pub(crate) fn learn(&self, headers: &HeaderMap) {
-        self.learned.get_or_init(|| Learned::of(headers));
-    }
-
-    /// What a 304 can be made of without asking the inner service.
-    pub(crate) fn learned(&self) -> Option<&Learned> {
-        self.learned.get().filter(|_| !self.must_ask.load(Ordering::Relaxed))
+    /// The same, with what there is to know of a file that is served.
+    pub(crate) fn served(&self) -> &Arc<ServedFile> {
+        self.served.get_or_init(|| {
+            let siblings = self.siblings.iter();
+            let siblings = siblings.map(|it| (it.coding, Representation::new(&it.file.info)));
+            Arc::new(ServedFile::new(&self.path, &self.info, siblings.collect()))
+        })
     }
 }
 
-impl Learned {
-    fn of(headers: &HeaderMap) -> Self {
-        let repeated = [header::VARY, header::CONTENT_LOCATION, header::CACHE_CONTROL];
-        let lines = repeated.into_iter().flat_map(|name| {
-            let lines = headers.get_all(&name).iter().cloned();
-            lines.map(|line| (name.clone(), line)).collect::<Vec<_>>()
-        });
-        Self(lines.collect())
-    }
+/// A file as a set element that is found by its path, which so is kept only once.
+#[derive(Debug)]
+struct ByPath(Arc<ListedFile>);
 
-    pub(crate) fn write_to(&self, headers: &mut HeaderMap) {
-        headers.extend(self.0.iter().cloned());
+impl Borrow<str> for ByPath {
+    fn borrow(&self) -> &str {
+        &self.0.path
     }
 }
 
-impl Representation {
-    fn new(info: &FileInfo) -> Self {
-        Self {
-            etag: strong_etag(&info.sha256),
-            info: info.clone(),
-            inner_etag: OnceLock::new(),
-            is_out_of_reach: AtomicBool::new(false),
-        }
-    }
-
-    fn tag(&self) -> Option<EntityTag<'_>> {
-        EntityTag::parse(self.etag.as_bytes())
-    }
-
-    fn verify(&self, head: ResponseHead<'_>) -> Verdict {
-        let has_length = all_agree(head.lengths().map(|length| length == self.info.length));
-        let evidence = [has_length, self.has_date(head), self.has_etag(head)];
-        match all_agree(evidence.into_iter().flatten()) {
-            Some(true) => {
-                self.learn_etag(head, has_length);
-                Verdict::Unchanged { etag: self.etag.clone() }
-            }
-            Some(false) => Verdict::Changed,
-            None => Verdict::Unproven,
-        }
-    }
-
-    /// The bytes of this file, compressed by someone on the way: the length tells
-    /// nothing, and no two runs need give the same bytes, so the tag is weak.
-    fn verify_compressed(&self, head: ResponseHead<'_>, coding: &str) -> Verdict {
-        let evidence = [self.has_date(head), self.has_etag(head)];
-        match all_agree(evidence.into_iter().flatten()) {
-            Some(true) => {
-                self.weak_etag(coding).map_or(Verdict::Unproven, |etag| Verdict::Unchanged { etag })
-            }
-            Some(false) => Verdict::Changed,
-            None => Verdict::Unproven,
-        }
-    }
-
-    /// `W/"<digest>-gzip"`
-    fn weak_etag(&self, coding: &str) -> Option<HeaderValue> {
-        let digest = self.tag()?;
-        let tag = [b"W/\"", digest.opaque(), b"-", coding.as_bytes(), b"\""].concat();
-        HeaderValue::from_maybe_shared(Bytes::from(tag)).ok()
-    }
-
-    fn has_date(&self, head: ResponseHead<'_>) -> Option<bool> {
-        let sent = head.headers.get(header::LAST_MODIFIED)?;
-        let modified = self.info.modified.and_then(whole_seconds)?;
-        Some(parse_date(sent) == Some(modified))
-    }
-
-    fn has_etag(&self, head: ResponseHead<'_>) -> Option<bool> {
-        let sent = head.headers.get(header::ETAG)?;
-        match self.inner_etag.get() {
-            Some(learned) => Some(sent == learned),
-            None => self.has_nanos(sent).filter(|has| !has),
-        }
-    }
-
-    /// Whether a tag of `ServeDir` has the modification time that was scanned; its
-    /// tags are `"<seconds>.<nanoseconds>-<length>"` in hexadecimal digits, and finer
-    /// than `Last-Modified`. `None` for any other tag. Should `ServeDir` come to
-    /// make other ones, that is all that this says.
-    fn has_nanos(&self, tag: &HeaderValue) -> Option<bool> {
-        let modified = self.info.modified?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-        let (seconds, nanos) = (modified.as_secs(), modified.subsec_nanos());
-        let tag = tag.to_str().ok()?.strip_prefix(&format!("\"{seconds:x}."))?;
-        let sent = tag.strip_suffix(&format!("-{:x}\"", self.info.length))?;
-        let is_number = sent.len() == 8 && u32::from_str_radix(sent, 16).is_ok();
-        is_number.then(|| sent == format!("{nanos:08x}"))
-    }
-
-    fn learn_etag(&self, head: ResponseHead<'_>, has_length: Option<bool>) {
-        let has_coding = head.status != StatusCode::RANGE_NOT_SATISFIABLE;
-        if let (Some(true), true, Some(etag)) =
-            (has_length, has_coding, head.headers.get(header::ETAG))
-        {
-            self.inner_etag.get_or_init(|| etag.clone());
-        }
+impl Hash for ByPath {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.path.hash(state);
     }
 }
 
-/// `"<64 hexadecimal digits>"`
-pub(crate) fn strong_etag(sha256: &[u8; 32]) -> HeaderValue {
-    let tag = format!("\"{}\"", HEXLOWER.encode(sha256));
-    HeaderValue::from_maybe_shared(Bytes::from(tag)).expect("hexadecimal digits are visible ASCII")
-}
-
-/// Whether `tag` looks like one that [`strong_etag`] makes.
-pub(crate) fn is_digest(tag: &EntityTag<'_>) -> bool {
-    tag.strong_eq(tag)
-        && HEXLOWER.decode_len(tag.opaque().len()) == Ok(32)
-        && HEXLOWER.decode(tag.opaque()).is_ok()
-}
-
-/// `None` without any evidence.
-fn all_agree(evidence: impl IntoIterator<Item = bool>) -> Option<bool> {
-    evidence.into_iter().reduce(|all, one| all && one)
-}
-
-/// As `Last-Modified` has it.
-fn whole_seconds(time: SystemTime) -> Option<SystemTime> {
-    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(since_epoch.as_secs()))
-}
-
-impl<'r> ResponseHead<'r> {
-    pub(crate) fn length(&self) -> Option<u64> {
-        self.lengths().next()
-    }
-
-    /// The length of the whole representation, from every place that tells it.
-    fn lengths(&self) -> impl Iterator<Item = u64> + use<'r> {
-        let parse = |value: &HeaderValue| value.to_str().ok()?.parse::<u64>().ok();
-        let number = |name| self.headers.get(name).and_then(parse);
-        let found = match self.status {
-            StatusCode::NOT_MODIFIED => [None, None],
-            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
-                [self.complete_length(), None]
-            }
-            _ => [number(header::CONTENT_LENGTH), self.body_length],
-        };
-        found.into_iter().flatten()
-    }
-
-    /// `Content-Range: bytes 0-9/1234`, `bytes */1234` (RFC 9110 §14.4)
-    fn complete_length(&self) -> Option<u64> {
-        let range = self.headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
-        range.rsplit_once('/')?.1.parse().ok()
+impl PartialEq for ByPath {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.path == other.0.path
     }
 }
+
+impl Eq for ByPath {}

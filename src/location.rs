@@ -1,8 +1,6 @@
 //! Giving the version back to a `Location`: the inner service answered for a path
 //! without it, but the client resolves what it reads against the path with it.
 
-use http::Uri;
-
 use crate::path::{Split, split, with_version};
 
 /// The request as the client knows it.
@@ -66,11 +64,6 @@ fn is_same_host(origin: &str, authority: Option<&str>) -> bool {
         host.strip_suffix(default_port).map(str::to_owned).unwrap_or(host)
     };
     authority.is_some_and(|authority| bare(authority) == bare(host))
-}
-
-/// `host[:port]` that a request was sent to: of its target, else of its `Host`.
-pub(crate) fn authority<'a>(uri: &'a Uri, host: Option<&'a http::HeaderValue>) -> Option<&'a str> {
-    uri.authority().map(|authority| authority.as_str()).or_else(|| host?.to_str().ok())
 }
 
 /// The path that a relative reference's path means (RFC 3986 §5.2.2).

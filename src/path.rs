@@ -9,7 +9,7 @@
 //!                           css/with space.css     (logical path: rest decoded once)
 //! ```
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::{borrow::Cow, fmt::Write as _, mem};
 
 use bytes::Bytes;
 use http::uri::{PathAndQuery, Uri};
@@ -209,16 +209,13 @@ pub(crate) fn encode_suffix_into(url: &mut String, suffix: &str) {
     url.extend(utf8_percent_encode(suffix, SUFFIX_ESCAPES));
 }
 
-/// `uri` with the path `<base>/<rest>`; scheme, authority and query as they were.
+/// `<base>/<rest>[?query]`, in one allocation.
 ///
-/// `None` cannot happen for a `rest` that was split off the same `uri` (a valid
-/// path without one of its segments is valid); callers then leave the request
-/// alone.
-pub(crate) fn rewrite(uri: &Uri, base: &str, rest: &str) -> Option<Uri> {
-    let query = uri.query();
-    let mut path = String::with_capacity(
-        base.len() + 1 + rest.len() + query.map_or(0, |query| 1 + query.len()),
-    );
+/// `None` cannot happen for a `rest` that was split off a request path (a valid path
+/// without one of its segments is valid); callers then leave the request alone.
+pub(crate) fn path_and_query(base: &str, rest: &str, query: Option<&str>) -> Option<PathAndQuery> {
+    let length = base.len() + 1 + rest.len() + query.map_or(0, |query| 1 + query.len());
+    let mut path = String::with_capacity(length);
     path.push_str(base);
     path.push('/');
     path.push_str(rest);
@@ -226,9 +223,19 @@ pub(crate) fn rewrite(uri: &Uri, base: &str, rest: &str) -> Option<Uri> {
         path.push('?');
         path.push_str(query);
     }
+    PathAndQuery::from_maybe_shared(Bytes::from(path)).ok()
+}
+
+/// Gives `uri` another path and query, and returns the ones it had; scheme and
+/// authority stay as they were.
+pub(crate) fn replace_path(uri: &mut Uri, path: PathAndQuery) -> Option<PathAndQuery> {
+    if uri.authority().is_none() {
+        return mem::replace(uri, Uri::from(path)).into_parts().path_and_query;
+    }
     let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::from_maybe_shared(Bytes::from(path)).ok()?);
-    Uri::from_parts(parts).ok()
+    let old = parts.path_and_query.replace(path);
+    *uri = Uri::from_parts(parts).ok()?;
+    old
 }
 
 /// `<mount>/<version>/<rest>[?query]`.
@@ -352,11 +359,14 @@ mod tests {
             ("absolute form", "http://h:81/static/1234/a?q", "http://h:81/static/a?q"),
             ("escapes", "/static/1234/f%C3%bc%20;+", "/static/f%C3%bc%20;+"),
         ] {
-            let uri: Uri = uri.parse().unwrap();
+            let mut uri: Uri = uri.parse().unwrap();
+            let asked = uri.path_and_query().cloned();
             let Split::Versioned { rest, .. } = split("/static", uri.path(), is_version) else {
                 panic!("{name}: no version");
             };
-            assert_eq!(rewrite(&uri, "/static", rest).unwrap().to_string(), expected, "{name}");
+            let inner = path_and_query("/static", rest, uri.query()).unwrap();
+            assert_eq!(replace_path(&mut uri, inner), asked, "{name}");
+            assert_eq!(uri.to_string(), expected, "{name}");
         }
     }
 

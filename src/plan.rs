@@ -1,21 +1,24 @@
 //! The decision on a request, pure: request head + snapshot → plan. What becomes
 //! of the response is the plan's [`Review`].
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery,
+};
 
 use crate::{
     StalePolicy,
     coding::AcceptedCodings,
     conditional::Conditions,
     etag::{EntityTag, tags_in},
-    listed::{ListedFile, is_digest},
-    path::{Split, rewrite, with_version},
+    fields::RequestFields,
+    path::{Split, decode, path_and_query, replace_path, with_version},
     policy::Content,
     range::{self, RangeEdit},
     review::Review,
+    served::{ServedFile, is_digest},
     snapshot::Snapshot,
 };
 
@@ -51,14 +54,14 @@ pub(crate) struct RequestHead<'r> {
 /// What the inner service is asked instead.
 #[derive(Debug)]
 pub(crate) struct RequestEdit {
-    uri: Option<Uri>,
+    path: Option<PathAndQuery>,
     fields: FieldEdit,
 }
 
 /// Who answers to the conditions and ranges of a request.
 #[derive(Debug)]
 enum FieldEdit {
-    /// The inner service.
+    /// The inner service, or there are none.
     Keep,
     /// We: it sees no condition, and only a range that we stand by.
     Own {
@@ -70,102 +73,173 @@ enum FieldEdit {
     DropRange,
 }
 
-/// `nested`: an outer router has stripped the mount off the paths that arrive.
-pub(crate) fn plan(request: RequestHead<'_>, nested: bool, snapshot: &Arc<Snapshot>) -> Plan {
-    let (outcome, rest) = match snapshot.split(nested, request.uri.path()) {
-        Split::Outside => return Plan::Pass,
-        Split::Odd => (Outcome::Unversioned, None),
-        Split::Unversioned { rest } => (Outcome::Unversioned, Some(rest)),
-        Split::Versioned { version, rest } if version == snapshot.version() => {
-            (Outcome::Current, Some(rest))
+/// Only GET and HEAD are ours; other methods have their URI rewritten, and no
+/// error of theirs is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asking {
+    Get,
+    Head,
+    Otherwise,
+}
+
+impl Asking {
+    fn with(method: &Method) -> Self {
+        match *method {
+            Method::GET => Self::Get,
+            Method::HEAD => Self::Head,
+            _ => Self::Otherwise,
         }
-        Split::Versioned { rest, .. } => (Outcome::Stale, Some(rest)),
-    };
-    let file = rest.and_then(|rest| snapshot.find(rest));
-    if let Some(answer) = answer(request, snapshot, outcome, rest, file) {
+    }
+}
+
+/// A request below the mount, taken apart.
+struct Asked<'r> {
+    head: RequestHead<'r>,
+    asking: Asking,
+    fields: RequestFields<'r>,
+    outcome: Outcome,
+    /// What follows the mount and the version, if that is a plain path.
+    rest: Option<&'r str>,
+    /// The logical path is `rest` itself, without an escape.
+    is_literal: bool,
+    file: Option<&'r Arc<ServedFile>>,
+    /// What the client can read; where it asks nothing that this matters to, anything.
+    accepted: AcceptedCodings,
+}
+
+/// `nested`: an outer router has stripped the mount off the paths that arrive.
+pub(crate) fn plan(head: RequestHead<'_>, nested: bool, snapshot: &Arc<Snapshot>) -> Plan {
+    let Some(asked) = Asked::of(head, nested, snapshot) else { return Plan::Pass };
+    if let Some(answer) = asked.answer(snapshot) {
         return Plan::Answer(answer);
     }
-    let (fields, expected) = match file {
-        _ if !is_ours(request.method) => (FieldEdit::Keep, None),
-        Some(file) => own_fields(request, file),
-        None if has_digest_range(request.headers) => (FieldEdit::DropRange, None),
-        None => (FieldEdit::Keep, None),
+    let (fields, expected) = asked.own_fields();
+    let conditions = match asked.fields.has_condition() {
+        true => Conditions::of(head.headers),
+        false => Conditions::default(),
     };
-    let versioned = rest.filter(|_| outcome != Outcome::Unversioned);
     Plan::Forward {
-        edit: RequestEdit {
-            uri: versioned.and_then(|rest| rewrite(request.uri, snapshot.base(nested), rest)),
-            fields,
-        },
+        edit: RequestEdit { path: asked.inner_path(snapshot.base(nested), nested), fields },
         review: Review {
             snapshot: Arc::clone(snapshot),
             nested,
-            outcome,
-            file: file.cloned(),
-            method: request.method.clone(),
-            authorized: is_authorized(request),
-            conditions: Conditions::of(request.headers),
-            accepted: AcceptedCodings::of(request.headers),
+            outcome: asked.outcome,
+            file: asked.file.cloned(),
+            asking: asked.asking,
+            authorized: asked.fields.authorization,
+            conditions,
+            accepted: asked.accepted,
             expected,
-            uri: request.uri.clone(),
-            host: request.headers.get(header::HOST).cloned(),
+            asked: None,
+            authority: head.uri.authority().cloned(),
+            host: asked.fields.host.cloned(),
         },
     }
 }
 
-/// Only GET and HEAD are ours; other methods have their URI rewritten, and no
-/// error of theirs is kept.
-pub(crate) fn is_ours(method: &Method) -> bool {
-    [Method::GET, Method::HEAD].contains(method)
-}
-
-fn is_authorized(request: RequestHead<'_>) -> bool {
-    request.headers.contains_key(header::AUTHORIZATION)
-}
-
-/// The answer, where the inner service need not be asked.
-fn answer(
-    request: RequestHead<'_>,
-    snapshot: &Snapshot,
-    outcome: Outcome,
-    rest: Option<&str>,
-    file: Option<&Arc<ListedFile>>,
-) -> Option<Response<()>> {
-    match outcome {
-        _ if !is_ours(request.method) => None,
-        Outcome::Current => answer_from_memory(request, snapshot, file?),
-        Outcome::Stale => answer_stale(snapshot, rest?, request.uri.query()),
-        Outcome::Unversioned => None,
+impl<'r> Asked<'r> {
+    /// `None` outside the mount.
+    fn of(head: RequestHead<'r>, nested: bool, snapshot: &'r Snapshot) -> Option<Self> {
+        let (outcome, rest) = match snapshot.split(nested, head.uri.path()) {
+            Split::Outside => return None,
+            Split::Odd => (Outcome::Unversioned, None),
+            Split::Unversioned { rest } => (Outcome::Unversioned, Some(rest)),
+            Split::Versioned { version, rest } if version == snapshot.version() => {
+                (Outcome::Current, Some(rest))
+            }
+            Split::Versioned { rest, .. } => (Outcome::Stale, Some(rest)),
+        };
+        let path = rest.and_then(decode);
+        let file = path.as_deref().and_then(|path| snapshot.get(path));
+        let fields = RequestFields::of(head.headers);
+        Some(Self {
+            head,
+            asking: Asking::with(head.method),
+            fields,
+            outcome,
+            rest,
+            is_literal: matches!(path, Some(Cow::Borrowed(_))),
+            file: file.map(|file| file.served()),
+            accepted: match fields.has_own() {
+                true => AcceptedCodings::of(head.headers),
+                false => AcceptedCodings::ANY,
+            },
+        })
     }
-}
 
-/// 304 where `If-None-Match` names a tag of the file, and the browser need not have
-/// asked. Not where it was told to ask, nor where the file is known to have changed.
-fn answer_from_memory(
-    request: RequestHead<'_>,
-    snapshot: &Snapshot,
-    file: &ListedFile,
-) -> Option<Response<()>> {
-    let (headers, policies) = (request.headers, &snapshot.settings().policies);
-    let mut lines = headers.get_all(header::IF_NONE_MATCH).iter().peekable();
-    lines.peek()?;
-    if file.has_changed() || !policies.current.is_lasting() {
-        return None;
+    /// The path without its version.
+    fn inner_path(&self, base: &str, nested: bool) -> Option<PathAndQuery> {
+        let rest = self.rest.filter(|_| self.outcome != Outcome::Unversioned)?;
+        match (self.file, self.head.uri.query()) {
+            (Some(file), None) if self.is_literal => file.inner_path(nested, base),
+            (_, query) => path_and_query(base, rest, query),
+        }
     }
-    if [header::IF_MATCH, header::IF_UNMODIFIED_SINCE].iter().any(|name| headers.contains_key(name))
-    {
-        return None;
+
+    /// The answer, where the inner service need not be asked.
+    fn answer(&self, snapshot: &Snapshot) -> Option<Response<()>> {
+        match self.outcome {
+            _ if self.asking == Asking::Otherwise => None,
+            Outcome::Current => self.answer_from_memory(snapshot),
+            Outcome::Stale => answer_stale(snapshot, self.rest?, self.head.uri.query()),
+            Outcome::Unversioned => None,
+        }
     }
-    let named = file.only_named(tags_in(lines), AcceptedCodings::of(headers))?;
-    let learned = file.learned()?;
-    let mut answer = Response::new(());
-    *answer.status_mut() = StatusCode::NOT_MODIFIED;
-    let answered = answer.headers_mut();
-    answered.insert(header::ETAG, named.etag.clone());
-    learned.write_to(answered);
-    let ruling = policies.rule(Outcome::Current, StatusCode::NOT_MODIFIED, Content::AsVersioned);
-    ruling.apply(answered, is_authorized(request));
-    Some(answer)
+
+    /// 304 where `If-None-Match` names a tag of the file, and the browser need not have
+    /// asked. Not where it was told to ask, nor where the file is known to have changed.
+    fn answer_from_memory(&self, snapshot: &Snapshot) -> Option<Response<()>> {
+        let file = self.file.filter(|_| self.fields.if_none_match && !self.fields.precondition)?;
+        let policies = &snapshot.settings().policies;
+        if file.has_changed() || !policies.current.is_lasting() {
+            return None;
+        }
+        let tags = tags_in(self.head.headers.get_all(header::IF_NONE_MATCH));
+        let named = file.only_named(tags, self.accepted)?;
+        let learned = file.learned()?;
+        let mut answer = Response::new(());
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        let headers = answer.headers_mut();
+        headers.insert(header::ETAG, named.etag.clone());
+        learned.write_to(headers);
+        let ruling =
+            policies.rule(Outcome::Current, StatusCode::NOT_MODIFIED, Content::AsVersioned);
+        ruling.apply(headers, learned.said(), self.fields.authorization);
+        Some(answer)
+    }
+
+    /// What is taken off a request for a listed file, and the tag that a part must
+    /// have.
+    fn own_fields(&self) -> (FieldEdit, Option<HeaderValue>) {
+        let headers = self.head.headers;
+        let has_own = self.fields.has_own() && self.asking != Asking::Otherwise;
+        let file = match self.file {
+            _ if !has_own => return (FieldEdit::Keep, None),
+            None if has_digest_range(headers) => return (FieldEdit::DropRange, None),
+            None => return (FieldEdit::Keep, None),
+            Some(file) => file,
+        };
+        let accepted = file.acceptable(self.accepted);
+        let own = |range, coding| FieldEdit::Own { range, coding };
+        // RFC 9110 §14.2: `Range` means something to GET alone.
+        if self.asking == Asking::Head {
+            return (own(RangeEdit::Drop, None), None);
+        }
+        if !self.fields.if_range || !self.fields.range {
+            return (own(range::edit(headers, file.lengths(accepted)), None), None);
+        }
+        // §13.1.5: a part only of exactly what the client has the rest of. A date does
+        // not tell: two versions of a file may have the same.
+        let tag = only_line(headers).and_then(|line| EntityTag::parse(line.as_bytes()));
+        let named = tag.and_then(|tag| file.strongly_named(&tag, accepted));
+        let named = named
+            .filter(|_| !file.has_changed())
+            .map(|(coding, it)| (coding, it, range::edit(headers, [it.info.length].into_iter())));
+        match named {
+            None | Some((_, _, RangeEdit::Drop)) => (own(RangeEdit::Drop, None), None),
+            Some((coding, it, range)) => (own(range, Some(coding)), Some(it.etag.clone())),
+        }
+    }
 }
 
 /// The answer to a stale version that is not to be served. Nobody keeps it: the
@@ -186,31 +260,6 @@ fn answer_stale(snapshot: &Snapshot, rest: &str, query: Option<&str>) -> Option<
     Some(answer)
 }
 
-/// What is taken off a request for a listed file, and the tag that a part must
-/// have.
-fn own_fields(request: RequestHead<'_>, file: &ListedFile) -> (FieldEdit, Option<HeaderValue>) {
-    let headers = request.headers;
-    let accepted = file.acceptable(headers);
-    let own = |range, coding| FieldEdit::Own { range, coding };
-    // RFC 9110 §14.2: `Range` means something to GET alone.
-    if request.method == Method::HEAD {
-        return (own(RangeEdit::Drop, None), None);
-    }
-    if !headers.contains_key(header::IF_RANGE) || !headers.contains_key(header::RANGE) {
-        return (own(range::edit(headers, file.lengths(accepted)), None), None);
-    }
-    // §13.1.5: a part only of exactly what the client has the rest of. A date does
-    // not tell: two versions of a file may have the same.
-    let tag = only_line(headers).and_then(|line| EntityTag::parse(line.as_bytes()));
-    let named =
-        tag.and_then(|tag| file.strongly_named(&tag, accepted)).filter(|_| !file.has_changed());
-    match named.map(|(coding, it)| (coding, it, range::edit(headers, [it.info.length].into_iter())))
-    {
-        None | Some((_, _, RangeEdit::Drop)) => (own(RangeEdit::Drop, None), None),
-        Some((coding, it, range)) => (own(range, Some(coding)), Some(it.etag.clone())),
-    }
-}
-
 fn only_line(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut lines = headers.get_all(header::IF_RANGE).iter();
     lines.next().filter(|_| lines.next().is_none())
@@ -224,10 +273,9 @@ fn has_digest_range(headers: &HeaderMap) -> bool {
 }
 
 impl RequestEdit {
-    pub(crate) fn apply<B>(self, request: &mut Request<B>) {
-        if let Some(uri) = self.uri {
-            *request.uri_mut() = uri;
-        }
+    /// Edits the request, and returns the path that it had where it has another now.
+    pub(crate) fn apply<B>(self, request: &mut Request<B>) -> Option<PathAndQuery> {
+        let asked = self.path.and_then(|path| replace_path(request.uri_mut(), path));
         let headers = request.headers_mut();
         match self.fields {
             FieldEdit::Keep => {}
@@ -245,6 +293,7 @@ impl RequestEdit {
                 }
             }
         }
+        asked
     }
 }
 

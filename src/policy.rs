@@ -6,9 +6,13 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::{
     Error, ErrorKind,
-    header::{members, split_list, varies_on_everything},
+    fields::Said,
+    header::{members, split_list},
     plan::Outcome,
 };
+
+/// "One year" is the customary maximum; RFC 8246 §2.1 shows the same value.
+pub(crate) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A `Cache-Control` field value (RFC 9111 §5.2), parsed when it is made.
 ///
@@ -37,13 +41,13 @@ pub struct CachePolicy {
 impl CachePolicy {
     /// `no-store`: no browser and no proxy keeps a copy.
     pub fn no_store() -> Self {
-        Self::known("no-store")
+        Self::fixed("no-store")
     }
 
     /// `no-cache`: a copy is kept, but every use of it asks the server first, and
     /// costs a 304 where nothing has changed.
     pub fn no_cache() -> Self {
-        Self::known("no-cache")
+        Self::fixed("no-cache")
     }
 
     /// `public, max-age=…` in whole seconds: browsers and proxies use their copy
@@ -60,8 +64,15 @@ impl CachePolicy {
     pub(crate) fn immutable(age: Duration) -> Self {
         match age.as_secs() {
             0 => Self::no_cache(),
+            _ if age == YEAR => Self::fixed("public, max-age=31536000, immutable"),
             seconds => Self::known(&format!("public, max-age={seconds}, immutable")),
         }
+    }
+
+    /// With a value that costs nothing to clone: no reference is counted that all
+    /// threads have to share.
+    fn fixed(value: &'static str) -> Self {
+        Self { value: HeaderValue::from_static(value), ..Self::known(value) }
     }
 
     fn known(value: &str) -> Self {
@@ -236,10 +247,8 @@ pub(crate) struct Policies {
 
 impl Default for Policies {
     fn default() -> Self {
-        // "One year" is the customary maximum; RFC 8246 §2.1 shows the same value.
-        let year = Duration::from_secs(365 * 24 * 60 * 60);
         Self {
-            current: CachePolicy::immutable(year),
+            current: CachePolicy::immutable(YEAR),
             unversioned: CachePolicy::no_cache(),
             errors: CachePolicy::no_store(),
             no_cache: CachePolicy::no_cache(),
@@ -319,7 +328,8 @@ const TARGETED: [&str; 4] =
     ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control", "x-accel-expires"];
 
 impl Ruling<'_> {
-    pub(crate) fn apply(self, headers: &mut HeaderMap, authorized: bool) {
+    /// `said` is what the inner service says in these `headers`.
+    pub(crate) fn apply(self, headers: &mut HeaderMap, said: Said, authorized: bool) {
         if let Self::Floor(_) = self {
             for name in TARGETED {
                 headers.remove(name);
@@ -327,10 +337,8 @@ impl Ruling<'_> {
         }
         let value = match self {
             Self::None => return,
-            Self::Offer(_) if headers.contains_key(header::CACHE_CONTROL) => {
-                return keep(headers, authorized);
-            }
-            Self::Offer(_) if is_personal(headers) => return,
+            Self::Offer(_) if said.cache_control => return keep(headers, authorized),
+            Self::Offer(_) if said.personal => return,
             Self::Offer(policy) => policy.value(authorized),
             Self::Floor(floor) if Strictness::of(directives(headers)) <= floor.strictness => {
                 return keep(headers, authorized);
@@ -358,22 +366,15 @@ fn directives(headers: &HeaderMap) -> impl Iterator<Item = Directive<'_>> {
     members(headers, header::CACHE_CONTROL).map(Directive::of)
 }
 
-fn says(headers: &HeaderMap, name: &str) -> bool {
+/// Whether `Cache-Control` has a directive.
+pub(crate) fn says(headers: &HeaderMap, name: &str) -> bool {
     directives(headers).any(|directive| directive.is(name))
-}
-
-/// Whether a response is for one client or one occasion alone. Such a response
-/// gets no permission and no tag from us.
-pub(crate) fn is_personal(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::SET_COOKIE)
-        || varies_on_everything(headers)
-        || says(headers, "private")
-        || says(headers, "no-store")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fields::ResponseFields;
 
     fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
         let parse = |&(name, value): &(&'static str, &str)| {
@@ -385,6 +386,11 @@ mod tests {
     fn cache_control(headers: &HeaderMap) -> String {
         let lines = headers.get_all(header::CACHE_CONTROL).iter();
         lines.map(|line| line.to_str().unwrap()).collect::<Vec<_>>().join(" | ")
+    }
+
+    fn apply(ruling: Ruling<'_>, headers: &mut HeaderMap, authorized: bool) {
+        let said = ResponseFields::of(headers).said;
+        ruling.apply(headers, said, authorized);
     }
 
     #[test]
@@ -425,7 +431,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             let status = StatusCode::from_u16(status).unwrap();
-            policies.rule(outcome, status, content).apply(&mut headers, false);
+            apply(policies.rule(outcome, status, content), &mut headers, false);
             assert_eq!(cache_control(&headers), expected, "{outcome:?} {content:?} {status}");
         }
     }
@@ -577,7 +583,7 @@ mod tests {
             ("nothing", Ruling::None, &[], ""),
         ] {
             let mut headers = headers(said);
-            ruling.apply(&mut headers, false);
+            apply(ruling, &mut headers, false);
             assert_eq!(cache_control(&headers), expected, "{name}");
             let is_expected = |name: &http::HeaderName| {
                 ["cache-control", "set-cookie", "vary"].contains(&name.as_str())
@@ -596,11 +602,11 @@ mod tests {
             ("private, max-age=1", "private, max-age=1"),
         ] {
             let mut headers = HeaderMap::new();
-            Ruling::Offer(&policy.parse().unwrap()).apply(&mut headers, true);
+            apply(Ruling::Offer(&policy.parse().unwrap()), &mut headers, true);
             assert_eq!(cache_control(&headers), expected, "{policy}");
             // The inner service may not say otherwise.
             let mut said = self::headers(&[("cache-control", policy)]);
-            Ruling::Offer(&CachePolicy::no_cache()).apply(&mut said, true);
+            apply(Ruling::Offer(&CachePolicy::no_cache()), &mut said, true);
             assert_eq!(cache_control(&said), expected, "{policy}");
         }
     }

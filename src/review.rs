@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode, header,
+    uri::{Authority, PathAndQuery},
+};
 
 use crate::{
     coding::{AcceptedCodings, ContentCoding},
     conditional::{Conditions, Evaluation, Validators},
     etag::EntityTag,
-    listed::{ListedFile, ResponseHead, Verdict, strong_etag},
-    location::{self, Asked, restore_version},
+    fields::{ResponseFields, Said},
+    location::{Asked, restore_version},
     path::Split,
-    plan::{Outcome, is_ours},
-    policy::{Content, is_error, is_personal, is_redirect, is_whole_or_part},
+    plan::{Asking, Outcome},
+    policy::{Content, is_error, is_redirect, is_whole_or_part},
+    served::{ResponseHead, ServedFile, Verdict, strong_etag},
     snapshot::Snapshot,
 };
 
@@ -23,15 +27,17 @@ pub(crate) struct Review {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) nested: bool,
     pub(crate) outcome: Outcome,
-    pub(crate) file: Option<Arc<ListedFile>>,
-    pub(crate) method: Method,
+    pub(crate) file: Option<Arc<ServedFile>>,
+    pub(crate) asking: Asking,
     pub(crate) authorized: bool,
     pub(crate) conditions: Conditions,
     pub(crate) accepted: AcceptedCodings,
     /// `If-Range` was kept for this tag: a part of anything else is no answer.
     pub(crate) expected: Option<HeaderValue>,
-    /// What the client asked for, and of whom.
-    pub(crate) uri: Uri,
+    /// What the client asked for, where the inner service is asked for something else,
+    /// and of whom.
+    pub(crate) asked: Option<PathAndQuery>,
+    pub(crate) authority: Option<Authority>,
     pub(crate) host: Option<HeaderValue>,
 }
 
@@ -51,38 +57,44 @@ impl Review {
     /// of its length.
     pub(crate) fn edit<B>(&self, response: &mut Response<B>, body_length: Option<u64>) -> BodyEdit {
         let status = response.status();
-        if !is_ours(&self.method) {
-            if is_error(status) {
-                self.rule(response, Content::Unlisted);
-            }
-            return BodyEdit::Pass;
+        let head = ResponseHead {
+            status,
+            headers: response.headers(),
+            fields: ResponseFields::of(response.headers()),
+            body_length,
+        };
+        let said = head.fields.said;
+        if self.asking == Asking::Otherwise {
+            return match is_error(status) {
+                true => self.rule(response, Content::Unlisted, said),
+                false => BodyEdit::Pass,
+            };
         }
         if status == StatusCode::NOT_FOUND {
             self.warn_if_listed();
         }
+        let (content, etag) = self.examine(head);
+        if status == StatusCode::PARTIAL_CONTENT && self.is_other_part(etag.as_ref()) {
+            response.headers_mut().remove(header::ETAG);
+            return self.conclude(response, StatusCode::PRECONDITION_FAILED, content, said);
+        }
+        match etag.filter(|_| !said.personal) {
+            Some(etag) => {
+                response.headers_mut().insert(header::ETAG, etag);
+            }
+            None if self.wants_digest(head) => return BodyEdit::Digest(content),
+            None => {
+                if let Some(weak) = weak_if_compressed(head) {
+                    response.headers_mut().insert(header::ETAG, weak);
+                }
+            }
+        }
         if is_redirect(status) {
             self.restore_location(response.headers_mut());
         }
-        let (content, etag) = self.examine(response, body_length);
-        if status == StatusCode::PARTIAL_CONTENT && self.is_other_part(etag.as_ref()) {
-            response.headers_mut().remove(header::ETAG);
-            return self.conclude(response, StatusCode::PRECONDITION_FAILED, content);
-        }
-        let is_ours = etag.is_some() && !is_personal(response.headers());
-        if let Some(etag) = etag.filter(|_| is_ours) {
-            response.headers_mut().insert(header::ETAG, etag);
-        } else if self.wants_digest(response, body_length) {
-            return BodyEdit::Digest(content);
-        }
-        if !is_ours {
-            weaken_if_compressed(response, body_length);
-        }
         match self.file {
-            Some(_) => self.settle(response, content),
-            None => {
-                self.rule(response, content);
-                BodyEdit::Pass
-            }
+            Some(_) => self.settle(response, content, said),
+            None => self.rule(response, content, said),
         }
     }
 
@@ -105,33 +117,27 @@ impl Review {
         content: Content,
         sha256: Option<&[u8; 32]>,
     ) -> BodyEdit {
-        let Some(sha256) = sha256 else {
-            self.rule(response, content);
-            return BodyEdit::Pass;
-        };
+        let said = ResponseFields::of(response.headers()).said;
+        let Some(sha256) = sha256 else { return self.rule(response, content, said) };
         response.headers_mut().insert(header::ETAG, strong_etag(sha256));
-        self.settle(response, content)
+        self.settle(response, content, said)
     }
 
     /// What is in the body, and the tag of that.
-    fn examine<B>(
-        &self,
-        response: &Response<B>,
-        body_length: Option<u64>,
-    ) -> (Content, Option<HeaderValue>) {
-        let (status, headers) = (response.status(), response.headers());
+    fn examine(&self, head: ResponseHead<'_>) -> (Content, Option<HeaderValue>) {
+        let ResponseHead { status, body_length, .. } = head;
         let is_comparable = is_whole_or_part(status) || status == StatusCode::RANGE_NOT_SATISFIABLE;
         let Some(file) = self.file.as_ref().filter(|_| is_comparable) else {
             let is_declared = !self.snapshot.has_manifest();
             return (if is_declared { Content::AsVersioned } else { Content::Unlisted }, None);
         };
-        file.note(headers);
+        file.note(head.fields);
         // To HEAD a body is left out, or is what GET would have.
-        let body_length = body_length.filter(|&length| self.method != Method::HEAD || length > 0);
-        match file.verify(ResponseHead { status, headers, body_length }, self.is_verbose()) {
+        let body_length = body_length.filter(|&length| self.asking == Asking::Get || length > 0);
+        match file.verify(ResponseHead { body_length, ..head }, self.is_verbose()) {
             Verdict::Unchanged { etag } => {
                 if status == StatusCode::OK {
-                    file.learn(headers);
+                    file.learn(head);
                 }
                 (Content::AsVersioned, Some(etag))
             }
@@ -141,49 +147,43 @@ impl Review {
 
     /// Whether nobody has a validator for this response, and it is one whose body
     /// may be held back until its digest is known.
-    fn wants_digest<B>(&self, response: &Response<B>, body_length: Option<u64>) -> bool {
-        let headers = response.headers();
+    fn wants_digest(&self, head: ResponseHead<'_>) -> bool {
         let limit = self.snapshot.settings().body_digest_limit;
-        let head = ResponseHead { status: response.status(), headers, body_length };
-        self.method == Method::GET
-            && response.status() == StatusCode::OK
+        self.asking == Asking::Get
+            && head.status == StatusCode::OK
             && limit > 0
-            && body_length.is_some_and(|length| length <= limit)
-            && head.length() == body_length
-            && !headers.contains_key(header::ETAG)
-            && !headers.contains_key(header::LAST_MODIFIED)
-            && !is_personal(headers)
+            && head.body_length.is_some_and(|length| length <= limit)
+            && head.length() == head.body_length
+            && head.fields.etag.is_none()
+            && head.fields.last_modified.is_none()
+            && !head.fields.said.personal
     }
 
     /// Evaluates the conditions that the inner service did not see, on a response
     /// that has its validators.
-    fn settle<B>(&self, response: &mut Response<B>, content: Content) -> BodyEdit {
+    fn settle<B>(&self, response: &mut Response<B>, content: Content, said: Said) -> BodyEdit {
         let status = response.status();
         // §13.2.1: only where the answer without conditions is a 2xx, or would be
         // one without the range, which comes last.
-        if !status.is_success() && status != StatusCode::RANGE_NOT_SATISFIABLE {
-            self.rule(response, content);
-            return BodyEdit::Pass;
+        let is_decided = !status.is_success() && status != StatusCode::RANGE_NOT_SATISFIABLE;
+        if is_decided || self.conditions.is_empty() {
+            return self.rule(response, content, said);
         }
         let evaluation = self.evaluate(response.headers());
-        let is_ours = content == Content::AsVersioned && !is_personal(response.headers());
+        let is_ours = content == Content::AsVersioned && !said.personal;
         let other = (evaluation == Evaluation::Proceed && is_ours)
             .then(|| self.named_otherwise())
             .flatten();
         if let Some(etag) = other {
             response.headers_mut().insert(header::ETAG, etag);
-            return self.conclude(response, StatusCode::NOT_MODIFIED, content);
+            return self.conclude(response, StatusCode::NOT_MODIFIED, content, said);
         }
-        match evaluation {
-            Evaluation::NotModified => self.conclude(response, StatusCode::NOT_MODIFIED, content),
-            Evaluation::PreconditionFailed => {
-                self.conclude(response, StatusCode::PRECONDITION_FAILED, content)
-            }
-            Evaluation::Proceed => {
-                self.rule(response, content);
-                BodyEdit::Pass
-            }
-        }
+        let status = match evaluation {
+            Evaluation::Proceed => return self.rule(response, content, said),
+            Evaluation::NotModified => StatusCode::NOT_MODIFIED,
+            Evaluation::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        };
+        self.conclude(response, status, content, said)
     }
 
     fn evaluate(&self, headers: &HeaderMap) -> Evaluation {
@@ -215,6 +215,7 @@ impl Review {
         response: &mut Response<B>,
         status: StatusCode,
         content: Content,
+        said: Said,
     ) -> BodyEdit {
         *response.status_mut() = status;
         for name in OF_CONTENT {
@@ -223,21 +224,20 @@ impl Review {
         if response.headers().contains_key(header::ETAG) {
             response.headers_mut().remove(header::LAST_MODIFIED);
         }
-        self.rule(response, content);
+        self.rule(response, content, said);
         BodyEdit::Drop
     }
 
-    fn rule<B>(&self, response: &mut Response<B>, content: Content) {
+    fn rule<B>(&self, response: &mut Response<B>, content: Content, said: Said) -> BodyEdit {
         let status = response.status();
         let ruling = self.snapshot.settings().policies.rule(self.outcome, status, content);
-        ruling.apply(response.headers_mut(), self.authorized);
+        ruling.apply(response.headers_mut(), said, self.authorized);
+        BodyEdit::Pass
     }
 
     fn warn_if_listed(&self) {
-        if let (Some(file), Split::Versioned { rest, .. } | Split::Unversioned { rest }) =
-            (&self.file, self.split())
-        {
-            file.warn_missing(self.snapshot.base(self.nested), rest, self.is_verbose());
+        if let Some(file) = &self.file {
+            file.warn_missing(self.snapshot.base(self.nested), self.is_verbose());
         }
     }
 
@@ -245,17 +245,18 @@ impl Review {
         self.snapshot.settings().development
     }
 
-    fn split(&self) -> Split<'_> {
-        self.snapshot.split(self.nested, self.uri.path())
-    }
-
     fn restore_location(&self, headers: &mut HeaderMap) {
-        let Split::Versioned { version, rest } = self.split() else { return };
+        let Some(asked) = &self.asked else { return };
+        let Split::Versioned { version, rest } = self.snapshot.split(self.nested, asked.path())
+        else {
+            return;
+        };
+        let host = self.host.as_ref().and_then(|host| host.to_str().ok());
         let asked = Asked {
             mount: self.snapshot.mount(),
             version,
             rest,
-            authority: location::authority(&self.uri, self.host.as_ref()),
+            authority: self.authority.as_ref().map(Authority::as_str).or(host),
         };
         let restored = headers.get(header::LOCATION).and_then(|location| {
             let location = std::str::from_utf8(location.as_bytes()).ok()?;
@@ -268,19 +269,15 @@ impl Review {
     }
 }
 
-/// Makes the inner service's tag weak where somebody has compressed the bytes on the
+/// The inner service's tag made weak, where somebody has compressed the bytes on the
 /// way, so that they do not share a strong one with the plain bytes.
-fn weaken_if_compressed<B>(response: &mut Response<B>, body_length: Option<u64>) {
-    let (status, headers) = (response.status(), response.headers());
-    let head = ResponseHead { status, headers, body_length };
-    if ContentCoding::of(headers) == ContentCoding::Identity || head.length().is_some() {
-        return;
+fn weak_if_compressed(head: ResponseHead<'_>) -> Option<HeaderValue> {
+    if head.coding() == ContentCoding::Identity || head.length().is_some() {
+        return None;
     }
-    let strong = headers.get(header::ETAG).filter(|etag| etag.as_bytes().starts_with(b"\""));
-    let weak = strong.map(|etag| [b"W/", etag.as_bytes()].concat());
-    if let Some(Ok(weak)) = weak.map(|tag| HeaderValue::from_maybe_shared(Bytes::from(tag))) {
-        response.headers_mut().insert(header::ETAG, weak);
-    }
+    let strong = head.fields.etag.filter(|etag| etag.as_bytes().starts_with(b"\""))?;
+    let weak = [b"W/", strong.as_bytes()].concat();
+    HeaderValue::from_maybe_shared(Bytes::from(weak)).ok()
 }
 
 /// What describes content that is not there (RFC 9110 §8.3 – §8.6, §14.3, §14.4).

@@ -67,8 +67,8 @@ where
         let review = match plan(head, self.shared.nested, &snapshot) {
             Plan::Answer(answer) => return ResponseFuture::answered(answer),
             Plan::Pass => None,
-            Plan::Forward { edit, review } => {
-                edit.apply(&mut request);
+            Plan::Forward { edit, mut review } => {
+                review.asked = edit.apply(&mut request);
                 Some(review)
             }
         };

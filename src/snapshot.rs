@@ -1,16 +1,12 @@
 //! The immutable state that one request sees: mount, version, listed files and
 //! policies, agreeing with each other.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     Error, ErrorKind, Manifest, StalePolicy,
-    coding::SIBLINGS,
-    listed::ListedFile,
-    path::{Mount, Split, decode, split},
+    listed::{ListedFile, Listing},
+    path::{Mount, Split, split},
     policy::Policies,
     version::Version,
 };
@@ -21,7 +17,7 @@ pub(crate) struct Snapshot {
     version: Version,
     /// `<origin><mount>/<version>/`
     prefix: Box<str>,
-    files: Option<HashMap<Box<str>, Arc<ListedFile>>>,
+    files: Option<Listing>,
     /// Folders at the top of the tree that have the shape of a version.
     version_shaped_folders: BTreeSet<Box<str>>,
 }
@@ -55,7 +51,8 @@ impl Snapshot {
         }
         let Settings { origin, mount, .. } = &settings;
         let prefix = format!("{origin}{}/{}/", mount.as_str(), version.as_str()).into();
-        let files = manifest.map(|manifest| listed_files(manifest, old));
+        let old = old.and_then(|old| old.files.as_ref());
+        let files = manifest.map(|manifest| Listing::new(manifest, old));
         Ok(Self { settings, version, prefix, files, version_shaped_folders })
     }
 
@@ -95,11 +92,6 @@ impl Snapshot {
         split(self.base(nested), path, |segment| self.is_version(segment))
     }
 
-    /// The file that a plain raw path spells.
-    pub(crate) fn find(&self, rest: &str) -> Option<&Arc<ListedFile>> {
-        self.get(&decode(rest)?)
-    }
-
     /// The file at a logical path.
     pub(crate) fn get(&self, path: &str) -> Option<&Arc<ListedFile>> {
         self.files.as_ref()?.get(path)
@@ -107,25 +99,8 @@ impl Snapshot {
 
     /// Every logical path, in no order.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.files.iter().flat_map(|files| files.keys().map(|path| &**path))
+        self.files.iter().flat_map(Listing::paths)
     }
-}
-
-fn listed_files(manifest: Manifest, old: Option<&Snapshot>) -> HashMap<Box<str>, Arc<ListedFile>> {
-    let files = manifest.into_files();
-    // Most trees have no file that could be a sibling, and need not be searched for any.
-    let suffixes = SIBLINGS.map(|(suffix, _)| suffix);
-    let occurs = suffixes.map(|suffix| files.keys().any(|path| path.ends_with(suffix)));
-    let listed = files.iter().map(|(path, info)| {
-        let sibling = |wanted: &str| {
-            suffixes.iter().zip(occurs).find(|&(suffix, occurs)| occurs && *suffix == wanted)?;
-            files.get([&**path, wanted].concat().as_str())
-        };
-        let old = old.and_then(|old| old.get(path)).filter(|old| old.is_still(info, sibling));
-        let file = old.map(Arc::clone);
-        (path.clone(), file.unwrap_or_else(|| Arc::new(ListedFile::new(path, info, sibling))))
-    });
-    listed.collect()
 }
 
 fn version_shaped(manifest: &Manifest, version: &Version) -> BTreeSet<Box<str>> {

@@ -1,0 +1,100 @@
+//! What a request costs in instructions, counted by valgrind's callgrind, which gives the
+//! same number on every run. Fails where a path has come to cost more, beside `stack`,
+//! than it should.
+//!
+//! ```sh
+//! cargo bench --bench instructions
+//! ```
+
+mod support;
+
+use std::{convert::Infallible, env, hint::black_box, process::Command};
+
+use axum::http::Request;
+use bytes::Bytes;
+use http_body_util::Full;
+use support::{Case, Measure, respond};
+use tower::Service;
+
+/// What each case may cost at most, beside [`Case::Stack`].
+const LIMITS: [(Case, f64); 8] = [
+    (Case::Bare, 1.0),
+    (Case::Outside, 0.60),
+    (Case::Current, 1.15),
+    (Case::CurrentWithQuery, 1.4),
+    (Case::CurrentUnlisted, 1.4),
+    (Case::CurrentDeclared, 1.4),
+    (Case::Unversioned, 1.4),
+    (Case::NotModified, 0.6),
+];
+
+const REQUESTS: usize = 1000;
+
+fn main() {
+    let arguments = env::args().collect::<Vec<_>>();
+    match arguments.iter().position(|argument| argument == "--case") {
+        Some(at) => run(&arguments[at + 1]),
+        None => compare(),
+    }
+}
+
+fn compare() {
+    let stack = instructions(Case::Stack);
+    println!("{:18} {stack:6.0}", "Stack");
+    let mut is_over = false;
+    for (case, limit) in LIMITS {
+        let count = instructions(case);
+        let ratio = count / stack;
+        let verdict = if ratio <= limit { "" } else { "  TOO MANY" };
+        println!(
+            "{:18} {count:6.0}  {ratio:.2}x (at most {limit:.2}x){verdict}",
+            format!("{case:?}")
+        );
+        is_over |= ratio > limit;
+    }
+    assert!(!is_over, "a request costs more instructions than it should");
+}
+
+/// Per request, in a process of its own.
+fn instructions(case: Case) -> f64 {
+    let this = env::current_exe().expect("a process knows its program");
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .args(["--collect-atstart=no", "--toggle-collect=instructions::counted"])
+        .arg(this)
+        .args(["--case", &format!("{case:?}")])
+        .output()
+        .expect("valgrind is needed");
+    let log = String::from_utf8_lossy(&output.stderr);
+    let total = log.lines().find_map(|line| line.split_once("Collected :"));
+    let total = total.and_then(|(_, total)| total.trim().parse::<f64>().ok());
+    total.unwrap_or_else(|| panic!("{log}")) / REQUESTS as f64
+}
+
+fn run(name: &str) {
+    let case = Case::ALL.into_iter().find(|case| format!("{case:?}") == name);
+    case.expect("a case by its name").with_service(Repeated);
+}
+
+struct Repeated;
+
+impl Measure<()> for Repeated {
+    fn measure<S>(self, mut service: S, request: impl Fn() -> Request<Full<Bytes>>)
+    where
+        S: Service<Request<Full<Bytes>>, Error = Infallible>,
+    {
+        // The first response of a file teaches the layer something.
+        respond(&mut service, request());
+        for _ in 0..REQUESTS {
+            counted(&mut service, request());
+        }
+    }
+}
+
+#[inline(never)]
+fn counted<S>(service: &mut S, request: Request<Full<Bytes>>)
+where
+    S: Service<Request<Full<Bytes>>, Error = Infallible>,
+{
+    black_box(respond(service, black_box(request)));
+}

@@ -1,0 +1,182 @@
+//! The services and requests whose cost is compared, for the benches by time and by
+//! instructions.
+
+use std::{
+    convert::Infallible,
+    future::{Future, ready},
+    pin::{Pin, pin},
+    sync::LazyLock,
+    task::{Context, Poll, Waker},
+};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
+use bytes::Bytes;
+use http_body_util::Full;
+use tower::{Layer as _, Service, ServiceBuilder};
+use tower_http::{add_extension::AddExtensionLayer, set_header::SetResponseHeaderLayer};
+use tower_static_url::{Manifest, StaticUrlLayer};
+
+type Body = Full<Bytes>;
+type Answer = Result<Response<Body>, Infallible>;
+
+pub const CONTENT: &str = "hello world";
+pub const PATH: &str = "css/app.css";
+const ETAG: &str = "\"b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9\"";
+
+/// Answers with the five fields that `ServeDir` sends, from behind a boxed future as it
+/// does, but without a disk.
+#[derive(Clone)]
+pub struct Inner;
+
+impl Service<Request<Body>> for Inner {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Body>) -> Self::Future {
+        let mut response = Response::new(Full::from(CONTENT));
+        let fields = [
+            (header::CONTENT_TYPE, "text/css"),
+            (header::ACCEPT_RANGES, "bytes"),
+            (header::LAST_MODIFIED, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (header::CONTENT_LENGTH, "11"),
+            (header::ETAG, "\"2ebc9d31.00000000-b\""),
+        ];
+        for (name, value) in fields {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        Box::pin(ready(Ok(response)))
+    }
+}
+
+/// The least that anybody would write instead: an extension and two fixed fields, with
+/// none of what the layer is for.
+pub fn stack() -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone
+{
+    let fixed =
+        |name, value| SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value));
+    ServiceBuilder::new()
+        .layer(AddExtensionLayer::new(layer(1).prefix()))
+        .layer(fixed(header::CACHE_CONTROL, "public, max-age=31536000, immutable"))
+        .layer(fixed(header::ETAG, ETAG))
+        .service(Inner)
+}
+
+/// The layer, with so many listed files.
+pub fn layer(files: usize) -> StaticUrlLayer {
+    let others = (1..files).map(|i| (format!("{}/{i}.css", i % 100), CONTENT));
+    let files = others.chain([(PATH.to_owned(), CONTENT)]);
+    let manifest = Manifest::from_files(files).unwrap();
+    StaticUrlLayer::builder("/static").manifest(manifest).build().unwrap()
+}
+
+/// The layer without a manifest.
+fn declared() -> StaticUrlLayer {
+    let version = tower_static_url::VersionSource::literal("v1.2.3");
+    StaticUrlLayer::builder("/static").version(version).build().unwrap()
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Case {
+    /// Through [`stack`], what all else is compared with.
+    Stack,
+    /// The inner service alone.
+    Bare,
+    Outside,
+    Current,
+    CurrentWithQuery,
+    CurrentUnlisted,
+    CurrentDeclared,
+    Unversioned,
+    NotModified,
+}
+
+impl Case {
+    pub const ALL: [Self; 9] = [
+        Self::Stack,
+        Self::Bare,
+        Self::Outside,
+        Self::Current,
+        Self::CurrentWithQuery,
+        Self::CurrentUnlisted,
+        Self::CurrentDeclared,
+        Self::Unversioned,
+        Self::NotModified,
+    ];
+
+    /// A request as a browser makes it.
+    pub fn requests(self) -> impl Fn() -> Request<Body> {
+        static FIELDS: LazyLock<HeaderMap> = LazyLock::new(browser_fields);
+        let mut headers = FIELDS.clone();
+        if self == Self::NotModified {
+            headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static(ETAG));
+        }
+        let uri = self.url().parse::<Uri>().unwrap();
+        move || {
+            let mut request = Request::new(Full::default());
+            *request.uri_mut() = uri.clone();
+            *request.headers_mut() = headers.clone();
+            request
+        }
+    }
+
+    fn url(self) -> String {
+        let prefix = if self == Self::CurrentDeclared { declared() } else { layer(1) }.prefix();
+        match self {
+            Self::Stack | Self::Bare | Self::Outside => "/hello".into(),
+            Self::Current | Self::CurrentDeclared | Self::NotModified => prefix.url(PATH),
+            Self::CurrentWithQuery => prefix.url(&format!("{PATH}?a=b")),
+            Self::CurrentUnlisted => prefix.url("css/unlisted.css"),
+            Self::Unversioned => format!("/static/{PATH}"),
+        }
+    }
+
+    /// Gives the service of this case to `measure`.
+    pub fn with_service<R>(self, measure: impl Measure<R>) -> R {
+        match self {
+            Self::Stack => measure.measure(stack(), self.requests()),
+            Self::Bare => measure.measure(Inner, self.requests()),
+            Self::CurrentDeclared => measure.measure(declared().layer(Inner), self.requests()),
+            _ => measure.measure(layer(1).layer(Inner), self.requests()),
+        }
+    }
+}
+
+/// What is done with a service and the requests to it.
+pub trait Measure<R> {
+    fn measure<S>(self, service: S, request: impl Fn() -> Request<Body>) -> R
+    where
+        S: Service<Request<Body>, Error = Infallible> + Clone + Send + 'static;
+}
+
+/// Calls the service and polls once, which is enough for a response that is there.
+pub fn respond<S>(service: &mut S, request: Request<Body>) -> bool
+where
+    S: Service<Request<Body>, Error = Infallible>,
+{
+    let mut response = pin!(service.call(request));
+    response.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+}
+
+fn browser_fields() -> HeaderMap {
+    let fields = [
+        ("host", "www.example.com"),
+        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+        ("accept", "text/css,*/*;q=0.1"),
+        ("accept-language", "en-US,en;q=0.5"),
+        ("accept-encoding", "gzip, deflate, br, zstd"),
+        ("referer", "https://www.example.com/"),
+        ("connection", "keep-alive"),
+        ("sec-fetch-dest", "style"),
+        ("sec-fetch-mode", "no-cors"),
+        ("sec-fetch-site", "same-origin"),
+    ];
+    let fields = fields
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+    fields.into_iter().collect()
+}

@@ -1,0 +1,96 @@
+//! Which fields a message has of those that matter here, found in one pass: each look-up
+//! in a `HeaderMap` costs more than a glance at all that a message carries.
+
+use http::{HeaderMap, HeaderValue};
+
+use crate::{header::varies_on_everything, policy::says};
+
+/// Of a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RequestFields<'r> {
+    pub(crate) authorization: bool,
+    /// `If-Match` or `If-Unmodified-Since`.
+    pub(crate) precondition: bool,
+    pub(crate) if_none_match: bool,
+    pub(crate) if_modified_since: bool,
+    pub(crate) if_range: bool,
+    pub(crate) range: bool,
+    pub(crate) host: Option<&'r HeaderValue>,
+}
+
+impl<'r> RequestFields<'r> {
+    pub(crate) fn of(headers: &'r HeaderMap) -> Self {
+        let mut found = Self::default();
+        for (name, value) in headers {
+            match name.as_str() {
+                "authorization" => found.authorization = true,
+                "if-match" | "if-unmodified-since" => found.precondition = true,
+                "if-none-match" => found.if_none_match = true,
+                "if-modified-since" => found.if_modified_since = true,
+                "if-range" => found.if_range = true,
+                "range" => found.range = true,
+                "host" => found.host = found.host.or(Some(value)),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// Whether any of the conditions of RFC 9110 §13.1 is there, but for `If-Range`.
+    pub(crate) fn has_condition(&self) -> bool {
+        self.precondition || self.if_none_match || self.if_modified_since
+    }
+
+    /// Whether there is anything that we answer to for a listed file.
+    pub(crate) fn has_own(&self) -> bool {
+        self.has_condition() || self.if_range || self.range
+    }
+}
+
+/// Of a response; where a field has several lines, the first.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ResponseFields<'r> {
+    pub(crate) etag: Option<&'r HeaderValue>,
+    pub(crate) last_modified: Option<&'r HeaderValue>,
+    pub(crate) content_length: Option<&'r HeaderValue>,
+    pub(crate) content_range: Option<&'r HeaderValue>,
+    pub(crate) content_encoding: bool,
+    pub(crate) expires: bool,
+    pub(crate) said: Said,
+}
+
+/// What the inner service says about who may keep a response.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Said {
+    /// It has a `Cache-Control`.
+    pub(crate) cache_control: bool,
+    /// It is for one client or one occasion alone. Such a response gets no permission
+    /// and no tag from us.
+    pub(crate) personal: bool,
+}
+
+impl<'r> ResponseFields<'r> {
+    pub(crate) fn of(headers: &'r HeaderMap) -> Self {
+        let mut found = Self::default();
+        let (mut set_cookie, mut vary) = (false, false);
+        for (name, value) in headers {
+            match name.as_str() {
+                "etag" => found.etag = found.etag.or(Some(value)),
+                "last-modified" => found.last_modified = found.last_modified.or(Some(value)),
+                "content-length" => found.content_length = found.content_length.or(Some(value)),
+                "content-range" => found.content_range = found.content_range.or(Some(value)),
+                "content-encoding" => found.content_encoding = true,
+                "expires" => found.expires = true,
+                "cache-control" => found.said.cache_control = true,
+                "set-cookie" => set_cookie = true,
+                "vary" => vary = true,
+                _ => {}
+            }
+        }
+        found.said.personal = set_cookie
+            || (vary && varies_on_everything(headers))
+            || (found.said.cache_control
+                && (says(headers, "private") || says(headers, "no-store")));
+        found
+    }
+}
