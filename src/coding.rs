@@ -49,13 +49,22 @@ impl AcceptedCodings {
 
     /// §12.5.3; without the field anything will do.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        if !headers.contains_key(header::ACCEPT_ENCODING) {
+        let mut lines = headers.get_all(header::ACCEPT_ENCODING).iter().peekable();
+        if lines.peek().is_none() {
             return Self::ANY;
         }
-        let accepts = |coding| weighed(headers, coding).or_else(|| weighed(headers, "*"));
+        let mut weights = [None; NAMED.len()];
+        // No parameter of a coding is quoted.
+        for member in lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b',')) {
+            let name = member.split(|&byte| byte == b';').next().unwrap_or(member);
+            if let Some(i) = NAMED.iter().position(|coding| is_same(name.trim_ascii(), coding)) {
+                weights[i].get_or_insert_with(|| !has_zero_weight(&member[name.len()..]));
+            }
+        }
+        let [identity, all, siblings @ ..] = weights;
         Self {
-            refuses_identity: accepts(IDENTITY) == Some(false),
-            siblings: SIBLINGS.map(|(_, coding)| accepts(coding) == Some(true)),
+            refuses_identity: identity.or(all) == Some(false),
+            siblings: siblings.map(|weight| weight.or(all) == Some(true)),
         }
     }
 
@@ -65,14 +74,9 @@ impl AcceptedCodings {
     }
 }
 
-/// Whether a coding is listed with a weight above 0 (§12.4.2); `None`: not listed.
-fn weighed(headers: &HeaderMap, coding: &str) -> Option<bool> {
-    members(headers, header::ACCEPT_ENCODING).find_map(|member| {
-        let mut parameters = member.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-        let name = parameters.next()?;
-        is_same(name, coding).then(|| !parameters.any(is_zero_weight))
-    })
-}
+/// What `Accept-Encoding` can name that matters here; the siblings in their order.
+const NAMED: [&str; 2 + SIBLINGS.len()] =
+    [IDENTITY, "*", SIBLINGS[0].1, SIBLINGS[1].1, SIBLINGS[2].1, SIBLINGS[3].1];
 
 /// Case does not matter, and `x-gzip` is an old name of `gzip` (§8.4.1.3).
 pub(crate) fn is_same(name: &[u8], coding: &str) -> bool {
@@ -80,10 +84,14 @@ pub(crate) fn is_same(name: &[u8], coding: &str) -> bool {
     name.eq_ignore_ascii_case(coding.as_bytes())
 }
 
-/// `q=0`, `q=0.000`
-fn is_zero_weight(parameter: &[u8]) -> bool {
-    let value = parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q="));
-    value.is_some_and(|digits| !digits.is_empty() && digits.iter().all(|byte| b"0.".contains(byte)))
+/// Whether `;q=0` or `;q=0.000` is among these parameters (§12.4.2).
+fn has_zero_weight(parameters: &[u8]) -> bool {
+    let mut parameters = parameters.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+    parameters.any(|parameter| {
+        let value = parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q="));
+        let is_zero = |digits: &[u8]| digits.iter().all(|byte| b"0.".contains(byte));
+        value.is_some_and(|digits| !digits.is_empty() && is_zero(digits))
+    })
 }
 
 #[cfg(test)]

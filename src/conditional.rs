@@ -54,6 +54,10 @@ impl Conditions {
         self.if_none_match.iter().flat_map(TagList::tags)
     }
 
+    pub(crate) fn none_match_lines(&self) -> &[HeaderValue] {
+        self.if_none_match.as_ref().map_or(&[], TagList::lines)
+    }
+
     /// In the order of §13.2.2. The method is GET or HEAD, and the answer without
     /// conditions would be a 2xx.
     pub(crate) fn evaluate(&self, current: Validators<'_>) -> Evaluation {

@@ -24,6 +24,12 @@ impl<'h> EntityTag<'h> {
         rest.is_empty().then_some(tag)
     }
 
+    /// A strong tag that we have made.
+    pub(crate) fn strong(value: &'h HeaderValue) -> Self {
+        let opaque = value.as_bytes();
+        Self { is_weak: false, opaque: &opaque[1..opaque.len() - 1] }
+    }
+
     fn parse_prefix(input: &'h [u8]) -> Option<(Self, &'h [u8])> {
         let (is_weak, input) = match input.strip_prefix(b"W/") {
             Some(input) => (true, input),
@@ -68,6 +74,10 @@ impl TagList {
     /// Whether the field is `*`, any current representation.
     pub(crate) fn is_any(&self) -> bool {
         matches!(&*self.0, [line] if line.as_bytes().trim_ascii() == b"*")
+    }
+
+    pub(crate) fn lines(&self) -> &[HeaderValue] {
+        &self.0
     }
 
     pub(crate) fn tags(&self) -> impl Iterator<Item = EntityTag<'_>> {

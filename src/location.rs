@@ -27,7 +27,7 @@ pub(crate) fn restore_version(
     }
     let Asked { mount, version, rest, .. } = asked;
     let meant = resolve(&format!("{mount}/{rest}"), path);
-    let wanted = match split(mount, &meant, is_version) {
+    let wanted = match split(mount, version, &meant, is_version) {
         Split::Unversioned { rest } if meant != mount => with_version(mount, version, rest, None),
         _ => meant,
     };

@@ -12,7 +12,7 @@ use crate::{
     StalePolicy,
     coding::AcceptedCodings,
     conditional::Conditions,
-    etag::{EntityTag, tags_in},
+    etag::EntityTag,
     fields::RequestFields,
     path::{Split, decode, path_and_query, replace_path, with_version},
     policy::Content,
@@ -194,8 +194,8 @@ impl<'r> Asked<'r> {
         if file.has_changed() || !policies.current.is_lasting() {
             return None;
         }
-        let tags = tags_in(self.head.headers.get_all(header::IF_NONE_MATCH));
-        let named = file.only_named(tags, self.accepted)?;
+        let lines = self.head.headers.get_all(header::IF_NONE_MATCH);
+        let named = file.only_named(&lines, self.accepted)?;
         let learned = file.learned()?;
         let mut answer = Response::new(());
         *answer.status_mut() = StatusCode::NOT_MODIFIED;

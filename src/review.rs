@@ -204,7 +204,7 @@ impl Review {
         }
         // As where the answer comes from memory.
         let is_current = self.outcome == Outcome::Current;
-        let named = file.only_named(self.conditions.none_match(), self.accepted);
+        let named = file.only_named(self.conditions.none_match_lines(), self.accepted);
         named.filter(|_| is_current).map(|it| it.etag.clone())
     }
 

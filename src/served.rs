@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header, uri::PathAndQuery};
 use crate::{
     coding::{AcceptedCodings, ContentCoding, IDENTITY, is_same},
     conditional::parse_date,
-    etag::EntityTag,
+    etag::{EntityTag, tags_in},
     fields::{ResponseFields, Said},
     log,
     manifest::FileInfo,
@@ -142,7 +142,7 @@ impl ServedFile {
         tag: &EntityTag<'_>,
         accepted: AcceptedCodings,
     ) -> Option<(&'static str, &Representation)> {
-        let named = |it: &Representation| it.tag().is_some_and(|own| own.strong_eq(tag));
+        let named = |it: &Representation| it.tag().strong_eq(tag);
         let found =
             self.representations().find(|&(coding, it)| named(it) && accepted.allow(coding));
         found.filter(|(_, it)| !it.is_out_of_reach.load(Ordering::Relaxed))
@@ -156,17 +156,27 @@ impl ServedFile {
         }
     }
 
-    /// The one representation that `tags` name and the client can read. With more
-    /// than one of them only the inner service can say which is selected.
-    pub(crate) fn only_named<'t>(
+    /// The one representation that the tags in some `lines` name and the client can
+    /// read. With more than one of them only the inner service can say which is
+    /// selected.
+    pub(crate) fn only_named<'t, I>(
         &self,
-        tags: impl Iterator<Item = EntityTag<'t>>,
+        lines: I,
         accepted: AcceptedCodings,
-    ) -> Option<&Representation> {
-        let mut named = tags.filter_map(|tag| {
-            let named = |it: &Representation| it.tag().is_some_and(|own| own.weak_eq(&tag));
-            let found = self.representations().find(|(_, it)| named(it));
-            found.filter(|(coding, _)| accepted.allow(coding)).map(|(_, it)| it)
+    ) -> Option<&Representation>
+    where
+        I: IntoIterator<Item = &'t HeaderValue> + Clone,
+    {
+        let readable = |(coding, it)| accepted.allow(coding).then_some(it);
+        // What a browser sends that got the tag from us.
+        let mut own = lines.clone().into_iter();
+        if let (Some(line), None) = (own.next(), own.next())
+            && let Some(named) = self.representations().find(|(_, it)| it.etag == line)
+        {
+            return readable(named);
+        }
+        let mut named = tags_in(lines).filter_map(|tag| {
+            readable(self.representations().find(|(_, it)| it.tag().weak_eq(&tag))?)
         });
         let first = named.next()?;
         named.all(|other| ptr::eq(first, other)).then_some(first)
@@ -176,8 +186,8 @@ impl ServedFile {
     /// we sent: `"<digest>-gzip"`.
     pub(crate) fn is_source_of(&self, tag: &EntityTag<'_>, accepted: AcceptedCodings) -> bool {
         let own = self.identity.tag();
-        let suffix =
-            own.and_then(|own| tag.opaque().strip_prefix(own.opaque())?.strip_prefix(b"-"));
+        let suffix = tag.opaque().strip_prefix(own.opaque());
+        let suffix = suffix.and_then(|suffix| suffix.strip_prefix(b"-"));
         let coding = suffix.and_then(|coding| std::str::from_utf8(coding).ok());
         coding.is_some_and(|coding| accepted.allow(coding))
     }
@@ -282,8 +292,8 @@ impl Representation {
         }
     }
 
-    fn tag(&self) -> Option<EntityTag<'_>> {
-        EntityTag::parse(self.etag.as_bytes())
+    fn tag(&self) -> EntityTag<'_> {
+        EntityTag::strong(&self.etag)
     }
 
     fn verify(&self, head: ResponseHead<'_>) -> Verdict {
@@ -314,8 +324,7 @@ impl Representation {
 
     /// `W/"<digest>-gzip"`
     fn weak_etag(&self, coding: &str) -> Option<HeaderValue> {
-        let digest = self.tag()?;
-        let tag = [b"W/\"", digest.opaque(), b"-", coding.as_bytes(), b"\""].concat();
+        let tag = [b"W/\"", self.tag().opaque(), b"-", coding.as_bytes(), b"\""].concat();
         HeaderValue::from_maybe_shared(Bytes::from(tag)).ok()
     }
 
@@ -405,7 +414,8 @@ impl<'r> ResponseHead<'r> {
 
     /// The length of the whole representation, from every place that tells it.
     fn lengths(&self) -> impl Iterator<Item = u64> + use<'r> {
-        let parse = |value: &HeaderValue| value.to_str().ok()?.parse::<u64>().ok();
+        let parse =
+            |value: &HeaderValue| std::str::from_utf8(value.as_bytes()).ok()?.parse::<u64>().ok();
         let found = match self.status {
             StatusCode::NOT_MODIFIED => [None, None],
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {

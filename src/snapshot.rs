@@ -89,7 +89,7 @@ impl Snapshot {
     }
 
     pub(crate) fn split<'p>(&self, nested: bool, path: &'p str) -> Split<'p> {
-        split(self.base(nested), path, |segment| self.is_version(segment))
+        split(self.base(nested), self.version(), path, |segment| self.is_version(segment))
     }
 
     /// The file at a logical path.
