@@ -41,14 +41,6 @@ impl Conditions {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        let Self { if_match, if_unmodified_since, if_none_match, if_modified_since } = self;
-        if_match.is_none()
-            && if_unmodified_since.is_none()
-            && if_none_match.is_none()
-            && if_modified_since.is_none()
-    }
-
     /// The tags of `If-None-Match`.
     pub(crate) fn none_match(&self) -> impl Iterator<Item = EntityTag<'_>> {
         self.if_none_match.iter().flat_map(TagList::tags)

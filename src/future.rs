@@ -80,9 +80,6 @@ where
                 StateProj::Ready { ready } => return poll_ready(ready, cx).map(Ok),
                 StateProj::Forwarded { future, review } => {
                     let response = ready!(future.poll(cx))?;
-                    let Some(review) = review.take() else {
-                        return Poll::Ready(Ok(response.map(ResponseBody::inner)));
-                    };
                     match judge(review, response) {
                         Ok(response) => return Poll::Ready(Ok(response)),
                         Err(digesting) => {
@@ -97,18 +94,24 @@ where
 }
 
 /// The reviewed response, or in `Err` what has to be read first.
-fn judge<B: Body>(review: Review, mut response: Response<B>) -> Result<Reviewed<B>, Unfinished<B>> {
+fn judge<B: Body>(
+    review: &mut Option<Review>,
+    mut response: Response<B>,
+) -> Result<Reviewed<B>, Unfinished<B>> {
     let length = response.body().size_hint().exact();
-    match (review.edit(&mut response, length), length) {
-        (BodyEdit::Drop, _) => Ok(response.map(|_| ResponseBody::empty())),
-        (BodyEdit::Digest(content), Some(length)) => {
-            let (parts, body) = response.into_parts();
-            let digest = BodyDigest::new(body, length);
-            let response = Response::from_parts(parts, ());
-            Err(Box::new(Digesting { review, content, response, digest }))
-        }
-        _ => Ok(response.map(ResponseBody::inner)),
-    }
+    let edit = review.as_ref().map_or(BodyEdit::Pass, |it| it.edit(&mut response, length));
+    let content = match edit {
+        BodyEdit::Pass => return Ok(response.map(ResponseBody::inner)),
+        BodyEdit::Drop => return Ok(response.map(|_| ResponseBody::empty())),
+        BodyEdit::Digest(content) => content,
+    };
+    let Some((review, length)) = review.take().zip(length) else {
+        return Ok(response.map(ResponseBody::inner));
+    };
+    let (parts, body) = response.into_parts();
+    let digest = BodyDigest::new(body, length);
+    let response = Response::from_parts(parts, ());
+    Err(Box::new(Digesting { review, content, response, digest }))
 }
 
 fn poll_ready<B: Body>(

@@ -17,7 +17,7 @@ use crate::{
     path::{Split, decode, path_and_query, replace_path, with_version},
     policy::Content,
     range::{self, RangeEdit},
-    review::Review,
+    review::{Host, Review, Terms},
     served::{ServedFile, is_digest},
     snapshot::Snapshot,
 };
@@ -32,7 +32,6 @@ pub(crate) enum Outcome {
 }
 
 /// What is to be done with a request.
-#[expect(clippy::large_enum_variant, reason = "moved once; a box would cost every request more")]
 #[derive(Debug)]
 pub(crate) enum Plan {
     /// Nothing of ours: request and response pass untouched.
@@ -64,13 +63,16 @@ enum FieldEdit {
     /// The inner service, or there are none.
     Keep,
     /// We: it sees no condition, and only a range that we stand by.
-    Own {
-        range: RangeEdit,
-        /// The only coding that will do.
-        coding: Option<&'static str>,
-    },
+    Own(Box<OwnEdit>),
     /// The inner service, but for a `Range` that hangs on a tag of ours.
     DropRange,
+}
+
+#[derive(Debug)]
+struct OwnEdit {
+    range: RangeEdit,
+    /// The only coding that will do.
+    coding: Option<&'static str>,
 }
 
 /// Only GET and HEAD are ours; other methods have their URI rewritten, and no
@@ -114,10 +116,6 @@ pub(crate) fn plan(head: RequestHead<'_>, nested: bool, snapshot: &Arc<Snapshot>
         return Plan::Answer(answer);
     }
     let (fields, expected) = asked.own_fields();
-    let conditions = match asked.fields.has_condition() {
-        true => Conditions::of(head.headers),
-        false => Conditions::default(),
-    };
     Plan::Forward {
         edit: RequestEdit { path: asked.inner_path(snapshot.base(nested), nested), fields },
         review: Review {
@@ -127,12 +125,9 @@ pub(crate) fn plan(head: RequestHead<'_>, nested: bool, snapshot: &Arc<Snapshot>
             file: asked.file.cloned(),
             asking: asked.asking,
             authorized: asked.fields.authorization,
-            conditions,
-            accepted: asked.accepted,
-            expected,
+            terms: asked.fields.has_own().then(|| Box::new(asked.terms(expected))),
             asked: None,
-            authority: head.uri.authority().cloned(),
-            host: asked.fields.host.cloned(),
+            host: Host::of(head.uri, asked.fields.host),
         },
     }
 }
@@ -174,6 +169,11 @@ impl<'r> Asked<'r> {
             (Some(file), None) if self.is_literal => file.inner_path(nested, base),
             (_, query) => path_and_query(base, rest, query),
         }
+    }
+
+    fn terms(&self, expected: Option<HeaderValue>) -> Terms {
+        let conditions = Conditions::of(self.head.headers);
+        Terms { conditions, accepted: self.accepted, expected }
     }
 
     /// The answer, where the inner service need not be asked.
@@ -220,7 +220,7 @@ impl<'r> Asked<'r> {
             Some(file) => file,
         };
         let accepted = file.acceptable(self.accepted);
-        let own = |range, coding| FieldEdit::Own { range, coding };
+        let own = |range, coding| FieldEdit::Own(Box::new(OwnEdit { range, coding }));
         // RFC 9110 §14.2: `Range` means something to GET alone.
         if self.asking == Asking::Head {
             return (own(RangeEdit::Drop, None), None);
@@ -283,7 +283,8 @@ impl RequestEdit {
                 headers.remove(header::RANGE);
                 headers.remove(header::IF_RANGE);
             }
-            FieldEdit::Own { range, coding } => {
+            FieldEdit::Own(own) => {
+                let OwnEdit { range, coding } = *own;
                 for name in OWN_FIELDS {
                     headers.remove(name);
                 }

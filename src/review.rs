@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Response, StatusCode, header,
+    HeaderMap, HeaderValue, Response, StatusCode, Uri, header,
     uri::{Authority, PathAndQuery},
 };
 
@@ -30,15 +30,43 @@ pub(crate) struct Review {
     pub(crate) file: Option<Arc<ServedFile>>,
     pub(crate) asking: Asking,
     pub(crate) authorized: bool,
+    /// Most requests have none, and should not move the room for them around.
+    pub(crate) terms: Option<Box<Terms>>,
+    /// What the client asked for, where the inner service is asked for something else,
+    /// and of whom.
+    pub(crate) asked: Option<PathAndQuery>,
+    pub(crate) host: Option<Host>,
+}
+
+/// On what terms a client wants an answer.
+#[derive(Debug)]
+pub(crate) struct Terms {
     pub(crate) conditions: Conditions,
     pub(crate) accepted: AcceptedCodings,
     /// `If-Range` was kept for this tag: a part of anything else is no answer.
     pub(crate) expected: Option<HeaderValue>,
-    /// What the client asked for, where the inner service is asked for something else,
-    /// and of whom.
-    pub(crate) asked: Option<PathAndQuery>,
-    pub(crate) authority: Option<Authority>,
-    pub(crate) host: Option<HeaderValue>,
+}
+
+/// Of whom the client asks: what the target says, else the `Host` field (RFC 9110
+/// §7.1).
+#[derive(Debug)]
+pub(crate) enum Host {
+    Target(Authority),
+    Field(HeaderValue),
+}
+
+impl Host {
+    pub(crate) fn of(uri: &Uri, field: Option<&HeaderValue>) -> Option<Self> {
+        let target = uri.authority().cloned().map(Self::Target);
+        target.or_else(|| field.cloned().map(Self::Field))
+    }
+
+    fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Target(authority) => Some(authority.as_str()),
+            Self::Field(field) => field.to_str().ok(),
+        }
+    }
 }
 
 /// What becomes of the body.
@@ -101,9 +129,8 @@ impl Review {
     /// Whether a part is of something else than `If-Range` was kept for. Once that has
     /// happened, the range is not asked for again.
     fn is_other_part(&self, etag: Option<&HeaderValue>) -> bool {
-        let Some(expected) = self.expected.as_ref().filter(|&it| Some(it) != etag) else {
-            return false;
-        };
+        let expected = self.terms.as_ref().and_then(|terms| terms.expected.as_ref());
+        let Some(expected) = expected.filter(|&it| Some(it) != etag) else { return false };
         if let Some(file) = &self.file {
             file.note_other_part(expected);
         }
@@ -165,14 +192,14 @@ impl Review {
         let status = response.status();
         // §13.2.1: only where the answer without conditions is a 2xx, or would be
         // one without the range, which comes last.
-        let is_decided = !status.is_success() && status != StatusCode::RANGE_NOT_SATISFIABLE;
-        if is_decided || self.conditions.is_empty() {
+        let is_open = status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE;
+        let Some(terms) = self.terms.as_ref().filter(|_| is_open) else {
             return self.rule(response, content, said);
-        }
-        let evaluation = self.evaluate(response.headers());
+        };
+        let evaluation = terms.evaluate(response.headers());
         let is_ours = content == Content::AsVersioned && !said.personal;
         let other = (evaluation == Evaluation::Proceed && is_ours)
-            .then(|| self.named_otherwise())
+            .then(|| self.named_otherwise(terms))
             .flatten();
         if let Some(etag) = other {
             response.headers_mut().insert(header::ETAG, etag);
@@ -186,25 +213,17 @@ impl Review {
         self.conclude(response, status, content, said)
     }
 
-    fn evaluate(&self, headers: &HeaderMap) -> Evaluation {
-        let etag = headers.get(header::ETAG);
-        self.conditions.evaluate(Validators {
-            etag: etag.and_then(|etag| EntityTag::parse(etag.as_bytes())),
-            last_modified: headers.get(header::LAST_MODIFIED),
-        })
-    }
-
     /// The tag of what the client has, where that is the listed file in another
     /// coding than the selected one, and one that the client can still read.
-    fn named_otherwise(&self) -> Option<HeaderValue> {
+    fn named_otherwise(&self, terms: &Terms) -> Option<HeaderValue> {
         let file = self.file.as_ref()?;
-        let is_made_of_ours = |tag| file.is_source_of(&tag, self.accepted);
-        if self.conditions.none_match().any(is_made_of_ours) {
+        let is_made_of_ours = |tag| file.is_source_of(&tag, terms.accepted);
+        if terms.conditions.none_match().any(is_made_of_ours) {
             return Some(file.etag().clone());
         }
         // As where the answer comes from memory.
         let is_current = self.outcome == Outcome::Current;
-        let named = file.only_named(self.conditions.none_match_lines(), self.accepted);
+        let named = file.only_named(terms.conditions.none_match_lines(), terms.accepted);
         named.filter(|_| is_current).map(|it| it.etag.clone())
     }
 
@@ -251,12 +270,11 @@ impl Review {
         else {
             return;
         };
-        let host = self.host.as_ref().and_then(|host| host.to_str().ok());
         let asked = Asked {
             mount: self.snapshot.mount(),
             version,
             rest,
-            authority: self.authority.as_ref().map(Authority::as_str).or(host),
+            authority: self.host.as_ref().and_then(Host::as_str),
         };
         let restored = headers.get(header::LOCATION).and_then(|location| {
             let location = std::str::from_utf8(location.as_bytes()).ok()?;
@@ -266,6 +284,16 @@ impl Review {
         if let Some(location) = restored {
             headers.insert(header::LOCATION, location);
         }
+    }
+}
+
+impl Terms {
+    fn evaluate(&self, headers: &HeaderMap) -> Evaluation {
+        let etag = headers.get(header::ETAG);
+        self.conditions.evaluate(Validators {
+            etag: etag.and_then(|etag| EntityTag::parse(etag.as_bytes())),
+            last_modified: headers.get(header::LAST_MODIFIED),
+        })
     }
 }
 
