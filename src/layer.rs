@@ -1,5 +1,6 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use arc_swap::Guard;
 use http::{Uri, uri::Scheme};
 use tower_layer::Layer;
 
@@ -8,8 +9,8 @@ use crate::{
     manifest::Scan,
     path::Mount,
     policy::Policies,
-    snapshot::{Settings, Snapshot},
-    state::{Files, Recipe, State},
+    snapshot::Settings,
+    state::{CurrentSnapshot, Files, Recipe, State},
     version::Salt,
 };
 
@@ -49,7 +50,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+    pub(crate) fn snapshot(&self) -> CurrentSnapshot {
         self.state.snapshot()
     }
 }
@@ -84,7 +85,7 @@ impl StaticUrlLayer {
 
     /// The current prefix, to link outside of a request.
     pub fn prefix(&self) -> StaticPrefix {
-        StaticPrefix::new(self.shared.snapshot())
+        StaticPrefix::new(Guard::into_inner(self.shared.snapshot()))
     }
 
     /// The same layer for a place where an outer router has stripped the mount off

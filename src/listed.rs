@@ -1,11 +1,9 @@
 //! The files of a snapshot, as small as a large tree needs them.
 
-use std::{
-    borrow::Borrow,
-    collections::HashSet,
-    hash::{Hash, Hasher},
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
+
+use indexmap::IndexMap;
+use rustc_hash::FxBuildHasher;
 
 use crate::{
     Manifest,
@@ -15,106 +13,100 @@ use crate::{
 };
 
 /// The files that a manifest lists, by their logical paths.
+///
+/// What is hashed comes from the site's owner, and a stranger cannot add to it: no
+/// hash is needed that withstands one.
 #[derive(Debug)]
-pub(crate) struct Listing(HashSet<ByPath>);
+pub(crate) struct Listing(IndexMap<Box<str>, ListedFile, FxBuildHasher>);
 
 /// A file of the manifest, with its pre-compressed siblings.
 #[derive(Debug)]
 pub(crate) struct ListedFile {
-    path: Box<str>,
     info: FileInfo,
     siblings: Box<[Sibling]>,
     /// Most files of a large tree are never asked for.
     served: OnceLock<Arc<ServedFile>>,
 }
 
+/// Where a file stands in its listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileIndex(usize);
+
 #[derive(Debug)]
 struct Sibling {
     coding: &'static str,
-    file: Arc<ListedFile>,
+    index: FileIndex,
 }
 
 impl Listing {
-    /// `old` is a listing of the same tree, of which every file is kept, with all that
-    /// is known of it, that is still the same.
+    /// `old` is a listing of the same tree, of which all is kept that is known of the
+    /// files that are still the same.
     pub(crate) fn new(manifest: Manifest, old: Option<&Self>) -> Self {
         let files = manifest.into_files();
-        let mut listing = Self(HashSet::with_capacity(files.len()));
-        // Most trees have no file that could be a sibling, and need not be searched.
-        let occurs = |suffix: &str| files.keys().any(|path| path.ends_with(suffix));
-        let siblings = SIBLINGS.map(|sibling| Some(sibling).filter(|(suffix, _)| occurs(suffix)));
-        // Backwards, because a sibling comes after the file whose path it extends.
-        for (path, info) in files.into_iter().rev() {
-            let siblings = siblings.iter().flatten();
-            let siblings = siblings.filter_map(|&(suffix, coding)| {
-                let file = Arc::clone(listing.get(&[&*path, suffix].concat())?);
-                Some(Sibling { coding, file })
-            });
-            let file =
-                ListedFile { siblings: siblings.collect(), path, info, served: OnceLock::new() };
-            let kept = old.and_then(|old| old.get(&file.path)).filter(|old| old.is_still(&file));
-            let file = kept.map_or_else(|| Arc::new(file), Arc::clone);
-            listing.0.insert(ByPath(file));
+        let mut listing = Self(IndexMap::with_capacity_and_hasher(files.len(), FxBuildHasher));
+        listing.0.extend(files.into_iter().map(|(path, info)| {
+            (path, ListedFile { info, siblings: [].into(), served: OnceLock::new() })
+        }));
+        listing.find_siblings();
+        if let Some(old) = old {
+            listing.keep_what_is_known(old);
         }
         listing
     }
 
-    pub(crate) fn get(&self, path: &str) -> Option<&Arc<ListedFile>> {
-        self.0.get(path).map(|ByPath(file)| file)
+    fn find_siblings(&mut self) {
+        for (suffix, coding) in SIBLINGS {
+            let of = |path: &str| self.find(path.strip_suffix(suffix)?);
+            let paths = self.0.keys().enumerate();
+            let found = paths.filter_map(|(i, path)| Some((of(path)?, FileIndex(i))));
+            for (FileIndex(file), index) in found.collect::<Vec<_>>() {
+                let siblings = &mut self.0[file].siblings;
+                let others = std::mem::take(siblings).into_iter();
+                *siblings = others.chain([Sibling { coding, index }]).collect();
+            }
+        }
     }
 
-    /// Every logical path, in no order.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|ByPath(file)| &*file.path)
-    }
-}
-
-impl ListedFile {
-    pub(crate) fn info(&self) -> &FileInfo {
-        &self.info
+    fn keep_what_is_known(&self, old: &Self) {
+        for (path, file) in &self.0 {
+            let known = old.0.get(path).filter(|known| self.is_still(file, old, known));
+            if let Some(served) = known.and_then(|known| known.served.get()) {
+                file.served.get_or_init(|| Arc::clone(served));
+            }
+        }
     }
 
-    /// Whether this is as `other` is, and has been seen with no other bytes.
-    fn is_still(&self, other: &Self) -> bool {
-        let siblings = |file: &Self| {
-            let siblings = file.siblings.iter();
-            siblings.map(|it| (it.coding, it.file.info.clone())).collect::<Vec<_>>()
-        };
-        !self.served.get().is_some_and(|served| served.has_changed())
-            && self.info == other.info
-            && siblings(self) == siblings(other)
+    /// Whether a file is as it was in `old`, and has been seen with no other bytes.
+    fn is_still(&self, file: &ListedFile, old: &Self, known: &ListedFile) -> bool {
+        let has_changed = known.served.get().is_some_and(|served| served.has_changed());
+        !has_changed && file.info == known.info && self.siblings(file).eq(old.siblings(known))
     }
 
-    /// The same, with what there is to know of a file that is served.
-    pub(crate) fn served(&self) -> &Arc<ServedFile> {
-        self.served.get_or_init(|| {
-            let siblings = self.siblings.iter();
-            let siblings = siblings.map(|it| (it.coding, Representation::new(&it.file.info)));
-            Arc::new(ServedFile::new(&self.path, &self.info, siblings.collect()))
+    fn siblings(&self, file: &ListedFile) -> impl Iterator<Item = (&'static str, &FileInfo)> {
+        let siblings = file.siblings.iter();
+        siblings.map(|&Sibling { coding, index: FileIndex(i) }| (coding, &self.0[i].info))
+    }
+
+    pub(crate) fn find(&self, path: &str) -> Option<FileIndex> {
+        self.0.get_index_of(path).map(FileIndex)
+    }
+
+    pub(crate) fn info(&self, path: &str) -> Option<&FileInfo> {
+        self.0.get(path).map(|file| &file.info)
+    }
+
+    /// The file, with what there is to know of one that is served.
+    pub(crate) fn served(&self, FileIndex(index): FileIndex) -> &Arc<ServedFile> {
+        let (path, file) = self.0.get_index(index).expect("an index comes from this listing");
+        file.served.get_or_init(|| {
+            let siblings = self.siblings(file);
+            let siblings = siblings.map(|(coding, info)| (coding, Representation::new(info)));
+            Arc::new(ServedFile::new(path, &file.info, siblings.collect()))
         })
     }
-}
 
-/// A file as a set element that is found by its path, which so is kept only once.
-#[derive(Debug)]
-struct ByPath(Arc<ListedFile>);
-
-impl Borrow<str> for ByPath {
-    fn borrow(&self) -> &str {
-        &self.0.path
+    /// Every logical path, in bytewise order.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(|path| &**path)
     }
 }
-
-impl Hash for ByPath {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.path.hash(state);
-    }
-}
-
-impl PartialEq for ByPath {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.path == other.0.path
-    }
-}
-
-impl Eq for ByPath {}

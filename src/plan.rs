@@ -1,7 +1,7 @@
 //! The decision on a request, pure: request head + snapshot → plan. What becomes
 //! of the response is the plan's [`Review`].
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{
@@ -14,12 +14,14 @@ use crate::{
     conditional::Conditions,
     etag::EntityTag,
     fields::RequestFields,
+    listed::FileIndex,
     path::{Split, decode, path_and_query, replace_path, with_version},
     policy::Content,
     range::{self, RangeEdit},
     review::{Host, Review, Terms},
     served::{ServedFile, is_digest},
     snapshot::Snapshot,
+    state::CurrentSnapshot,
 };
 
 /// What the version in a URL below the mount turned out to be.
@@ -35,7 +37,7 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) enum Plan {
     /// Nothing of ours: request and response pass untouched.
-    Pass,
+    Pass(CurrentSnapshot),
     /// Answered here.
     Answer(Response<()>),
     /// Goes to the inner service, edited; what comes back is reviewed.
@@ -104,30 +106,30 @@ struct Asked<'r> {
     rest: Option<&'r str>,
     /// The logical path is `rest` itself, without an escape.
     is_literal: bool,
-    file: Option<&'r Arc<ServedFile>>,
+    file: Option<(FileIndex, &'r ServedFile)>,
     /// What the client can read; where it asks nothing that this matters to, anything.
     accepted: AcceptedCodings,
 }
 
 /// `nested`: an outer router has stripped the mount off the paths that arrive.
-pub(crate) fn plan(head: RequestHead<'_>, nested: bool, snapshot: &Arc<Snapshot>) -> Plan {
-    let Some(asked) = Asked::of(head, nested, snapshot) else { return Plan::Pass };
-    if let Some(answer) = asked.answer(snapshot) {
+pub(crate) fn plan(head: RequestHead<'_>, nested: bool, snapshot: CurrentSnapshot) -> Plan {
+    let Some(asked) = Asked::of(head, nested, &snapshot) else { return Plan::Pass(snapshot) };
+    if let Some(answer) = asked.answer(&snapshot) {
         return Plan::Answer(answer);
     }
     let (fields, expected) = asked.own_fields();
     Plan::Forward {
         edit: RequestEdit { path: asked.inner_path(snapshot.base(nested), nested), fields },
         review: Review {
-            snapshot: Arc::clone(snapshot),
             nested,
             outcome: asked.outcome,
-            file: asked.file.cloned(),
+            file: asked.file.map(|(index, _)| index),
             asking: asked.asking,
             authorized: asked.fields.authorization,
             terms: asked.fields.has_own().then(|| Box::new(asked.terms(expected))),
             asked: None,
             host: Host::of(head.uri, asked.fields.host),
+            snapshot,
         },
     }
 }
@@ -145,7 +147,7 @@ impl<'r> Asked<'r> {
             Split::Versioned { rest, .. } => (Outcome::Stale, Some(rest)),
         };
         let path = rest.and_then(decode);
-        let file = path.as_deref().and_then(|path| snapshot.get(path));
+        let file = path.as_deref().and_then(|path| snapshot.find(path));
         let fields = RequestFields::of(head.headers);
         Some(Self {
             head,
@@ -154,7 +156,7 @@ impl<'r> Asked<'r> {
             outcome,
             rest,
             is_literal: matches!(path, Some(Cow::Borrowed(_))),
-            file: file.map(|file| file.served()),
+            file: file.and_then(|index| Some((index, snapshot.served(index)?))),
             accepted: match fields.has_own() {
                 true => AcceptedCodings::of(head.headers),
                 false => AcceptedCodings::ANY,
@@ -162,10 +164,14 @@ impl<'r> Asked<'r> {
         })
     }
 
+    fn file(&self) -> Option<&'r ServedFile> {
+        self.file.map(|(_, file)| file)
+    }
+
     /// The path without its version.
     fn inner_path(&self, base: &str, nested: bool) -> Option<PathAndQuery> {
         let rest = self.rest.filter(|_| self.outcome != Outcome::Unversioned)?;
-        match (self.file, self.head.uri.query()) {
+        match (self.file(), self.head.uri.query()) {
             (Some(file), None) if self.is_literal => file.inner_path(nested, base),
             (_, query) => path_and_query(base, rest, query),
         }
@@ -189,7 +195,8 @@ impl<'r> Asked<'r> {
     /// 304 where `If-None-Match` names a tag of the file, and the browser need not have
     /// asked. Not where it was told to ask, nor where the file is known to have changed.
     fn answer_from_memory(&self, snapshot: &Snapshot) -> Option<Response<()>> {
-        let file = self.file.filter(|_| self.fields.if_none_match && !self.fields.precondition)?;
+        let file =
+            self.file().filter(|_| self.fields.if_none_match && !self.fields.precondition)?;
         let policies = &snapshot.settings().policies;
         if file.has_changed() || !policies.current.is_lasting() {
             return None;
@@ -213,7 +220,7 @@ impl<'r> Asked<'r> {
     fn own_fields(&self) -> (FieldEdit, Option<HeaderValue>) {
         let headers = self.head.headers;
         let has_own = self.fields.has_own() && self.asking != Asking::Otherwise;
-        let file = match self.file {
+        let file = match self.file() {
             _ if !has_own => return (FieldEdit::Keep, None),
             None if has_digest_range(headers) => return (FieldEdit::DropRange, None),
             None => return (FieldEdit::Keep, None),

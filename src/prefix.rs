@@ -4,6 +4,7 @@ use data_encoding::BASE64;
 
 use crate::{
     Error, ErrorKind,
+    manifest::FileInfo,
     path::{encode_into, encode_suffix_into},
     snapshot::Snapshot,
 };
@@ -78,7 +79,7 @@ impl StaticPrefix {
     /// nothing; in production [`url`](Self::url) never fails a page.
     pub fn try_url(&self, path: &str) -> Result<String, Error> {
         let (path, suffix) = self.split_suffix(path.trim_start_matches('/'));
-        if self.snapshot.has_manifest() && self.snapshot.get(path).is_none() {
+        if self.snapshot.has_manifest() && self.snapshot.find(path).is_none() {
             return Err(self.not_listed(path));
         }
         Ok(self.join((path, suffix)))
@@ -96,23 +97,20 @@ impl StaticPrefix {
             return None;
         }
         let (path, _) = self.split_suffix(path.trim_start_matches('/'));
-        let file = self.snapshot.get(path)?;
-        Some(format!("sha256-{}", BASE64.encode(file.info().sha256())))
+        let info = self.snapshot.info(path)?;
+        Some(format!("sha256-{}", BASE64.encode(info.sha256())))
     }
 
     /// The logical paths that the manifest lists, in bytewise order; empty without
-    /// a manifest. Sorts on every call.
+    /// a manifest.
     pub fn paths(&self) -> Vec<&str> {
-        let mut paths = self.snapshot.paths().collect::<Vec<_>>();
-        paths.sort_unstable();
-        paths
+        self.snapshot.paths().collect()
     }
 
     /// The logical paths that are listed here and were not in `older`, or with other
     /// bytes, or that are listed no more; in bytewise order.
     pub fn changed_since<'p>(&'p self, older: &'p Self) -> Vec<&'p str> {
-        let digest =
-            |prefix: &'p Self, path| prefix.snapshot.get(path).map(|file| file.info().sha256());
+        let digest = |prefix: &'p Self, path| prefix.snapshot.info(path).map(FileInfo::sha256);
         let paths = self.snapshot.paths().chain(older.snapshot.paths());
         let mut changed =
             paths.filter(|path| digest(self, path) != digest(older, path)).collect::<Vec<_>>();
@@ -135,7 +133,7 @@ impl StaticPrefix {
         let Some(first) = path.find(['?', '#']) else { return (path, "") };
         let marks = path.rmatch_indices(['?', '#']).map(|(i, _)| i);
         let ends = [path.len()].into_iter().chain(marks);
-        let listed = ends.into_iter().find(|&end| self.snapshot.get(&path[..end]).is_some());
+        let listed = ends.into_iter().find(|&end| self.snapshot.find(&path[..end]).is_some());
         path.split_at(listed.unwrap_or(first))
     }
 

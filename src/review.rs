@@ -1,7 +1,5 @@
 //! The decision on a response, pure: plan + response head → edits.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode, Uri, header,
@@ -13,21 +11,22 @@ use crate::{
     conditional::{Conditions, Evaluation, Validators},
     etag::EntityTag,
     fields::{ResponseFields, Said},
+    listed::FileIndex,
     location::{Asked, restore_version},
     path::Split,
     plan::{Asking, Outcome},
     policy::{Content, is_error, is_redirect, is_whole_or_part},
     served::{ResponseHead, ServedFile, Verdict, strong_etag},
-    snapshot::Snapshot,
+    state::CurrentSnapshot,
 };
 
 /// What the response will be judged by.
 #[derive(Debug)]
 pub(crate) struct Review {
-    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) snapshot: CurrentSnapshot,
     pub(crate) nested: bool,
     pub(crate) outcome: Outcome,
-    pub(crate) file: Option<Arc<ServedFile>>,
+    pub(crate) file: Option<FileIndex>,
     pub(crate) asking: Asking,
     pub(crate) authorized: bool,
     /// Most requests have none, and should not move the room for them around.
@@ -131,7 +130,7 @@ impl Review {
     fn is_other_part(&self, etag: Option<&HeaderValue>) -> bool {
         let expected = self.terms.as_ref().and_then(|terms| terms.expected.as_ref());
         let Some(expected) = expected.filter(|&it| Some(it) != etag) else { return false };
-        if let Some(file) = &self.file {
+        if let Some(file) = self.file() {
             file.note_other_part(expected);
         }
         true
@@ -154,7 +153,7 @@ impl Review {
     fn examine(&self, head: ResponseHead<'_>) -> (Content, Option<HeaderValue>) {
         let ResponseHead { status, body_length, .. } = head;
         let is_comparable = is_whole_or_part(status) || status == StatusCode::RANGE_NOT_SATISFIABLE;
-        let Some(file) = self.file.as_ref().filter(|_| is_comparable) else {
+        let Some(file) = self.file().filter(|_| is_comparable) else {
             let is_declared = !self.snapshot.has_manifest();
             return (if is_declared { Content::AsVersioned } else { Content::Unlisted }, None);
         };
@@ -216,7 +215,7 @@ impl Review {
     /// The tag of what the client has, where that is the listed file in another
     /// coding than the selected one, and one that the client can still read.
     fn named_otherwise(&self, terms: &Terms) -> Option<HeaderValue> {
-        let file = self.file.as_ref()?;
+        let file = self.file()?;
         let is_made_of_ours = |tag| file.is_source_of(&tag, terms.accepted);
         if terms.conditions.none_match().any(is_made_of_ours) {
             return Some(file.etag().clone());
@@ -255,9 +254,13 @@ impl Review {
     }
 
     fn warn_if_listed(&self) {
-        if let Some(file) = &self.file {
+        if let Some(file) = self.file() {
             file.warn_missing(self.snapshot.base(self.nested), self.is_verbose());
         }
+    }
+
+    fn file(&self) -> Option<&ServedFile> {
+        self.snapshot.served(self.file?)
     }
 
     fn is_verbose(&self) -> bool {

@@ -58,21 +58,20 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let snapshot = self.shared.snapshot();
         let head = RequestHead {
             method: request.method(),
             uri: request.uri(),
             headers: request.headers(),
         };
-        let review = match plan(head, self.shared.nested, &snapshot) {
+        let (prefix, review) = match plan(head, self.shared.nested, self.shared.snapshot()) {
             Plan::Answer(answer) => return ResponseFuture::answered(answer),
-            Plan::Pass => None,
+            Plan::Pass(snapshot) => (StaticPrefix::new(Arc::clone(&snapshot)), None),
             Plan::Forward { edit, mut review } => {
                 review.asked = edit.apply(&mut request);
-                Some(review)
+                (StaticPrefix::new(Arc::clone(&review.snapshot)), Some(review))
             }
         };
-        request.extensions_mut().insert(StaticPrefix::new(snapshot));
+        request.extensions_mut().insert(prefix);
         ResponseFuture::forwarded(self.inner.call(request), review)
     }
 }

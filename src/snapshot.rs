@@ -1,13 +1,15 @@
 //! The immutable state that one request sees: mount, version, listed files and
 //! policies, agreeing with each other.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use crate::{
     Error, ErrorKind, Manifest, StalePolicy,
-    listed::{ListedFile, Listing},
+    listed::{FileIndex, Listing},
+    manifest::FileInfo,
     path::{Mount, Split, split},
     policy::Policies,
+    served::ServedFile,
     version::Version,
 };
 
@@ -93,11 +95,21 @@ impl Snapshot {
     }
 
     /// The file at a logical path.
-    pub(crate) fn get(&self, path: &str) -> Option<&Arc<ListedFile>> {
-        self.files.as_ref()?.get(path)
+    pub(crate) fn find(&self, path: &str) -> Option<FileIndex> {
+        self.files.as_ref()?.find(path)
     }
 
-    /// Every logical path, in no order.
+    /// What the manifest knows of the file at a logical path.
+    pub(crate) fn info(&self, path: &str) -> Option<&FileInfo> {
+        self.files.as_ref()?.info(path)
+    }
+
+    /// The file that was found there.
+    pub(crate) fn served(&self, index: FileIndex) -> Option<&ServedFile> {
+        self.files.as_ref().map(|files| &**files.served(index))
+    }
+
+    /// Every logical path, in bytewise order.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
         self.files.iter().flat_map(Listing::paths)
     }

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 
 use crate::{
     Error, Manifest, VersionSource,
@@ -25,6 +25,10 @@ pub(crate) struct State {
     #[cfg(feature = "watch")]
     pub(crate) published: event_listener::Event,
 }
+
+/// A snapshot as one request holds it. Unlike a reference count, which all threads
+/// would have to share, this costs no more the more cores there are.
+pub(crate) type CurrentSnapshot = Guard<Arc<Snapshot>>;
 
 /// From what a snapshot is made, every time.
 #[derive(Clone, Debug)]
@@ -56,8 +60,8 @@ impl State {
     }
 
     /// The snapshot for one request, which must ask only once.
-    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        self.current.load_full()
+    pub(crate) fn snapshot(&self) -> CurrentSnapshot {
+        self.current.load()
     }
 
     /// Makes a snapshot anew and publishes it whole, or nothing of it. Returns the
@@ -65,7 +69,7 @@ impl State {
     pub(crate) fn reload(&self) -> Result<(Arc<Snapshot>, Arc<Snapshot>), Error> {
         // Nothing is half done when a panic poisons it: the lock guards no data.
         let _reloading = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.snapshot();
+        let old = self.current.load_full();
         let new = Arc::new(self.recipe.make(Some(&old))?);
         self.current.store(Arc::clone(&new));
         #[cfg(feature = "watch")]
@@ -90,9 +94,7 @@ impl Recipe {
     fn make(&self, old: Option<&Snapshot>) -> Result<Snapshot, Error> {
         let manifest = match &self.files {
             Files::Unknown => None,
-            Files::Scanned(scan) => {
-                Some(scan.rescan(|path| old?.get(path).map(|file| file.info()))?)
-            }
+            Files::Scanned(scan) => Some(scan.rescan(|path| old?.info(path))?),
             Files::Listed(manifest) => Some(manifest.clone()),
         };
         let tree = manifest.as_ref().map(Manifest::digest);
