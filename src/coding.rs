@@ -57,7 +57,8 @@ impl AcceptedCodings {
         // No parameter of a coding is quoted.
         for member in lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b',')) {
             let name = member.split(|&byte| byte == b';').next().unwrap_or(member);
-            if let Some(i) = NAMED.iter().position(|coding| is_same(name.trim_ascii(), coding)) {
+            let known = current_name(name.trim_ascii());
+            if let Some(i) = NAMED.iter().position(|it| known.eq_ignore_ascii_case(it.as_bytes())) {
                 weights[i].get_or_insert_with(|| !has_zero_weight(&member[name.len()..]));
             }
         }
@@ -80,8 +81,11 @@ const NAMED: [&str; 2 + SIBLINGS.len()] =
 
 /// Case does not matter, and `x-gzip` is an old name of `gzip` (§8.4.1.3).
 pub(crate) fn is_same(name: &[u8], coding: &str) -> bool {
-    let name = if name.eq_ignore_ascii_case(b"x-gzip") { b"gzip" } else { name };
-    name.eq_ignore_ascii_case(coding.as_bytes())
+    current_name(name).eq_ignore_ascii_case(coding.as_bytes())
+}
+
+fn current_name(name: &[u8]) -> &[u8] {
+    if name.eq_ignore_ascii_case(b"x-gzip") { b"gzip" } else { name }
 }
 
 /// Whether `;q=0` or `;q=0.000` is among these parameters (§12.4.2).

@@ -25,6 +25,16 @@ pub(crate) fn split_list(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     .filter(|member| !member.is_empty())
 }
 
+/// `1*DIGIT`, if it fits.
+pub(crate) fn number(digits: &[u8]) -> Option<u64> {
+    let mut number = None;
+    for digit in digits {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number = Some(number.unwrap_or(0_u64).checked_mul(10)?.checked_add(digit)?);
+    }
+    number
+}
+
 /// `Vary: *` (RFC 9110 §12.5.5): no request selects this response again.
 pub(crate) fn varies_on_everything(headers: &HeaderMap) -> bool {
     members(headers, header::VARY).any(|member| member == b"*")

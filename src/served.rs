@@ -19,6 +19,7 @@ use crate::{
     conditional::parse_date,
     etag::{EntityTag, tags_in},
     fields::{ResponseFields, Said},
+    header::number,
     log,
     manifest::FileInfo,
     path::path_and_query,
@@ -414,21 +415,23 @@ impl<'r> ResponseHead<'r> {
 
     /// The length of the whole representation, from every place that tells it.
     fn lengths(&self) -> impl Iterator<Item = u64> + use<'r> {
-        let parse =
-            |value: &HeaderValue| std::str::from_utf8(value.as_bytes()).ok()?.parse::<u64>().ok();
         let found = match self.status {
             StatusCode::NOT_MODIFIED => [None, None],
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
                 [self.complete_length(), None]
             }
-            _ => [self.fields.content_length.and_then(parse), self.body_length],
+            _ => [self.content_length(), self.body_length],
         };
         found.into_iter().flatten()
     }
 
     /// `Content-Range: bytes 0-9/1234`, `bytes */1234` (RFC 9110 §14.4)
     fn complete_length(&self) -> Option<u64> {
-        let range = self.fields.content_range?.to_str().ok()?;
-        range.rsplit_once('/')?.1.parse().ok()
+        let range = self.fields.content_range?.as_bytes();
+        number(range.rsplit(|&byte| byte == b'/').next()?)
+    }
+
+    fn content_length(&self) -> Option<u64> {
+        number(self.fields.content_length?.as_bytes())
     }
 }
