@@ -1,14 +1,15 @@
 //! Making a manifest of a folder: walk, then hash on all cores.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt,
     fs::{self, File},
     io::{self, Read as _},
     num::NonZero,
-    path::{Path, PathBuf},
+    path::{MAIN_SEPARATOR_STR, Path, PathBuf, is_separator},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -130,7 +131,7 @@ impl Scan {
         Ok(Manifest::from_checked(self.hash_all(paths, known)?))
     }
 
-    /// The logical paths of the files to list, in the order of the walk.
+    /// The logical paths of the files to list, in bytewise order.
     fn walk(&self) -> Result<Vec<Box<str>>, Error> {
         let mut paths = Vec::new();
         let walk = WalkDir::new(&self.root).follow_links(true).min_depth(1);
@@ -141,17 +142,21 @@ impl Scan {
                 Err(error) => self.tolerate(error)?,
             }
         }
+        paths.sort_unstable();
         Ok(paths)
     }
 
     fn ignores(&self, path: &Path) -> bool {
         // A name that is not UTF-8 can still be a dot-file.
-        let segments = self.relative(path).iter().map(|segment| segment.to_string_lossy());
-        (self.ignore)(&segments.collect::<Vec<_>>().join("/"))
+        (self.ignore)(&with_slashes(String::from_utf8_lossy(self.relative(path))))
     }
 
-    fn relative<'p>(&self, path: &'p Path) -> &'p Path {
-        path.strip_prefix(&self.root).unwrap_or(path)
+    /// The walk puts the root, as it was given, before every path.
+    fn relative<'p>(&self, path: &'p Path) -> &'p [u8] {
+        let path = path.as_os_str().as_encoded_bytes();
+        let path = path.strip_prefix(self.root.as_os_str().as_encoded_bytes()).unwrap_or(path);
+        let is_separator = |&&byte: &&u8| is_separator(char::from(byte));
+        &path[path.iter().take_while(is_separator).count()..]
     }
 
     /// `None` for what can be no static file.
@@ -161,11 +166,10 @@ impl Scan {
             log::left_out(path, "not a regular file");
             return Ok(None);
         }
-        let segments = self.relative(path).iter().map(|segment| segment.to_str());
-        let segments = segments.collect::<Option<Vec<_>>>().ok_or_else(|| {
+        let relative = str::from_utf8(self.relative(path)).map_err(|_| {
             Error::new(ErrorKind::InvalidPath, format!("path {path:?} is not UTF-8"))
         })?;
-        let logical = segments.join("/");
+        let logical = with_slashes(relative.into());
         if !is_spellable(&logical) {
             log::left_out(path, "no URL spells its name safely");
             return Ok(None);
@@ -194,33 +198,30 @@ impl Scan {
         known: impl Fn(&str) -> Option<&'k FileInfo> + Sync,
     ) -> Result<BTreeMap<Box<str>, FileInfo>, Error> {
         let next = AtomicUsize::new(0);
-        let worker = || self.hash_some(&paths, &next, &known);
-        let hashed = thread::scope(|scope| {
-            let workers = (1..self.threads.min(paths.len())).map(|_| scope.spawn(worker));
+        let files = paths.into_iter().map(|path| (path, OnceLock::new())).collect::<Vec<_>>();
+        let worker = || self.hash_some(&files, &next, &known);
+        thread::scope(|scope| {
+            let workers = (1..self.threads.min(files.len())).map(|_| scope.spawn(worker));
             let workers = workers.collect::<Vec<_>>();
-            let mut hashed = vec![worker()];
+            let mut done = vec![worker()];
             for worker in workers {
-                hashed.push(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+                done.push(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             }
-            hashed.into_iter().collect::<Result<Vec<_>, Error>>()
+            done.into_iter().collect::<Result<(), Error>>()
         })?;
-        let mut infos = hashed.into_iter().flatten().collect::<Vec<_>>();
-        infos.sort_unstable_by_key(|&(index, _)| index);
-        Ok(paths.into_iter().zip(infos.into_iter().map(|(_, info)| info)).collect())
+        let hashed = files.into_iter().filter_map(|(path, info)| Some((path, info.into_inner()?)));
+        Ok(hashed.collect())
     }
 
     /// One thread's share: whatever `next` file nobody has taken yet.
     fn hash_some<'k>(
         &self,
-        paths: &[Box<str>],
+        files: &[(Box<str>, OnceLock<FileInfo>)],
         next: &AtomicUsize,
         known: impl Fn(&str) -> Option<&'k FileInfo>,
-    ) -> Result<Vec<(usize, FileInfo)>, Error> {
+    ) -> Result<(), Error> {
         let mut buffer = vec![0; BUFFER];
-        let mut hashed = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(logical) = paths.get(index) else { return Ok(hashed) };
+        while let Some((logical, hashed)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
             let path = self.root.join(&**logical);
             let info = match known(logical).filter(|info| self.is_same(&path, info)) {
                 Some(info) => info.clone(),
@@ -228,8 +229,9 @@ impl Scan {
                     .hash_file(&path, &mut buffer)
                     .map_err(|error| Error::io("read", &path, error))?,
             };
-            hashed.push((index, info));
+            hashed.get_or_init(|| info);
         }
+        Ok(())
     }
 
     /// Whether the file is the one that was hashed. One that cannot be asked is not;
@@ -267,7 +269,15 @@ impl Scan {
     }
 
     fn fingerprint(&self, metadata: &fs::Metadata, read_at: SystemTime) -> Option<Fingerprint> {
-        Fingerprint::of(metadata).filter(|it| it.is_settled(read_at, self.coarsest))
+        Fingerprint::of(metadata, read_at, self.coarsest)
+    }
+}
+
+/// A relative path with `/` between its segments, whatever the system has there.
+fn with_slashes(path: Cow<'_, str>) -> Cow<'_, str> {
+    match MAIN_SEPARATOR_STR {
+        "/" => path,
+        separator => path.replace(separator, "/").into(),
     }
 }
 
