@@ -392,6 +392,20 @@ mod tests {
     }
 
     #[test]
+    fn a_root_may_be_spelled_in_any_way() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("tree")).unwrap();
+        fs::write(folder.path().join("tree/a"), "").unwrap();
+        std::os::unix::fs::symlink("tree", folder.path().join("link")).unwrap();
+        for spelling in ["tree", "tree/", "tree//", "./tree/.", "tree/../tree", "link", "link/"] {
+            let root = format!("{}/{spelling}", folder.path().display());
+            let manifest = Scan::new(&root).run().unwrap();
+            let paths = manifest.iter().map(|(path, _)| path).collect::<Vec<_>>();
+            assert_eq!(paths, ["a"], "{spelling}");
+        }
+    }
+
+    #[test]
     fn a_file_that_is_known_is_not_read() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
