@@ -209,9 +209,13 @@ impl FileInfo {
 
 fn tree_digest(files: &BTreeMap<Box<str>, FileInfo>) -> [u8; 32] {
     let mut sha256 = Sha256::new();
+    let mut line = String::new();
     for (path, FileInfo { sha256: content, length, .. }) in files {
-        let content = HEXLOWER.encode(content);
-        sha256.update(format!("{}:{path} {length}:{content}\n", path.len()));
+        line.clear();
+        line.extend([&*path.len().to_string(), ":", path, " ", &*length.to_string(), ":"]);
+        HEXLOWER.encode_append(content, &mut line);
+        line.push('\n');
+        sha256.update(&line);
     }
     sha256.finalize().into()
 }
