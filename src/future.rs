@@ -5,6 +5,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -40,7 +41,7 @@ pin_project! {
 }
 
 enum Ready<B, D, E> {
-    Answered(Response<()>),
+    Answered(Response<Bytes>),
     Digesting(Box<Digesting<B, D, E>>),
 }
 
@@ -58,7 +59,7 @@ struct Digesting<B, D, E> {
 }
 
 impl<F, B, D, E> ResponseFuture<F, B, D, E> {
-    pub(crate) fn answered(answer: Response<()>) -> Self {
+    pub(crate) fn answered(answer: Response<Bytes>) -> Self {
         Self { state: State::Ready { ready: Some(Ready::Answered(answer)) } }
     }
 
@@ -71,6 +72,7 @@ impl<F, B, Error> Future for ResponseFuture<F, B, B::Data, B::Error>
 where
     F: Future<Output = Result<Response<B>, Error>>,
     B: Body,
+    B::Data: 'static,
 {
     type Output = Result<Response<ResponseBody<B, B::Data, B::Error>>, Error>;
 
@@ -99,9 +101,10 @@ fn judge<B: Body>(
     mut response: Response<B>,
 ) -> Result<Reviewed<B>, Unfinished<B>> {
     let length = response.body().size_hint().exact();
+    let keeping = review.as_ref().and_then(|it| it.keep(&response));
     let edit = review.as_ref().map_or(BodyEdit::Pass, |it| it.edit(&mut response, length));
     let content = match edit {
-        BodyEdit::Pass => return Ok(response.map(ResponseBody::inner)),
+        BodyEdit::Pass => return Ok(response.map(|body| ResponseBody::kept(body, keeping))),
         BodyEdit::Drop => return Ok(response.map(|_| ResponseBody::empty())),
         BodyEdit::Digest(content) => content,
     };
@@ -114,16 +117,20 @@ fn judge<B: Body>(
     Err(Box::new(Digesting { review, content, response, digest }))
 }
 
-fn poll_ready<B: Body>(
+fn poll_ready<B>(
     ready: &mut Option<Ready<B, B::Data, B::Error>>,
     cx: &mut Context<'_>,
-) -> Poll<Reviewed<B>> {
+) -> Poll<Reviewed<B>>
+where
+    B: Body,
+    B::Data: 'static,
+{
     let sha256 = match ready {
         Some(Ready::Digesting(digesting)) => ready!(digesting.digest.poll(cx)),
         _ => None,
     };
     let response = match ready.take().expect("a future is not polled after it was ready") {
-        Ready::Answered(answer) => answer.map(|()| ResponseBody::empty()),
+        Ready::Answered(answer) => answer.map(ResponseBody::recalled),
         Ready::Digesting(digesting) => digesting.finish(sha256),
     };
     Poll::Ready(response)

@@ -79,6 +79,7 @@ impl StaticUrlLayer {
             policies: Policies::default(),
             stale: StalePolicy::default(),
             body_digest_limit: DEFAULT_BODY_DIGEST_LIMIT,
+            memory_budget: 0,
             development: false,
         }
     }
@@ -203,6 +204,7 @@ pub struct StaticUrlLayerBuilder {
     policies: Policies,
     stale: StalePolicy,
     body_digest_limit: u64,
+    memory_budget: u64,
     development: bool,
 }
 
@@ -297,6 +299,30 @@ impl StaticUrlLayerBuilder {
         self
     }
 
+    /// Keeps up to so many bytes of listed files in memory, and answers for them itself
+    /// under the current version, where their bytes cannot change. By default 0: every
+    /// file comes from the inner service.
+    ///
+    /// A place is filled with what the inner service has really sent: a whole 200 of
+    /// which the SHA-256 is the manifest's, with nothing in it that is for one client
+    /// (`Authorization` in the request; `Set-Cookie`, `private`, `no-store`, or a `Vary` on
+    /// more than the coding in the response), to a URL without a query. The least useful
+    /// files make room, a file of more than 1/32 of the budget is not kept, and one
+    /// response at a time fills a place, in at most a quarter of the budget on top, while
+    /// others pass as ever. A new version starts with an empty memory.
+    ///
+    /// To a browser nothing changes: status, fields and bytes are those that the inner
+    /// service would give, also for HEAD, ranges and conditions. But the inner service is
+    /// **not called** for such an answer: its log shows no line, its rate limit counts
+    /// nothing, its access control is not asked. Do not use this where the files are not
+    /// for everybody, unless that is decided around this layer. It needs bodies whose data
+    /// are [`Bytes`](bytes::Bytes), as those of `ServeDir` and axum are; with others it does
+    /// nothing.
+    pub fn memory_budget(mut self, bytes: u64) -> Self {
+        self.memory_budget = bytes;
+        self
+    }
+
     /// For development, while files change under a running server: unversioned URLs
     /// are `no-cache` whatever [`unversioned`](Self::unversioned) says, so that the
     /// browser asks every time; [`integrity`](StaticPrefix::integrity) gives nothing,
@@ -335,6 +361,7 @@ impl StaticUrlLayerBuilder {
             policies: self.policies.in_development(self.development),
             stale: self.stale,
             body_digest_limit: self.body_digest_limit,
+            memory_budget: self.memory_budget,
             development: self.development,
         };
         let recipe = Recipe { settings, source: self.version, salt: self.salt, files: self.files };

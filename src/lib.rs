@@ -142,6 +142,7 @@ mod listed;
 mod location;
 mod log;
 pub mod manifest;
+mod memory;
 mod path;
 mod plan;
 mod policy;

@@ -29,7 +29,7 @@ pub(crate) struct ListedFile {
 }
 
 /// Where a file stands in its listing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FileIndex(usize);
 
 #[derive(Debug)]

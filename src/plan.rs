@@ -1,7 +1,7 @@
 //! The decision on a request, pure: request head + snapshot → plan. What becomes
 //! of the response is the plan's [`Review`].
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use http::{
@@ -15,9 +15,10 @@ use crate::{
     etag::EntityTag,
     fields::RequestFields,
     listed::FileIndex,
+    memory::{Choice, Coded, Memory, Wanted},
     path::{Split, decode, path_and_query, replace_path, with_version},
     policy::Content,
-    range::{self, RangeEdit},
+    range::{self, Part, RangeEdit},
     review::{Host, Review, Terms},
     served::{ServedFile, is_digest},
     snapshot::Snapshot,
@@ -39,7 +40,7 @@ pub(crate) enum Plan {
     /// Nothing of ours: request and response pass untouched.
     Pass(CurrentSnapshot),
     /// Answered here.
-    Answer(Response<()>),
+    Answer(Response<Bytes>),
     /// Goes to the inner service, edited; what comes back is reviewed.
     Forward { edit: RequestEdit, review: Review },
 }
@@ -106,32 +107,60 @@ struct Asked<'r> {
     rest: Option<&'r str>,
     /// The logical path is `rest` itself, without an escape.
     is_literal: bool,
-    file: Option<(FileIndex, &'r ServedFile)>,
+    file: Option<(FileIndex, &'r Arc<ServedFile>)>,
     /// What the client can read; where it asks nothing that this matters to, anything.
     accepted: AcceptedCodings,
 }
 
-/// `nested`: an outer router has stripped the mount off the paths that arrive.
-pub(crate) fn plan(head: RequestHead<'_>, nested: bool, snapshot: CurrentSnapshot) -> Plan {
+/// Where a service stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// An outer router has stripped the mount off the paths that arrive.
+    pub(crate) nested: bool,
+    /// What the bodies carry can be kept and given again.
+    pub(crate) carries_bytes: bool,
+}
+
+pub(crate) fn plan(head: RequestHead<'_>, place: Place, snapshot: CurrentSnapshot) -> Plan {
+    let nested = place.nested;
     let Some(asked) = Asked::of(head, nested, &snapshot) else { return Plan::Pass(snapshot) };
     if let Some(answer) = asked.answer(&snapshot) {
-        return Plan::Answer(answer);
+        return Plan::Answer(answer.map(|()| Bytes::new()));
     }
     let (fields, expected) = asked.own_fields();
-    Plan::Forward {
-        edit: RequestEdit { path: asked.inner_path(snapshot.base(nested), nested), fields },
-        review: Review {
-            nested,
-            outcome: asked.outcome,
-            file: asked.file.map(|(index, _)| index),
-            asking: asked.asking,
-            authorized: asked.fields.authorization,
-            terms: asked.fields.has_own().then(|| Box::new(asked.terms(expected))),
-            asked: None,
-            host: Host::of(head.uri, asked.fields.host),
-            snapshot,
-        },
+    let recalled = match snapshot.memory().filter(|_| place.carries_bytes) {
+        Some(memory) => asked.recall(memory, &fields),
+        None => Recalled::Nothing,
+    };
+    let edit = RequestEdit { path: asked.inner_path(snapshot.base(nested), nested), fields };
+    let mut review = Review {
+        nested,
+        outcome: asked.outcome,
+        file: asked.file.map(|(index, _)| index),
+        asking: asked.asking,
+        authorized: asked.fields.authorization,
+        terms: asked.fields.has_own().then(|| Box::new(asked.terms(expected))),
+        asked: None,
+        host: Host::of(head.uri, asked.fields.host),
+        choice: None,
+        snapshot,
+    };
+    match recalled {
+        Recalled::Answer(response) => return Plan::Answer(review.edit_recalled(response)),
+        Recalled::Unknown(choice) => review.choice = Some(choice),
+        Recalled::Nothing => {}
     }
+    Plan::Forward { edit, review }
+}
+
+/// What memory has for a request.
+enum Recalled {
+    /// What the inner service would say.
+    Answer(Response<Bytes>),
+    /// Not yet what it will say.
+    Unknown(Choice),
+    /// Nothing, nor is there anything to keep.
+    Nothing,
 }
 
 impl<'r> Asked<'r> {
@@ -165,7 +194,7 @@ impl<'r> Asked<'r> {
     }
 
     fn file(&self) -> Option<&'r ServedFile> {
-        self.file.map(|(_, file)| file)
+        self.file.map(|(_, file)| &**file)
     }
 
     /// The path without its version.
@@ -175,6 +204,42 @@ impl<'r> Asked<'r> {
             (Some(file), None) if self.is_literal => file.inner_path(nested, base),
             (_, query) => path_and_query(base, rest, query),
         }
+    }
+
+    /// What the inner service would say to the edited request.
+    fn recall(&self, memory: &Memory, edit: &FieldEdit) -> Recalled {
+        let Some((file, part)) = self.recallable(edit) else { return Recalled::Nothing };
+        let coding = match edit {
+            FieldEdit::Own(own) => own.coding,
+            FieldEdit::Keep | FieldEdit::DropRange => None,
+        };
+        if let Some(coding) = coding {
+            let answer = memory.recall(Coded { file, coding }, part);
+            return answer.map_or(Recalled::Nothing, Recalled::Answer);
+        }
+        let Some(wanted) = Wanted::of(file, self.head.headers) else { return Recalled::Nothing };
+        let coding = memory.chosen(wanted);
+        match coding.and_then(|coding| memory.recall(Coded { file, coding }, part)) {
+            Some(answer) => Recalled::Answer(answer),
+            None if part == Part::Whole => Recalled::Unknown(wanted.to_choice()),
+            None => Recalled::Nothing,
+        }
+    }
+
+    /// The file and the part of it that memory may be asked for: under the current version
+    /// its bytes cannot change.
+    fn recallable(&self, edit: &FieldEdit) -> Option<(FileIndex, Part)> {
+        let (index, file) = self.file.filter(|_| self.outcome == Outcome::Current)?;
+        if self.fields.authorization || self.head.uri.query().is_some() || file.must_ask() {
+            return None;
+        }
+        let part = match (self.asking, edit) {
+            (Asking::Otherwise, _) => return None,
+            (Asking::Head, _) => Part::Head,
+            (Asking::Get, FieldEdit::Own(own)) => own.range.part()?,
+            (Asking::Get, FieldEdit::Keep | FieldEdit::DropRange) => Part::Whole,
+        };
+        Some((index, part))
     }
 
     fn terms(&self, expected: Option<HeaderValue>) -> Terms {

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, header};
 
 /// A range specifier that is a single range of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Range {
+pub(crate) enum Range {
     From { first: u64, last: Option<u64> },
     Suffix { length: u64 },
 }
@@ -53,7 +53,38 @@ fn replace(range: String) -> RangeEdit {
     value.map_or(RangeEdit::Drop, RangeEdit::Replace)
 }
 
+/// What a request asks for of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Whole,
+    /// The fields of the whole alone.
+    Head,
+    Range(Range),
+}
+
+impl Range {
+    /// The bytes that it selects of so many; `None` where there are none (a 416).
+    pub(crate) fn within(self, length: usize) -> Option<std::ops::Range<usize>> {
+        let clamp = |position: u64| usize::try_from(position).unwrap_or(usize::MAX).min(length);
+        let range = match self {
+            Self::From { first, last } => {
+                clamp(first)..last.map_or(length, |last| clamp(last.saturating_add(1)))
+            }
+            Self::Suffix { length: suffix } => length - clamp(suffix)..length,
+        };
+        (!range.is_empty()).then_some(range)
+    }
+}
+
 impl RangeEdit {
+    /// What is asked for once the request is edited; `None` for a range that is none.
+    pub(crate) fn part(&self) -> Option<Part> {
+        match self {
+            Self::Keep | Self::Drop => Some(Part::Whole),
+            Self::Replace(range) => parse(range.as_bytes()).map(Part::Range),
+        }
+    }
+
     pub(crate) fn apply(self, headers: &mut HeaderMap) {
         match self {
             Self::Keep => {}

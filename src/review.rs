@@ -13,6 +13,7 @@ use crate::{
     fields::{ResponseFields, Said},
     listed::FileIndex,
     location::{Asked, restore_version},
+    memory::{Choice, Keeping},
     path::Split,
     plan::{Asking, Outcome},
     policy::{Content, is_error, is_redirect, is_whole_or_part},
@@ -35,6 +36,8 @@ pub(crate) struct Review {
     /// and of whom.
     pub(crate) asked: Option<PathAndQuery>,
     pub(crate) host: Option<Host>,
+    /// For what the response may be kept, where it is the whole file.
+    pub(crate) choice: Option<Choice>,
 }
 
 /// On what terms a client wants an answer.
@@ -123,6 +126,28 @@ impl Review {
             Some(_) => self.settle(response, content, said),
             None => self.rule(response, content, said),
         }
+    }
+
+    /// The response to what memory has in place of the inner service.
+    pub(crate) fn edit_recalled(&self, mut response: Response<Bytes>) -> Response<Bytes> {
+        let length = response.body().len() as u64;
+        match self.edit(&mut response, Some(length)) {
+            BodyEdit::Drop => response.map(|_| Bytes::new()),
+            BodyEdit::Pass | BodyEdit::Digest(_) => response,
+        }
+    }
+
+    /// Begins to keep the response, which is not edited yet, if it may be the file.
+    pub(crate) fn keep<B>(&self, response: &Response<B>) -> Option<Keeping> {
+        let choice = self.choice.as_ref()?;
+        let (status, headers) = (response.status(), response.headers());
+        let fields = ResponseFields::of(headers);
+        if status != StatusCode::OK || fields.said.personal {
+            return None;
+        }
+        let file = self.snapshot.served(choice.file())?;
+        let coding = file.coding(ResponseHead { status, headers, fields, body_length: None })?;
+        self.snapshot.memory()?.keep(choice, coding, headers, file)
     }
 
     /// Whether a part is of something else than `If-Range` was kept for. Once that has
@@ -260,7 +285,7 @@ impl Review {
     }
 
     fn file(&self) -> Option<&ServedFile> {
-        self.snapshot.served(self.file?)
+        self.snapshot.served(self.file?).map(|file| &**file)
     }
 
     fn is_verbose(&self) -> bool {

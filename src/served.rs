@@ -53,6 +53,8 @@ pub(crate) struct Representation {
     inner_date: OnceLock<HeaderValue>,
     /// The inner service has sent a part of something else when asked for this.
     is_out_of_reach: AtomicBool,
+    /// A response with these bytes is just being kept.
+    is_being_kept: AtomicBool,
 }
 
 /// The fields of a 200 that its 304 repeats.
@@ -230,6 +232,43 @@ impl ServedFile {
         found.map(|(_, sibling)| sibling)
     }
 
+    /// What the manifest knows of the file in one coding.
+    pub(crate) fn info(&self, coding: &str) -> Option<&FileInfo> {
+        self.representation(coding).map(|it| &it.info)
+    }
+
+    /// The coding of a response, by the name that its listing has.
+    pub(crate) fn coding(&self, head: ResponseHead<'_>) -> Option<&'static str> {
+        let sent = match head.coding() {
+            ContentCoding::Identity => IDENTITY,
+            ContentCoding::One(coding) => coding,
+            ContentCoding::Unknown => return None,
+        };
+        let mut known = self.representations();
+        known.find(|(name, _)| is_same(sent.as_bytes(), name)).map(|(name, _)| name)
+    }
+
+    fn representation(&self, coding: &str) -> Option<&Representation> {
+        self.representations().find(|&(name, _)| name == coding).map(|(_, it)| it)
+    }
+
+    /// `false` where a response in this coding is being kept already.
+    pub(crate) fn begin_keeping(&self, coding: &str) -> bool {
+        let it = self.representation(coding);
+        it.is_some_and(|it| !it.is_being_kept.swap(true, Ordering::Relaxed))
+    }
+
+    pub(crate) fn end_keeping(&self, coding: &str) {
+        if let Some(it) = self.representation(coding) {
+            it.is_being_kept.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the inner service is to be asked every time.
+    pub(crate) fn must_ask(&self) -> bool {
+        self.must_ask.load(Ordering::Relaxed)
+    }
+
     /// Whether a response has ever contradicted the manifest.
     pub(crate) fn has_changed(&self) -> bool {
         self.has_changed.load(Ordering::Relaxed)
@@ -258,7 +297,7 @@ impl ServedFile {
 
     /// What a 304 can be made of without asking the inner service.
     pub(crate) fn learned(&self) -> Option<&Learned> {
-        self.learned.get().filter(|_| !self.must_ask.load(Ordering::Relaxed))
+        self.learned.get().filter(|_| !self.must_ask())
     }
 }
 
@@ -290,6 +329,7 @@ impl Representation {
             inner_etag: OnceLock::new(),
             inner_date: OnceLock::new(),
             is_out_of_reach: AtomicBool::new(false),
+            is_being_kept: AtomicBool::new(false),
         }
     }
 

@@ -9,8 +9,9 @@ use tower_service::Service;
 
 use crate::{
     ResponseBody, ResponseFuture, StaticPrefix,
+    body::carries_bytes,
     layer::Shared,
-    plan::{Plan, RequestHead, plan},
+    plan::{Place, Plan, RequestHead, plan},
 };
 
 /// The service that [`StaticUrlLayer`](crate::StaticUrlLayer) makes of an inner one.
@@ -48,6 +49,7 @@ impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for StaticUrl<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     ResBody: Body,
+    ResBody::Data: 'static,
 {
     type Response = Response<ResponseBody<ResBody, ResBody::Data, ResBody::Error>>;
     type Error = S::Error;
@@ -63,7 +65,9 @@ where
             uri: request.uri(),
             headers: request.headers(),
         };
-        let (prefix, review) = match plan(head, self.shared.nested, self.shared.snapshot()) {
+        let place =
+            Place { nested: self.shared.nested, carries_bytes: carries_bytes::<ResBody::Data>() };
+        let (prefix, review) = match plan(head, place, self.shared.snapshot()) {
             Plan::Answer(answer) => return ResponseFuture::answered(answer),
             Plan::Pass(snapshot) => (StaticPrefix::new(Arc::clone(&snapshot)), None),
             Plan::Forward { edit, mut review } => {

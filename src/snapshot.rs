@@ -1,12 +1,13 @@
 //! The immutable state that one request sees: mount, version, listed files and
 //! policies, agreeing with each other.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     Error, ErrorKind, Manifest, StalePolicy,
     listed::{FileIndex, Listing},
     manifest::FileInfo,
+    memory::Memory,
     path::{Mount, Split, split},
     policy::Policies,
     served::ServedFile,
@@ -22,6 +23,7 @@ pub(crate) struct Snapshot {
     files: Option<Listing>,
     /// Folders at the top of the tree that have the shape of a version.
     version_shaped_folders: BTreeSet<Box<str>>,
+    memory: Option<Arc<Memory>>,
 }
 
 /// What stays when the version changes.
@@ -32,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) policies: Policies,
     pub(crate) stale: StalePolicy,
     pub(crate) body_digest_limit: u64,
+    pub(crate) memory_budget: u64,
     pub(crate) development: bool,
 }
 
@@ -55,7 +58,8 @@ impl Snapshot {
         let prefix = format!("{origin}{}/{}/", mount.as_str(), version.as_str()).into();
         let old = old.and_then(|old| old.files.as_ref());
         let files = manifest.map(|manifest| Listing::new(manifest, old));
-        Ok(Self { settings, version, prefix, files, version_shaped_folders })
+        let memory = Memory::new(settings.memory_budget).map(Arc::new);
+        Ok(Self { settings, version, prefix, files, version_shaped_folders, memory })
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -105,8 +109,13 @@ impl Snapshot {
     }
 
     /// The file that was found there.
-    pub(crate) fn served(&self, index: FileIndex) -> Option<&ServedFile> {
-        self.files.as_ref().map(|files| &**files.served(index))
+    pub(crate) fn served(&self, index: FileIndex) -> Option<&Arc<ServedFile>> {
+        self.files.as_ref().map(|files| files.served(index))
+    }
+
+    /// What is kept of its files, if anything shall be.
+    pub(crate) fn memory(&self) -> Option<&Arc<Memory>> {
+        self.memory.as_ref()
     }
 
     /// Every logical path, in bytewise order.

@@ -27,18 +27,18 @@ fn layer() -> StaticUrlLayer {
     StaticUrlLayer::builder("/static").version(VersionSource::literal("v1")).build().unwrap()
 }
 
-type AwkwardFrame<'a> = Result<Frame<Cursor<&'a [u8]>>, Rc<str>>;
+type AwkwardFrame = Result<Frame<Cursor<Vec<u8>>>, Rc<str>>;
 
 /// Not `Send`, not `Clone`, not `Default`, not `'static`, not of `Bytes`.
 struct Awkward<'a> {
-    frames: VecDeque<AwkwardFrame<'a>>,
+    frames: VecDeque<AwkwardFrame>,
     ended: bool,
     hint: SizeHint,
-    not_send: PhantomData<Rc<()>>,
+    not_send: PhantomData<Rc<&'a ()>>,
 }
 
-impl<'a> Body for Awkward<'a> {
-    type Data = Cursor<&'a [u8]>;
+impl Body for Awkward<'_> {
+    type Data = Cursor<Vec<u8>>;
     type Error = Rc<str>;
 
     fn poll_frame(
@@ -57,6 +57,11 @@ impl<'a> Body for Awkward<'a> {
     }
 }
 
+/// Gives a body a lifetime.
+fn bound_to<'a>(_: &'a (), body: Awkward<'a>) -> Awkward<'a> {
+    body
+}
+
 #[tokio::test]
 async fn awkward_bodies_pass_through_frame_by_frame() {
     let text = String::from("hello");
@@ -64,20 +69,20 @@ async fn awkward_bodies_pass_through_frame_by_frame() {
     let mut hint = SizeHint::new();
     hint.set_lower(3);
     hint.set_upper(7);
-    let not_clone = Rc::new(());
+    let (borrowed, not_clone) = ((), Rc::new(()));
     let inner = service_fn(|_: Request<Rc<()>>| {
         let (text, trailers, hint) = (text.as_bytes(), trailers.clone(), hint);
-        let not_clone = &not_clone;
+        let (borrowed, not_clone) = (&borrowed, &not_clone);
         async move {
             let _ = not_clone;
             let frames = [
-                Ok(Frame::data(Cursor::new(&text[..2]))),
-                Ok(Frame::data(Cursor::new(&text[2..]))),
+                Ok(Frame::data(Cursor::new(text[..2].to_vec()))),
+                Ok(Frame::data(Cursor::new(text[2..].to_vec()))),
                 Ok(Frame::trailers(trailers)),
                 Err(Rc::from("broken")),
             ];
             let body = Awkward { frames: frames.into(), ended: false, hint, not_send: PhantomData };
-            Ok::<_, Rc<str>>(Response::new(body))
+            Ok::<_, Rc<str>>(Response::new(bound_to(borrowed, body)))
         }
     });
     let request = Request::get("/static/v1/a").body(Rc::new(())).unwrap();
