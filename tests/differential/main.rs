@@ -8,12 +8,19 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashSet},
     fs::{self, File},
+    future::ready,
     net::{SocketAddr, TcpListener},
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, UNIX_EPOCH},
 };
 
-use axum::{Router, serve::ListenerExt as _};
+use axum::{
+    Router, extract::Request as HttpRequest, middleware::map_request, serve::ListenerExt as _,
+};
 use proptest::{prelude::*, test_runner::TestRunner};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -96,6 +103,19 @@ impl Site {
         let layered = serve(&runtime, router(folder.path()), Some(&layer));
         let bare = serve(&runtime, router(folder.path()), None);
         Self { folder, resources, version, layered, bare, runtime }
+    }
+
+    /// A server that answers from memory, and how often it has asked its inner service.
+    fn remembering(&self) -> (SocketAddr, Arc<AtomicUsize>) {
+        let layer = StaticUrlLayer::builder("/static").root(self.folder.path());
+        let layer = layer.memory_budget(16 << 20).build().unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&asked);
+        let router = router(self.folder.path()).layer(map_request(move |request: HttpRequest| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            ready(request)
+        }));
+        (serve(&self.runtime, router, Some(&layer)), asked)
     }
 
     /// A server that has not answered anything yet.
@@ -733,6 +753,49 @@ fn first_request_of_a_server() {
         }
     }
     mismatches.assert_none();
+}
+
+/// Memory answers as the inner service would, field for field, and in its place.
+#[test]
+fn an_answer_from_memory_is_the_inner_services() {
+    let site = Site::new();
+    let mut client = Client::new(&site);
+    let table = Table::new(&mut client);
+    let late = site.folder.path().join(LATE);
+    fs::remove_file(&late).unwrap();
+    let (server, asked) = site.remembering();
+    write(&late, b"after the scan", MODIFIED);
+    let mut remembering = Connection::open(server);
+    let pairs = site.resources.iter().flat_map(|it| ENCODINGS.map(|encoding| (it, encoding)));
+    for (resource, encoding) in pairs {
+        let lines = encoding.map(|value| ("accept-encoding", value.as_bytes().to_vec()));
+        let request = Request { method: "GET".into(), lines: lines.into_iter().collect() };
+        remembering.exchange(&site.url(Place::Below(Outcome::Current), resource.path), &request);
+    }
+    let mut recalled = BTreeMap::<_, usize>::new();
+    for ask in &table.asks {
+        let url = site.url(ask.place, ask.path);
+        let expected = client.layered.exchange(&url, &ask.request);
+        let before = asked.load(Ordering::Relaxed);
+        let response = remembering.exchange(&url, &ask.request);
+        assert_eq!(fields(&response), fields(&expected), "{}", ask.name);
+        assert_eq!(response.status, expected.status, "{}", ask.name);
+        assert!(response.body == expected.body, "{}", ask.name);
+        if asked.load(Ordering::Relaxed) == before {
+            *recalled.entry((ask.request.method.clone(), response.status)).or_default() += 1;
+        }
+    }
+    for (method, status) in [("GET", 200), ("GET", 206), ("GET", 304), ("GET", 412), ("HEAD", 200)]
+    {
+        let count = recalled.get(&(method.to_owned(), status));
+        assert!(count.is_some_and(|&count| count > 10), "{method} {status}: {recalled:?}");
+    }
+}
+
+/// All but the date, in an order of their own.
+fn fields(response: &Response) -> BTreeSet<(String, Vec<u8>)> {
+    let fields = response.lines.iter().filter(|(name, _)| name != "date");
+    fields.cloned().collect()
 }
 
 /// §9.3.2, field for field; but a HEAD knows no ranges (§14.2).
