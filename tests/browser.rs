@@ -11,13 +11,14 @@
 //! Its address also outlives a restart of the demo; another port would be another
 //! origin, with a cache of its own.
 
+mod common;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, fs,
-    io::{BufRead as _, BufReader, Lines},
+    fs::{self, File},
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
+    path::Path,
+    process::Command,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -27,12 +28,10 @@ use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
     http::{Method, StatusCode, Uri, header, uri::PathAndQuery},
-    response::{IntoResponse as _, Response},
+    response::{Html, IntoResponse as _, Response},
+    routing::get,
 };
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use common::demo::{Demo, HttpClient, Process, http_client};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 use tokio::{
@@ -40,6 +39,8 @@ use tokio::{
     runtime::{Handle, Runtime},
     time::timeout,
 };
+use tower_http::services::ServeDir;
+use tower_static_url::{StaticPrefix, StaticUrlLayer};
 use walkdir::WalkDir;
 
 /// How long anything may take before the check has failed.
@@ -65,6 +66,7 @@ fn only_a_changed_byte_makes_the_browser_fetch_again() {
     let second = browser.visit(&recorder);
     assert_eq!(second.version, first.version);
     second.assert_nothing_fetched();
+    browser.reload(&recorder).assert_nothing_fetched();
 
     drop(browser);
     let browser = Browser::start(runtime.handle(), profile.path());
@@ -107,11 +109,60 @@ fn relative_urls_stay_below_the_version() {
     }
     assert_eq!(loaded.len(), 5, "{loaded:?}");
     browser.assert_greeted();
+    assert_eq!(browser.run(SOURCE_MAP), json!([format!("{prefix}js/app.js.map"), "app.js"]));
 
     browser.open(&format!("{}{prefix}index.html", recorder.origin()));
     assert_eq!(browser.loaded_by_the_page(), loaded, "the site's own page");
     browser.assert_greeted();
     assert_eq!(recorder.take(), [], "all that the site needs is in the cache already");
+}
+
+/// Neither the sizes of the files nor their times tell, as in the layers of an image.
+#[test]
+#[ignore = "needs chromium: tests/e2e/install.sh"]
+fn the_first_page_after_a_deploy_is_all_new() {
+    let (site, profile) = (copy_of_the_site(), tempdir().unwrap());
+    let runtime = Runtime::new().unwrap();
+    let demo = Demo::start(site.path());
+    let recorder = Recorder::start(runtime.handle(), &demo);
+    let browser = Browser::start(runtime.handle(), profile.path());
+    browser.visit(&recorder);
+    let before = browser.run(INK_AND_FIRST_LETTER);
+
+    edit_unnoticed(&site.path().join("css/base.css"), "ink: #2c2a24", "ink: #010203");
+    edit_unnoticed(&site.path().join("js/greet.js"), "return \"", "return\"?");
+    let demo = demo.restart(site.path());
+    recorder.forward_to(&demo);
+    browser.visit(&recorder);
+    let after = browser.run(INK_AND_FIRST_LETTER);
+    assert_eq!(after, json!(["rgb(1, 2, 3)", "?"]));
+    assert_ne!(before, after);
+}
+
+/// The layer goes by size and time, which do not tell here; the browser goes by bytes.
+#[test]
+#[ignore = "needs chromium: tests/e2e/install.sh"]
+fn integrity_admits_what_was_scanned_and_nothing_else() {
+    let site = common::tree([
+        ("app.css", "body { color: rgb(1, 2, 3) }"),
+        ("classic.js", "window.ran.push('classic');"),
+        ("module.js", "window.ran.push('module ');"),
+    ]);
+    let runtime = Runtime::new().unwrap();
+    let page = serve_with_integrity(runtime.handle(), site.path());
+    let visit_anew = || {
+        let profile = tempdir().unwrap();
+        let browser = Browser::start(runtime.handle(), profile.path());
+        browser.open(&page);
+        browser.run("done([getComputedStyle(document.body).color, ran, refused])")
+    };
+    assert_eq!(visit_anew(), json!(["rgb(1, 2, 3)", ["classic", "module "], []]));
+
+    edit_unnoticed(&site.path().join("app.css"), "rgb(1, 2, 3)", "rgb(4, 5, 6)");
+    edit_unnoticed(&site.path().join("classic.js"), "'classic'", "'refused'");
+    edit_unnoticed(&site.path().join("module.js"), "'module '", "'refused'");
+    let refused = json!(["app.css", "classic.js", "module.js"]);
+    assert_eq!(visit_anew(), json!(["rgb(0, 0, 0)", [], refused]));
 }
 
 #[test]
@@ -246,6 +297,45 @@ fn edit(file: &Path, from: &str, to: &str) {
     fs::write(file, text.replace(from, to)).unwrap();
 }
 
+/// Keeps the size and the time.
+fn edit_unnoticed(file: &Path, from: &str, to: &str) {
+    assert_eq!(from.len(), to.len(), "{from:?}, {to:?}");
+    let modified = fs::metadata(file).unwrap().modified().unwrap();
+    edit(file, from, to);
+    File::options().write(true).open(file).unwrap().set_modified(modified).unwrap();
+}
+
+/// Gives the URL of a page that takes from its files only the bytes that were scanned.
+fn serve_with_integrity(runtime: &Handle, root: &Path) -> String {
+    let layer = StaticUrlLayer::new("/static", root).unwrap();
+    let router = Router::new()
+        .route("/", get(page_with_integrity))
+        .nest_service("/static", ServeDir::new(root));
+    let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let page = format!("http://{}/", listener.local_addr().unwrap());
+    let service = layer.wrap(router).into_make_service();
+    runtime.spawn(async { axum::serve(listener, service).await });
+    page
+}
+
+async fn page_with_integrity(files: StaticPrefix) -> Html<String> {
+    let attributes = |name: &str, url: &str| {
+        let integrity = files.integrity(name).unwrap();
+        format!(
+            "{url}={:?} integrity={integrity:?} onerror='refused.push({name:?})'",
+            files.url(name)
+        )
+    };
+    Html(format!(
+        "<!doctype html><title>Integrity</title>
+        <script>window.ran = []; window.refused = [];</script>
+        <link rel='stylesheet' {}><script {}></script><script type='module' {}></script>",
+        attributes("app.css", "href"),
+        attributes("classic.js", "src"),
+        attributes("module.js", "src"),
+    ))
+}
+
 fn third_party_site() -> TempDir {
     let site = tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/fetch_site.sh");
@@ -321,87 +411,6 @@ impl Visit {
         let others = others.collect::<BTreeMap<_, _>>();
         assert!(others.is_empty(), "not from the {from}: {others:#?}");
     }
-}
-
-/// The example, as somebody would run it.
-struct Demo {
-    address: SocketAddr,
-    _process: Process,
-}
-
-impl Demo {
-    /// It stays with the files as they are now.
-    fn start(root: &Path) -> Self {
-        Self::start_with("--no-watch", root)
-    }
-
-    fn start_watching(root: &Path) -> Self {
-        Self::start_with("--watch", root)
-    }
-
-    fn start_with(option: &str, root: &Path) -> Self {
-        let mut command = Command::new(demo_binary());
-        command.args([option, "--listen", "127.0.0.1:0", "--root"]).arg(root);
-        let mut process = Process::start(&mut command);
-        let line = process.read_line_with(" at http://");
-        let address = line.trim_end().trim_end_matches('/').rsplit('/').next().unwrap();
-        Self { address: address.parse().expect(&line), _process: process }
-    }
-
-    fn restart(self, root: &Path) -> Self {
-        drop(self);
-        Self::start(root)
-    }
-}
-
-/// Beside the folder of this test. A run of one test alone does not build the
-/// examples, and an old one would tell lies.
-fn demo_binary() -> PathBuf {
-    let test = env::current_exe().unwrap();
-    let profile_folder = test.parent().and_then(Path::parent).unwrap();
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--example", "serve_dir"]);
-    build.current_dir(env!("CARGO_MANIFEST_DIR"));
-    build.arg("--target-dir").arg(profile_folder.parent().unwrap());
-    if profile_folder.ends_with("release") {
-        build.arg("--release");
-    }
-    assert!(build.status().unwrap().success(), "the example does not build");
-    profile_folder.join("examples").join("serve_dir").with_extension(env::consts::EXE_EXTENSION)
-}
-
-/// Ends with its handle, also when an assertion fails.
-struct Process {
-    child: Child,
-    /// Kept open: who writes into a closed pipe dies of it.
-    stdout: Lines<BufReader<ChildStdout>>,
-}
-
-impl Process {
-    fn start(command: &mut Command) -> Self {
-        let spawned = command.stdout(Stdio::piped()).spawn();
-        let mut child = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, stdout }
-    }
-
-    fn read_line_with(&mut self, part: &str) -> String {
-        let mut lines = self.stdout.by_ref().map(Result::unwrap);
-        lines.find(|line| line.contains(part)).expect("the process ends too early")
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-type HttpClient = Client<HttpConnector, Body>;
-
-fn http_client() -> HttpClient {
-    Client::builder(TokioExecutor::new()).build_http()
 }
 
 /// Forwards every request, and remembers those below the mount.
@@ -491,6 +500,14 @@ impl Browser {
         self.open("about:blank");
         recorder.take();
         self.open(&recorder.origin());
+        self.run(PAGE_IS_DONE);
+        self.read_page(recorder)
+    }
+
+    /// As somebody who presses the button: what is fresh is not asked about.
+    fn reload(&self, recorder: &Recorder) -> Visit {
+        recorder.take();
+        self.command(Method::POST, "/refresh", json!({}));
         self.run(PAGE_IS_DONE);
         self.read_page(recorder)
     }
@@ -634,6 +651,25 @@ const POSTSCRIPT_IS_SHOWN: &str = "
     const look = () => greeting.textContent.startsWith('P.S. ') && done();
     new MutationObserver(look).observe(greeting, { childList: true });
     look();
+";
+
+/// What a page looks like before anything has been waited for.
+const INK_AND_FIRST_LETTER: &str = "
+    const { color } = getComputedStyle(document.querySelector('.postcard'));
+    done([color, document.querySelector('[data-greeting]').textContent[0]]);
+";
+
+/// Where a debugger finds the source map, and what this is the map of.
+const SOURCE_MAP: &str = "
+    const { src } = document.querySelector('script[type=module]');
+    const load = async () => {
+        const script = await (await fetch(src)).text();
+        const [, name] = script.match(/^\\/\\/# sourceMappingURL=(.*)$/m);
+        const url = new URL(name, src);
+        const map = await (await fetch(url)).json();
+        return [url.pathname, map.file];
+    };
+    load().then(done, (error) => done(String(error)));
 ";
 
 const LOADED_BY_THE_PAGE: &str = "

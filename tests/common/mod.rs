@@ -1,6 +1,8 @@
 //! What the tests share: a tree of files, and one request with its answer.
 #![allow(dead_code, reason = "every test binary uses another part")]
 
+pub mod demo;
+
 use std::{
     cell::RefCell,
     fs::{self, File},
