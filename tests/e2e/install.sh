@@ -1,10 +1,14 @@
 #!/bin/sh
-# Installs what the browser checks need on Debian: Chromium, its WebDriver, and
-# npm for the third-party site. Does nothing where all of it is there.
+# Installs what the tests need on Debian beside a Rust toolchain: Chromium, its
+# WebDriver and npm for the browser's, and four shared caches for the rolling deploy.
+# Does nothing where all of it is there.
 #
 #     sh tests/e2e/install.sh
-#     cargo test --test browser -- --ignored
+#     cargo test --test browser --test rolling_deploy -- --ignored
 set -eu
+
+# Where Debian has its servers, and a user's own PATH does not look.
+PATH=$PATH:/usr/sbin:/sbin
 
 missing=
 need() { # command, package
@@ -16,6 +20,11 @@ need chromedriver chromium-driver
 need npm npm
 need sha256sum coreutils
 need tar tar
+need gzip gzip
+need haproxy haproxy
+need nginx nginx
+need squid squid
+need varnishd varnish
 
 if [ -z "$missing" ]; then
     echo "nothing to install"
@@ -24,6 +33,16 @@ fi
 
 as_root=
 [ "$(id -u)" -eq 0 ] || as_root=sudo
+
+# The tests start their own: 101 tells the packages not to start theirs
+# (https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt).
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap '$as_root rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+    $as_root chmod 755 "$policy"
+fi
+
 export DEBIAN_FRONTEND=noninteractive
 $as_root apt-get update -q
 # Unquoted: one word for each package.

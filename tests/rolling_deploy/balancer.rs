@@ -1,0 +1,86 @@
+//! A load balancer between the cache and the nodes.
+
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{StatusCode, Uri, Version, header, uri::PathAndQuery},
+    response::{IntoResponse as _, Response},
+    serve::ListenerExt as _,
+};
+use tokio::net::TcpListener;
+
+use crate::{
+    common::demo::{HttpClient, http_client},
+    model::Release,
+};
+
+/// Names the node that is to answer; no cache knows it.
+pub(crate) const NODE: &str = "x-node";
+
+/// Forwards each request to the node that it names, so that what comes to which node is
+/// not left to chance; and remembers what came.
+#[derive(Clone)]
+pub(crate) struct Balancer {
+    pub(crate) address: SocketAddr,
+    client: HttpClient,
+    old: SocketAddr,
+    new: SocketAddr,
+    passed: Arc<Mutex<HashMap<String, Vec<Passed>>>>,
+}
+
+/// An exchange that the cache did not save a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Passed {
+    pub(crate) has_tag: bool,
+    pub(crate) status: StatusCode,
+}
+
+impl Balancer {
+    pub(crate) async fn start(old: SocketAddr, new: SocketAddr) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let balancer = Self { address, client: http_client(), old, new, passed: Arc::default() };
+        let router = Router::new().fallback(forward).with_state(balancer.clone());
+        let listener = listener.tap_io(|connection| connection.set_nodelay(true).unwrap());
+        tokio::spawn(async { axum::serve(listener, router).await });
+        balancer
+    }
+
+    /// What has come for this URL since the last time.
+    pub(crate) fn take(&self, url: &str) -> Vec<Passed> {
+        self.passed.lock().unwrap().remove(url).unwrap_or_default()
+    }
+
+    fn note(&self, url: &str, passed: Passed) {
+        self.passed.lock().unwrap().entry(url.to_owned()).or_default().push(passed);
+    }
+
+    fn node(&self, request: &Request) -> Option<SocketAddr> {
+        let name = request.headers().get(NODE)?.to_str().ok()?;
+        [(Release::Old, self.old), (Release::New, self.new)]
+            .into_iter()
+            .find_map(|(release, node)| (release.name() == name).then_some(node))
+    }
+}
+
+async fn forward(State(balancer): State<Balancer>, mut request: Request) -> Response {
+    let url = request.uri().path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
+    let has_tag = request.headers().contains_key(header::IF_NONE_MATCH);
+    let response = match balancer.node(&request) {
+        Some(node) => {
+            *request.uri_mut() = format!("http://{node}{url}").parse::<Uri>().unwrap();
+            *request.version_mut() = Version::HTTP_11;
+            request.headers_mut().remove(header::CONNECTION);
+            balancer.client.request(request).await.expect("the node answers").into_response()
+        }
+        None => (StatusCode::BAD_REQUEST, [(header::CACHE_CONTROL, "no-store")]).into_response(),
+    };
+    balancer.note(&url, Passed { has_tag, status: response.status() });
+    response
+}
