@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
+    thread,
 };
 
 use axum::body::Body;
@@ -23,16 +24,20 @@ pub struct Demo {
 impl Demo {
     /// It stays with the files as they are now.
     pub fn start(root: &Path) -> Self {
-        Self::start_with("--no-watch", root)
+        Self::run(Self::command("--no-watch", root))
     }
 
     pub fn start_watching(root: &Path) -> Self {
-        Self::start_with("--watch", root)
+        Self::run(Self::command("--watch", root))
     }
 
-    fn start_with(option: &str, root: &Path) -> Self {
+    pub fn command(option: &str, root: &Path) -> Command {
         let mut command = Command::new(demo_binary());
         command.args([option, "--listen", "127.0.0.1:0", "--root"]).arg(root);
+        command
+    }
+
+    pub fn run(mut command: Command) -> Self {
         let mut process = Process::start(&mut command);
         let line = process.read_line_with(" at http://");
         let address = line.trim_end().trim_end_matches('/').rsplit('/').next().unwrap();
@@ -65,7 +70,7 @@ fn demo_binary() -> PathBuf {
 pub struct Process {
     pub child: Child,
     /// Kept open: who writes into a closed pipe dies of it.
-    stdout: Lines<BufReader<ChildStdout>>,
+    stdout: Option<Lines<BufReader<ChildStdout>>>,
 }
 
 impl Process {
@@ -73,12 +78,18 @@ impl Process {
         let spawned = command.stdout(Stdio::piped()).spawn();
         let mut child = spawned.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, stdout }
+        Self { child, stdout: Some(stdout) }
     }
 
     pub fn read_line_with(&mut self, part: &str) -> String {
-        let mut lines = self.stdout.by_ref().map(Result::unwrap);
+        let mut lines = self.stdout.iter_mut().flatten().map(Result::unwrap);
         lines.find(|line| line.contains(part)).expect("the process ends too early")
+    }
+
+    /// For who writes more than a pipe holds. Ends with the process.
+    pub fn ignore_stdout(&mut self) {
+        let stdout = self.stdout.take();
+        thread::spawn(|| stdout.into_iter().flatten().for_each(drop));
     }
 }
 
