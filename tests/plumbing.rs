@@ -34,7 +34,7 @@ struct Awkward<'a> {
     frames: VecDeque<AwkwardFrame>,
     ended: bool,
     hint: SizeHint,
-    not_send: PhantomData<Rc<&'a ()>>,
+    not_send: PhantomData<(Rc<()>, &'a ())>,
 }
 
 impl Body for Awkward<'_> {
