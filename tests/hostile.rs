@@ -970,16 +970,18 @@ enum Page {
     Streamed,
     Dated,
     Tagged,
+    DatedStream,
     Compressed,
     WithCookie,
 }
 
 impl Page {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Plain,
         Self::Streamed,
         Self::Dated,
         Self::Tagged,
+        Self::DatedStream,
         Self::Compressed,
         Self::WithCookie,
     ];
@@ -989,13 +991,15 @@ impl Page {
         let response = match self {
             Self::Plain | Self::Streamed => response,
             // That of the listed files: a page may be as old as they are.
-            Self::Dated => response.header("last-modified", "Tue, 14 Nov 2023 22:13:20 GMT"),
+            Self::Dated | Self::DatedStream => {
+                response.header("last-modified", "Tue, 14 Nov 2023 22:13:20 GMT")
+            }
             Self::Tagged => response.header("etag", "\"page\""),
             Self::Compressed => response.header("content-encoding", "gzip"),
             Self::WithCookie => response.header("set-cookie", "session=1"),
         };
         let body = match self {
-            Self::Streamed | Self::Compressed => unsized_body(PRIVATE),
+            Self::Streamed | Self::DatedStream | Self::Compressed => unsized_body(PRIVATE),
             _ => Body::from(PRIVATE),
         };
         response.body(body).unwrap()
