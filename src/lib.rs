@@ -169,7 +169,7 @@ pub use crate::{
     layer::{Reload, StalePolicy, StaticUrlLayer, StaticUrlLayerBuilder},
     manifest::Manifest,
     policy::CachePolicy,
-    prefix::StaticPrefix,
+    prefix::{DisplayUrl, StaticPrefix},
     service::StaticUrl,
     version::VersionSource,
 };

@@ -216,14 +216,14 @@ pub(crate) fn decode(rest: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(rest).decode_utf8().ok()
 }
 
-/// Appends a logical path, percent-encoded once.
-pub(crate) fn encode_into(url: &mut String, path: &str) {
-    url.extend(utf8_percent_encode(path, PATH_ESCAPES));
+/// A logical path, percent-encoded once.
+pub(crate) fn encode(path: &str) -> impl Iterator<Item = &str> {
+    utf8_percent_encode(path, PATH_ESCAPES)
 }
 
-/// Appends a `?query` and/or `#fragment` that comes encoded.
-pub(crate) fn encode_suffix_into(url: &mut String, suffix: &str) {
-    url.extend(utf8_percent_encode(suffix, SUFFIX_ESCAPES));
+/// A `?query` and/or `#fragment` that comes encoded.
+pub(crate) fn encode_suffix(suffix: &str) -> impl Iterator<Item = &str> {
+    utf8_percent_encode(suffix, SUFFIX_ESCAPES)
 }
 
 /// `<base>/<rest>[?query]`, in one allocation.
@@ -431,8 +431,7 @@ mod tests {
             path in logical_path(),
             query in proptest::option::of("[a-z=&/?]{0,8}"),
         ) {
-            let mut rest = String::new();
-            encode_into(&mut rest, &path);
+            let rest = encode(&path).collect::<String>();
             let url = with_version(&mount, &version, &rest, query.as_deref());
             let uri: Uri = url.parse().unwrap();
             prop_assert_eq!(uri.query(), query.as_deref());

@@ -1,11 +1,11 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, iter, sync::Arc};
 
 use data_encoding::BASE64;
 
 use crate::{
     Error, ErrorKind,
     manifest::FileInfo,
-    path::{encode_into, encode_suffix_into},
+    path::{encode, encode_suffix},
     snapshot::Snapshot,
 };
 
@@ -66,7 +66,22 @@ impl StaticPrefix {
     /// Whether such a file exists is not asked ([`try_url`](Self::try_url) asks), and a
     /// `..` stays what it is to a browser: do not give it what a stranger has typed.
     pub fn url(&self, path: &str) -> String {
-        self.join(self.split_suffix(path.trim_start_matches('/')))
+        self.display(path).to_url()
+    }
+
+    /// As [`url`](Self::url), to be written straight into a page: nothing is allocated.
+    ///
+    /// ```
+    /// # use tower_static_url::{Manifest, StaticUrlLayer};
+    /// # let manifest = Manifest::from_files([("css/app.css", "…")])?;
+    /// # let prefix = StaticUrlLayer::builder("/static").manifest(manifest).build()?.prefix();
+    /// let page = format!("<link rel=stylesheet href={}>", prefix.display("css/app.css"));
+    /// assert_eq!(page, format!("<link rel=stylesheet href={prefix}css/app.css>"));
+    /// # Ok::<(), tower_static_url::Error>(())
+    /// ```
+    pub fn display<'p>(&'p self, path: &'p str) -> DisplayUrl<'p> {
+        let (path, suffix) = self.split_suffix(path.trim_start_matches('/'));
+        DisplayUrl { prefix: self, path, suffix }
     }
 
     /// As [`url`](Self::url), for a path that the manifest lists. Without a
@@ -78,11 +93,11 @@ impl StaticPrefix {
     /// ones. Meant for tests and templates that would rather stop than link to
     /// nothing; in production [`url`](Self::url) never fails a page.
     pub fn try_url(&self, path: &str) -> Result<String, Error> {
-        let (path, suffix) = self.split_suffix(path.trim_start_matches('/'));
-        if self.snapshot.has_manifest() && self.snapshot.find(path).is_none() {
-            return Err(self.not_listed(path));
+        let url = self.display(path);
+        if self.snapshot.has_manifest() && self.snapshot.find(url.path).is_none() {
+            return Err(self.not_listed(url.path));
         }
-        Ok(self.join((path, suffix)))
+        Ok(url.to_url())
     }
 
     /// `sha256-…` for the `integrity` attribute (Subresource Integrity), if the
@@ -119,14 +134,6 @@ impl StaticPrefix {
         changed
     }
 
-    fn join(&self, (path, suffix): (&str, &str)) -> String {
-        let mut url = String::with_capacity(self.as_str().len() + path.len() + suffix.len());
-        url.push_str(self.as_str());
-        encode_into(&mut url, path);
-        encode_suffix_into(&mut url, suffix);
-        url
-    }
-
     /// Path, and the query and fragment: the longest path that is listed, else all
     /// up to the first `?` or `#`.
     fn split_suffix<'p>(&self, path: &'p str) -> (&'p str, &'p str) {
@@ -161,6 +168,35 @@ impl StaticPrefix {
         let mut near = paths.filter(|&(distance, _)| distance <= limit).collect::<Vec<_>>();
         near.sort_unstable();
         near.into_iter().take(SUGGESTIONS).map(|(_, listed)| listed).collect()
+    }
+}
+
+/// A URL below a [`StaticPrefix`], not yet written; see [`StaticPrefix::display`].
+#[derive(Clone, Copy, Debug)]
+pub struct DisplayUrl<'p> {
+    prefix: &'p StaticPrefix,
+    path: &'p str,
+    suffix: &'p str,
+}
+
+impl<'p> DisplayUrl<'p> {
+    /// In one allocation of the right size.
+    fn to_url(self) -> String {
+        let length = self.parts().map(str::len).sum();
+        let mut url = String::with_capacity(length);
+        url.extend(self.parts());
+        url
+    }
+
+    fn parts(self) -> impl Iterator<Item = &'p str> {
+        let prefix = iter::once(self.prefix.as_str());
+        prefix.chain(encode(self.path)).chain(encode_suffix(self.suffix))
+    }
+}
+
+impl fmt::Display for DisplayUrl<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts().try_for_each(|part| f.write_str(part))
     }
 }
 

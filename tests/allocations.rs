@@ -1,64 +1,106 @@
-//! What a request costs in allocations, counted exactly. Alone in its process, because
-//! of its allocator.
+//! What a request and a link cost in allocations, counted exactly. Alone in its process,
+//! because of its allocator.
 
-use std::{
-    convert::Infallible,
-    future::{Ready, ready},
-    pin::pin,
-    task::{Context, Poll, Waker},
-};
+#[path = "../benches/support/mod.rs"]
+#[allow(dead_code, reason = "the benches use the rest")]
+mod support;
+
+use std::convert::Infallible;
 
 use allocation_counter::measure;
 use axum::{
     body::Body,
     http::{Request, Response},
 };
-use tower::{Layer as _, Service};
+use bytes::Bytes;
+use http_body_util::Full;
+use support::{Case, Measure, respond};
+use tower::{Layer as _, Service, service_fn};
 use tower_static_url::{Manifest, StaticUrlLayer};
 
-/// A service that answers from prepared parts.
-#[derive(Clone)]
-struct Inner;
+/// Allocations from the call until the response is there, both dropped.
+struct Counted {
+    /// Somebody before us has put something into the request's extensions.
+    extended: bool,
+}
 
-impl Service<Request<Body>> for Inner {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<Body>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<Body>) -> Self::Future {
-        ready(Ok(Response::new(Body::from("hello"))))
+impl Measure<u64> for Counted {
+    fn measure<S>(self, mut service: S, request: impl Fn() -> Request<Full<Bytes>>) -> u64
+    where
+        S: Service<Request<Full<Bytes>>, Error = Infallible>,
+    {
+        let request = || {
+            let mut request = request();
+            if self.extended {
+                request.extensions_mut().insert(());
+            }
+            request
+        };
+        // The first response of a file teaches the layer something.
+        respond(&mut service, request());
+        let mut request = Some(request());
+        measure(|| assert!(respond(&mut service, request.take().unwrap()))).count_total
     }
 }
 
-/// Allocations from the call until the response is there.
-fn allocations<S>(service: &mut S, uri: &str) -> u64
-where
-    S: Service<Request<Body>, Error = Infallible>,
-{
-    let request = Request::get(uri).body(Body::empty()).unwrap();
-    let mut request = Some(request);
-    let info = measure(|| {
-        let mut response = pin!(service.call(request.take().unwrap()));
-        let response = response.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        // What it holds is freed after it was counted.
-        assert!(response.is_ready());
-    });
-    info.count_total
+/// As many as the inner service's own, the extension's three (its map twice, and
+/// itself), and the path where it has to be copied.
+#[test]
+fn requests() {
+    let inner = Case::Bare.with_service(Counted { extended: false });
+    for (case, expected) in [
+        (Case::Outside, 3),
+        (Case::Current, 3),
+        (Case::CurrentWithQuery, 4),
+        (Case::CurrentUnlisted, 4),
+        (Case::CurrentDeclared, 4),
+        (Case::Unversioned, 3),
+    ] {
+        let over = case.with_service(Counted { extended: false }) - inner;
+        assert_eq!(over, expected, "{case:?}");
+        // The map of extensions is there, and large enough.
+        let over = case.with_service(Counted { extended: true }) - inner;
+        assert_eq!(over, expected - 2, "{case:?} with another extension");
+    }
+    // The inner service is not asked; these are the map of the header fields.
+    assert_eq!(Case::NotModified.with_service(Counted { extended: false }), 2);
+}
+
+#[test]
+fn links() {
+    let manifest = Manifest::from_files([("css/app.css", ""), ("two words.txt", "")]).unwrap();
+    let layer = StaticUrlLayer::builder("/static").manifest(manifest).build().unwrap();
+    let prefix = layer.prefix();
+    for path in ["css/app.css", "/css/app.css", "two words.txt", "ü?a=ü#b", "no such file"] {
+        assert_eq!(measure(|| drop(prefix.url(path))).count_total, 1, "{path}");
+        let mut page = String::with_capacity(100);
+        let written = measure(|| {
+            use std::fmt::Write as _;
+            write!(page, "{}", prefix.display(path)).unwrap();
+        });
+        assert_eq!(written.count_total, 0, "{path}");
+        assert_eq!(page, prefix.url(path));
+    }
+    assert_eq!(measure(|| drop(prefix.try_url("css/app.css").unwrap())).count_total, 1);
 }
 
 #[test]
 fn a_body_that_passes_through_is_not_boxed_for_axum() {
     let manifest = Manifest::from_files([("a", "hello")]).unwrap();
     let layer = StaticUrlLayer::builder("/static").manifest(manifest).build().unwrap();
+    let inner = service_fn(async |_: Request<Body>| {
+        Ok::<_, Infallible>(Response::new(Body::from("hello")))
+    });
     for uri in ["/", &layer.prefix().url("a"), "/static/a"] {
-        // The first response of a file teaches the layer something.
-        allocations(&mut layer.layer(Inner), uri);
-        let plain = allocations(&mut layer.layer(Inner), uri);
-        assert_eq!(allocations(&mut layer.wrap(Inner), uri), plain, "{uri}");
-        println!("{uri}: {plain}, of which the inner service {}", allocations(&mut Inner, uri));
+        let request = || Request::get(uri).body(Body::empty()).unwrap();
+        let (mut plain, mut wrapped) = (layer.layer(inner), layer.wrap(inner));
+        let count = |service: &mut dyn FnMut(Request<Body>) -> bool| {
+            // The first response of a file teaches the layer something.
+            service(request());
+            let mut request = Some(request());
+            measure(|| assert!(service(request.take().unwrap()))).count_total
+        };
+        let plain = count(&mut |request| respond(&mut plain, request));
+        assert_eq!(count(&mut |request| respond(&mut wrapped, request)), plain, "{uri}");
     }
 }

@@ -156,9 +156,9 @@ pub trait Measure<R> {
 }
 
 /// Calls the service and polls once, which is enough for a response that is there.
-pub fn respond<S>(service: &mut S, request: Request<Body>) -> bool
+pub fn respond<S, B>(service: &mut S, request: Request<B>) -> bool
 where
-    S: Service<Request<Body>, Error = Infallible>,
+    S: Service<Request<B>, Error = Infallible>,
 {
     let mut response = pin!(service.call(request));
     response.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
