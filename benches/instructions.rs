@@ -79,7 +79,7 @@ fn run(name: &str) {
 struct Repeated;
 
 impl Measure<()> for Repeated {
-    fn measure<S>(self, mut service: S, request: impl Fn() -> Request<Full<Bytes>>)
+    fn measure<S>(self, mut service: S, request: impl Fn() -> Request<Full<Bytes>> + Sync)
     where
         S: Service<Request<Full<Bytes>>, Error = Infallible>,
     {

@@ -25,7 +25,7 @@ struct Counted {
 }
 
 impl Measure<u64> for Counted {
-    fn measure<S>(self, mut service: S, request: impl Fn() -> Request<Full<Bytes>>) -> u64
+    fn measure<S>(self, mut service: S, request: impl Fn() -> Request<Full<Bytes>> + Sync) -> u64
     where
         S: Service<Request<Full<Bytes>>, Error = Infallible>,
     {

@@ -55,7 +55,8 @@ impl Service<Request<Body>> for Inner {
 
 /// The least that anybody would write instead: an extension and two fixed fields, with
 /// none of what the layer is for.
-pub fn stack() -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone
+pub fn stack()
+-> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync
 {
     let fixed =
         |name, value| SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value));
@@ -110,14 +111,18 @@ impl Case {
     ];
 
     /// A request as a browser makes it.
-    pub fn requests(self) -> impl Fn() -> Request<Body> {
+    pub fn requests(self) -> impl Fn() -> Request<Body> + Sync {
+        self.requests_to(self.url())
+    }
+
+    pub fn requests_to(self, url: String) -> impl Fn() -> Request<Body> + Sync {
         static FIELDS: LazyLock<HeaderMap> = LazyLock::new(browser_fields);
         let mut headers =
             if std::env::var_os("BARE").is_some() { HeaderMap::new() } else { FIELDS.clone() };
         if self == Self::NotModified {
             headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static(ETAG));
         }
-        let uri = self.url().parse::<Uri>().unwrap();
+        let uri = url.parse::<Uri>().unwrap();
         move || {
             let mut request = Request::new(Full::default());
             *request.uri_mut() = uri.clone();
@@ -150,9 +155,9 @@ impl Case {
 
 /// What is done with a service and the requests to it.
 pub trait Measure<R> {
-    fn measure<S>(self, service: S, request: impl Fn() -> Request<Body>) -> R
+    fn measure<S>(self, service: S, request: impl Fn() -> Request<Body> + Sync) -> R
     where
-        S: Service<Request<Body>, Error = Infallible> + Clone + Send + 'static;
+        S: Service<Request<Body>, Error = Infallible> + Clone + Send + Sync;
 }
 
 /// Calls the service and polls once, which is enough for a response that is there.
