@@ -51,9 +51,9 @@ impl<B, D, E> ResponseBody<B, D, E> {
     }
 
     /// What passes through is kept for others, if there is a place for it.
-    pub(crate) fn kept(body: B, keeping: Option<Keeping>) -> Self {
+    pub(crate) fn kept(body: B, keeping: Option<Box<Keeping>>) -> Self {
         match keeping {
-            Some(keeping) => Self { kind: Kind::Kept { body, keeping: Box::new(keeping) } },
+            Some(keeping) => Self { kind: Kind::Kept { body, keeping } },
             None => Self::inner(body),
         }
     }

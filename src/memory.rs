@@ -126,7 +126,7 @@ impl Memory {
         coding: &'static str,
         headers: &HeaderMap,
         file: &Arc<ServedFile>,
-    ) -> Option<Keeping> {
+    ) -> Option<Box<Keeping>> {
         let length = file.info(coding)?.length;
         if length > self.budget / LARGEST_SHARE || !may_be_kept(headers) {
             return None;
@@ -137,7 +137,7 @@ impl Memory {
             return None;
         }
         let place = Place::take(self, content, file, length)?;
-        Keeping::new(place, headers)
+        Keeping::new(place, headers).map(Box::new)
     }
 }
 

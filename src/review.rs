@@ -138,7 +138,7 @@ impl Review {
     }
 
     /// Begins to keep the response, which is not edited yet, if it may be the file.
-    pub(crate) fn keep<B>(&self, response: &Response<B>) -> Option<Keeping> {
+    pub(crate) fn keep<B>(&self, response: &Response<B>) -> Option<Box<Keeping>> {
         let choice = self.choice.as_ref()?;
         let (status, headers) = (response.status(), response.headers());
         let fields = ResponseFields::of(headers);

@@ -201,12 +201,14 @@ impl ServedFile {
         if head.status == StatusCode::RANGE_NOT_SATISFIABLE {
             return self.verify_unsatisfied(head);
         }
-        let verdict = match (head.coding(), head.length()) {
-            (ContentCoding::Identity, _) => self.identity.verify(head),
-            (ContentCoding::Unknown, _) => Verdict::Unproven,
+        let verdict = match head.coding() {
+            ContentCoding::Identity => self.identity.verify(head),
+            ContentCoding::Unknown => Verdict::Unproven,
             // What is compressed on the way has no length beforehand.
-            (ContentCoding::One(coding), None) => self.identity.verify_compressed(head, coding),
-            (ContentCoding::One(coding), Some(_)) => match self.sibling(coding) {
+            ContentCoding::One(coding) if head.length().is_none() => {
+                self.identity.verify_compressed(head, coding)
+            }
+            ContentCoding::One(coding) => match self.sibling(coding) {
                 Some(sibling) => sibling.verify(head),
                 // Compressed and then measured, or a sibling made after the scan.
                 None => Verdict::Unproven,
