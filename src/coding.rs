@@ -1,7 +1,7 @@
 //! Content codings (RFC 9110 §8.4.1): which one a response has, and which ones a
 //! request accepts.
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use crate::header::members;
 
@@ -69,6 +69,15 @@ impl AcceptedCodings {
         }
     }
 
+    /// Whether a coding is one of them.
+    pub(crate) fn is_one(headers: &HeaderMap, coding: &str) -> bool {
+        // It takes a weight of 0 to refuse the plain form.
+        let has_zero = |line: &HeaderValue| line.as_bytes().contains(&b'0');
+        let is_simple =
+            coding == IDENTITY && !headers.get_all(header::ACCEPT_ENCODING).iter().any(has_zero);
+        is_simple || Self::of(headers).allow(coding)
+    }
+
     pub(crate) fn allow(self, coding: &str) -> bool {
         let stored = SIBLINGS.iter().position(|&(_, name)| name == coding);
         stored.map_or(coding == IDENTITY && !self.refuses_identity, |i| self.siblings[i])
@@ -134,10 +143,15 @@ mod tests {
             ("nothing else", &["gzip, *;q=0"], "gzip"),
         ] {
             let lines = lines.iter().map(|line| (header::ACCEPT_ENCODING, line.parse().unwrap()));
-            let accepted = AcceptedCodings::of(&lines.collect());
+            let headers = lines.collect();
+            let accepted = AcceptedCodings::of(&headers);
             let codings = [IDENTITY, "gzip", "br", "zstd", "deflate", "unknown"];
             let allowed = codings.into_iter().filter(|coding| accepted.allow(coding));
             assert_eq!(allowed.collect::<Vec<_>>().join(" "), expected, "{name}");
+            for coding in codings {
+                let is_one = AcceptedCodings::is_one(&headers, coding);
+                assert_eq!(is_one, accepted.allow(coding), "{name}, {coding}");
+            }
         }
     }
 }

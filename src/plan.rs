@@ -108,8 +108,6 @@ struct Asked<'r> {
     /// The logical path is `rest` itself, without an escape.
     is_literal: bool,
     file: Option<(FileIndex, &'r Arc<ServedFile>)>,
-    /// What the client can read; where it asks nothing that this matters to, anything.
-    accepted: AcceptedCodings,
 }
 
 /// Where a service stands.
@@ -127,7 +125,11 @@ pub(crate) fn plan(head: RequestHead<'_>, place: Place, snapshot: CurrentSnapsho
     if let Some(answer) = asked.answer(&snapshot) {
         return Plan::Answer(answer.map(|()| Bytes::new()));
     }
-    let (fields, expected) = asked.own_fields();
+    let mut terms = asked.terms();
+    let (fields, expected) = asked.own_fields(terms.as_deref());
+    if let Some(terms) = &mut terms {
+        terms.expected = expected;
+    }
     let recalled = match snapshot.memory().filter(|_| place.carries_bytes) {
         Some(memory) => asked.recall(memory, &fields),
         None => Recalled::Nothing,
@@ -139,7 +141,7 @@ pub(crate) fn plan(head: RequestHead<'_>, place: Place, snapshot: CurrentSnapsho
         file: asked.file.map(|(index, _)| index),
         asking: asked.asking,
         authorized: asked.fields.authorization,
-        terms: asked.fields.has_own().then(|| Box::new(asked.terms(expected))),
+        terms,
         asked: None,
         host: Host::of(head.uri, asked.fields.host),
         choice: None,
@@ -186,10 +188,6 @@ impl<'r> Asked<'r> {
             rest,
             is_literal: matches!(path, Some(Cow::Borrowed(_))),
             file: file.and_then(|index| Some((index, snapshot.served(index)?))),
-            accepted: match fields.has_own() {
-                true => AcceptedCodings::of(head.headers),
-                false => AcceptedCodings::ANY,
-            },
         })
     }
 
@@ -242,9 +240,12 @@ impl<'r> Asked<'r> {
         Some((index, part))
     }
 
-    fn terms(&self, expected: Option<HeaderValue>) -> Terms {
-        let conditions = Conditions::of(self.head.headers);
-        Terms { conditions, accepted: self.accepted, expected }
+    fn terms(&self) -> Option<Box<Terms>> {
+        let headers = self.head.headers;
+        self.fields.has_own().then(|| {
+            let conditions = Conditions::of(headers);
+            Box::new(Terms { conditions, accepted: AcceptedCodings::of(headers), expected: None })
+        })
     }
 
     /// The answer, where the inner service need not be asked.
@@ -267,7 +268,8 @@ impl<'r> Asked<'r> {
             return None;
         }
         let lines = self.head.headers.get_all(header::IF_NONE_MATCH);
-        let named = file.only_named(&lines, self.accepted)?;
+        let accepts = |coding: &str| AcceptedCodings::is_one(self.head.headers, coding);
+        let named = file.only_named(&lines, accepts)?;
         let learned = file.learned()?;
         let mut answer = Response::new(());
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
@@ -282,16 +284,16 @@ impl<'r> Asked<'r> {
 
     /// What is taken off a request for a listed file, and the tag that a part must
     /// have.
-    fn own_fields(&self) -> (FieldEdit, Option<HeaderValue>) {
+    fn own_fields(&self, terms: Option<&Terms>) -> (FieldEdit, Option<HeaderValue>) {
         let headers = self.head.headers;
-        let has_own = self.fields.has_own() && self.asking != Asking::Otherwise;
+        let terms = terms.filter(|_| self.asking != Asking::Otherwise);
+        let Some(terms) = terms else { return (FieldEdit::Keep, None) };
         let file = match self.file() {
-            _ if !has_own => return (FieldEdit::Keep, None),
             None if has_digest_range(headers) => return (FieldEdit::DropRange, None),
             None => return (FieldEdit::Keep, None),
             Some(file) => file,
         };
-        let accepted = file.acceptable(self.accepted);
+        let accepted = file.acceptable(terms.accepted);
         let own = |range, coding| FieldEdit::Own(Box::new(OwnEdit { range, coding }));
         // RFC 9110 §14.2: `Range` means something to GET alone.
         if self.asking == Asking::Head {

@@ -247,7 +247,8 @@ impl Review {
         }
         // As where the answer comes from memory.
         let is_current = self.outcome == Outcome::Current;
-        let named = file.only_named(terms.conditions.none_match_lines(), terms.accepted);
+        let accepts = |coding: &str| terms.accepted.allow(coding);
+        let named = file.only_named(terms.conditions.none_match_lines(), accepts);
         named.filter(|_| is_current).map(|it| it.etag.clone())
     }
 

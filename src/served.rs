@@ -165,12 +165,12 @@ impl ServedFile {
     pub(crate) fn only_named<'t, I>(
         &self,
         lines: I,
-        accepted: AcceptedCodings,
+        accepts: impl Fn(&str) -> bool,
     ) -> Option<&Representation>
     where
         I: IntoIterator<Item = &'t HeaderValue> + Clone,
     {
-        let readable = |(coding, it)| accepted.allow(coding).then_some(it);
+        let readable = |(coding, it)| accepts(coding).then_some(it);
         // What a browser sends that got the tag from us.
         let mut own = lines.clone().into_iter();
         if let (Some(line), None) = (own.next(), own.next())

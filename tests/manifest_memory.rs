@@ -1,17 +1,22 @@
-//! What a manifest keeps in memory for every file.
+//! What a manifest, and a layer, keep in memory for every file.
 
 use std::{fs, num::NonZero};
 
-use tower_static_url::{Manifest, manifest::Scan};
+use tower_static_url::{Manifest, StaticPrefix, StaticUrlLayer, manifest::Scan};
 
-/// Of the bytes that a manifest keeps, how many are there for each file, beside those
-/// of its path.
-fn bytes_per_file(make: impl FnOnce() -> Manifest) -> f64 {
+/// Of the bytes that a manifest or a layer keeps, how many are there for each file,
+/// beside those of its path.
+fn bytes_per_file<T>(make: impl FnOnce() -> T, paths: impl FnOnce(&T) -> Vec<&str>) -> f64 {
     let mut made = None;
     let kept = allocation_counter::measure(|| made = Some(make()));
-    let manifest = made.unwrap();
-    let paths = manifest.iter().map(|(path, _)| path.len()).sum::<usize>();
-    (kept.bytes_current as f64 - paths as f64) / manifest.len() as f64
+    let made = made.unwrap();
+    let paths = paths(&made);
+    let length = paths.iter().map(|path| path.len()).sum::<usize>();
+    (kept.bytes_current as f64 - length as f64) / paths.len() as f64
+}
+
+fn listed(manifest: &Manifest) -> Vec<&str> {
+    manifest.iter().map(|(path, _)| path).collect()
 }
 
 #[test]
@@ -26,13 +31,25 @@ fn a_scan_keeps_a_hundred_bytes_per_file() {
     }
     // Counted is what this thread allocates.
     let scan = Scan::new(root.path()).threads(NonZero::<usize>::MIN);
-    let bytes = bytes_per_file(|| scan.run().unwrap());
+    let bytes = bytes_per_file(|| scan.run().unwrap(), listed);
     assert!((80.0..=100.0).contains(&bytes), "{bytes} bytes per file");
 }
 
 #[test]
 fn a_listing_keeps_less_than_two_hundred_bytes_per_file() {
     let files = || (0..100_000).map(|i| (format!("folder-{}/{i}.js", i % 100), ""));
-    let bytes = bytes_per_file(|| Manifest::from_files(files()).unwrap());
-    assert!((80.0..=200.0).contains(&bytes), "{bytes} bytes per file");
+    let bytes = bytes_per_file(|| Manifest::from_files(files()).unwrap(), listed);
+    assert!((80.0..=160.0).contains(&bytes), "{bytes} bytes per file");
+}
+
+#[test]
+fn a_layer_keeps_less_than_two_hundred_bytes_per_file() {
+    let root = tempfile::tempdir().unwrap();
+    for file in 0..10_000 {
+        fs::write(root.path().join(format!("{file}.js")), "").unwrap();
+    }
+    let scan = Scan::new(root.path()).threads(NonZero::<usize>::MIN);
+    let build = || StaticUrlLayer::builder("/").scan(scan).build().unwrap().prefix();
+    let bytes = bytes_per_file(build, StaticPrefix::paths);
+    assert!((100.0..=200.0).contains(&bytes), "{bytes} bytes per file");
 }
