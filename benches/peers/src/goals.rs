@@ -77,8 +77,7 @@ mod tests {
     fn goals_are_of_known_servers() {
         for goal in GOALS {
             let known = |name: &str| crate::servers::named(name).is_ok();
-            // TODO: without the exception, once the server has its line.
-            assert!(known(goal.server) || goal.server == "ours-memory", "{goal:?}");
+            assert!(known(goal.server), "{goal:?}");
             assert!(known(goal.other), "{goal:?}");
         }
     }

@@ -29,8 +29,13 @@ pub(crate) const ALL: &[Server] = &[
         urls: Urls::Versioned,
         kind: Kind::Rust(|site| layers::ours(site, |builder| builder)),
     },
-    // TODO: enable this line as soon as the builder has `memory_budget`.
-    // Server { name: "ours-memory", urls: Urls::Versioned, kind: Kind::Rust(|site| layers::ours(site, |builder| builder.memory_budget(64 * 1024 * 1024))) },
+    Server {
+        name: "ours-memory",
+        urls: Urls::Versioned,
+        kind: Kind::Rust(|site| {
+            layers::ours(site, |builder| builder.memory_budget(64 * 1024 * 1024))
+        }),
+    },
     Server { name: "memory-serve", urls: Urls::Hashed, kind: Kind::Rust(embedded::memory_serve) },
     Server { name: "static-serve", urls: Urls::Plain, kind: Kind::Rust(embedded::static_serve) },
     Server { name: "nginx", urls: Urls::Versioned, kind: Kind::Nginx { open_file_cache: false } },
