@@ -102,6 +102,12 @@
 //! what is malformed, of another unit, or several ranges at once, is ignored. HEAD
 //! knows no ranges.
 //!
+//! # Files from memory
+//!
+//! With a [`memory_budget`](StaticUrlLayerBuilder::memory_budget) the layer answers for
+//! listed files itself, under the current version, where their bytes cannot change. The
+//! answers are those of the inner service, which is then not called. Off by default.
+//!
 //! # Where to put it
 //!
 //! - **Around a whole axum `Router`**, with `StaticUrlLayer::wrap`: the version is
