@@ -7,6 +7,7 @@ Serves a folder of static files below a versioned prefix, and shows at / what a
 browser takes from its cache.
 
 Usage: serve_dir [--root DIR] [--listen ADDR:PORT] [--watch | --no-watch]
+                 [--memory MIB]
 
 Options:
   --root DIR           the folder to serve [default: the small site in examples/site]
@@ -14,6 +15,8 @@ Options:
   --watch, --no-watch  whether to follow the files while they change: a new version for
                        the server, and for the pages that are open
                        [default: --watch in a debug build, else --no-watch]
+  --memory MIB         answer from so much memory for the files that are asked for again
+                       [default: 0, all come from the disk]
   -h, --help           print this help";
 
 #[derive(Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub(crate) struct Args {
     /// Not a `SocketAddr`, so that `localhost:3000` is an address too.
     pub(crate) listen: String,
     pub(crate) watch: bool,
+    /// In bytes.
+    pub(crate) memory: u64,
 }
 
 /// # Errors
@@ -38,6 +43,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command,
         root: crate::BUNDLED_SITE.into(),
         listen: "127.0.0.1:3000".into(),
         watch: cfg!(debug_assertions),
+        memory: 0,
     };
     while let Some(arg) = args.next() {
         match arg.to_str() {
@@ -45,6 +51,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command,
             Some("--listen") => parsed.listen = address(value("--listen ADDR:PORT", args.next())?)?,
             Some("--watch") => parsed.watch = true,
             Some("--no-watch") => parsed.watch = false,
+            Some("--memory") => parsed.memory = mebibytes(value("--memory MIB", args.next())?)?,
             Some("-h" | "--help") => return Ok(Command::Help),
             _ => return Err(format!("unknown argument {arg:?}; --help lists them all")),
         }
@@ -67,4 +74,10 @@ fn address(value: OsString) -> Result<String, String> {
     };
     let address = value.to_str().filter(is_address).map(String::from);
     address.ok_or_else(|| format!("{value:?} is not an address: --listen ADDR:PORT"))
+}
+
+fn mebibytes(value: OsString) -> Result<u64, String> {
+    let number = value.to_str().and_then(|value| value.parse::<u64>().ok());
+    let bytes = number.and_then(|number| number.checked_mul(1024 * 1024));
+    bytes.ok_or_else(|| format!("{value:?} is not a number of mebibytes: --memory MIB"))
 }

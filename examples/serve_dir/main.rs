@@ -95,7 +95,7 @@ fn run(args: Args) -> Result<(), String> {
 }
 
 fn layer(args: &Args) -> Result<(StaticUrlLayer, Option<Watcher>), Error> {
-    let builder = StaticUrlLayer::builder(MOUNT).root(&args.root);
+    let builder = StaticUrlLayer::builder(MOUNT).root(&args.root).memory_budget(args.memory);
     let layer = builder.development(args.watch).build()?;
     let watcher = args.watch.then(|| layer.watch()).transpose()?;
     Ok((layer, watcher))
