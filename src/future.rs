@@ -101,7 +101,7 @@ fn judge<B: Body>(
     mut response: Response<B>,
 ) -> Result<Reviewed<B>, Unfinished<B>> {
     let length = response.body().size_hint().exact();
-    let keeping = review.as_ref().and_then(|it| it.keep(&response));
+    let keeping = review.as_ref().and_then(|it| it.keep(&response, length));
     let edit = review.as_ref().map_or(BodyEdit::Pass, |it| it.edit(&mut response, length));
     let content = match edit {
         BodyEdit::Pass => return Ok(response.map(|body| ResponseBody::kept(body, keeping))),

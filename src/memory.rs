@@ -256,7 +256,9 @@ impl Keeping {
 
     fn is_the_file(&mut self) -> bool {
         let Place { content, file, length, .. } = &self.place;
+        // What the inner service says of a file that has changed is for it to say.
         !self.is_spoiled
+            && !file.has_changed()
             && self.bytes.len() as u64 == *length
             && file
                 .info(content.coding)

@@ -138,7 +138,11 @@ impl Review {
     }
 
     /// Begins to keep the response, which is not edited yet, if it may be the file.
-    pub(crate) fn keep<B>(&self, response: &Response<B>) -> Option<Box<Keeping>> {
+    pub(crate) fn keep<B>(
+        &self,
+        response: &Response<B>,
+        body_length: Option<u64>,
+    ) -> Option<Box<Keeping>> {
         let choice = self.choice.as_ref()?;
         let (status, headers) = (response.status(), response.headers());
         let fields = ResponseFields::of(headers);
@@ -146,7 +150,7 @@ impl Review {
             return None;
         }
         let file = self.snapshot.served(choice.file())?;
-        let coding = file.coding(ResponseHead { status, headers, fields, body_length: None })?;
+        let coding = file.coding(ResponseHead { status, headers, fields, body_length })?;
         self.snapshot.memory()?.keep(choice, coding, headers, file)
     }
 

@@ -239,7 +239,8 @@ impl ServedFile {
         self.representation(coding).map(|it| &it.info)
     }
 
-    /// The coding of a response, by the name that its listing has.
+    /// The coding of a response that is as long as what is listed in that coding, by the
+    /// name that its listing has. What does not say its length may be anything.
     pub(crate) fn coding(&self, head: ResponseHead<'_>) -> Option<&'static str> {
         let sent = match head.coding() {
             ContentCoding::Identity => IDENTITY,
@@ -247,7 +248,8 @@ impl ServedFile {
             ContentCoding::Unknown => return None,
         };
         let mut known = self.representations();
-        known.find(|(name, _)| is_same(sent.as_bytes(), name)).map(|(name, _)| name)
+        let (name, it) = known.find(|(name, _)| is_same(sent.as_bytes(), name))?;
+        it.has_length(head).filter(|&has| has).map(|_| name)
     }
 
     fn representation(&self, coding: &str) -> Option<&Representation> {
@@ -340,7 +342,7 @@ impl Representation {
     }
 
     fn verify(&self, head: ResponseHead<'_>) -> Verdict {
-        let has_length = all_agree(head.lengths().map(|length| length == self.info.length));
+        let has_length = self.has_length(head);
         let (has_date, has_etag) = (self.has_date(head), self.has_etag(head));
         // Who rewrites a body on its way takes its length away and leaves its date, which
         // alone so proves nothing of a body.
@@ -372,6 +374,10 @@ impl Representation {
     fn weak_etag(&self, coding: &str) -> Option<HeaderValue> {
         let tag = [b"W/\"", self.tag().opaque(), b"-", coding.as_bytes(), b"\""].concat();
         HeaderValue::from_maybe_shared(Bytes::from(tag)).ok()
+    }
+
+    fn has_length(&self, head: ResponseHead<'_>) -> Option<bool> {
+        all_agree(head.lengths().map(|length| length == self.info.length))
     }
 
     fn has_date(&self, head: ResponseHead<'_>) -> Option<bool> {
