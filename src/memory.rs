@@ -149,8 +149,12 @@ impl Answer {
     }
 
     /// As RFC 9110 §15.3.7 has it: the fields of the whole, but for its length. `None`
-    /// where the inner service does not say that it sends parts.
+    /// where the inner service does not say that it sends parts, and where another field
+    /// is of the part alone.
     fn part(&self, range: Range<usize>) -> Option<Response<Bytes>> {
+        if OF_WHAT_IS_SENT.iter().any(|name| self.headers.contains_key(*name)) {
+            return None;
+        }
         let accepts = self.headers.get(header::ACCEPT_RANGES)?;
         accepts.as_bytes().eq_ignore_ascii_case(b"bytes").then_some(())?;
         let (last, complete) = (range.end - 1, self.content.len());
@@ -166,12 +170,18 @@ impl Answer {
     }
 }
 
+/// What differs between a part and the whole, beside its length (RFC 9530 §2, and its
+/// forerunner).
+const OF_WHAT_IS_SENT: [&str; 2] = ["content-digest", "content-md5"];
+
 /// What does not describe the content, but the connection or the moment at which it was
 /// sent; a response with one of these is not kept.
-const OF_THE_MOMENT: [HeaderName; 8] = [
+const OF_THE_MOMENT: [HeaderName; 10] = [
     header::AGE,
     header::CONNECTION,
     header::EXPIRES,
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
     header::SET_COOKIE,
     header::TRAILER,
     header::TRANSFER_ENCODING,
