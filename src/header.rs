@@ -1,6 +1,6 @@
 //! Reading header fields that are lists (RFC 9110 §5.6.1).
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// The members of a list field, over all its lines, trimmed and without the empty
 /// ones. A comma inside quotes separates nothing.
@@ -33,6 +33,15 @@ pub(crate) fn number(digits: &[u8]) -> Option<u64> {
         number = Some(number.unwrap_or(0_u64).checked_mul(10)?.checked_add(digit)?);
     }
     number
+}
+
+/// A copy that keeps no more in memory than itself; a value that was read off a
+/// connection may be a slice of all that was read with it.
+pub(crate) fn detached(value: &HeaderValue) -> HeaderValue {
+    let copy = HeaderValue::from_bytes(value.as_bytes());
+    let mut copy = copy.unwrap_or_else(|_| value.clone());
+    copy.set_sensitive(value.is_sensitive());
+    copy
 }
 
 /// `Vary: *` (RFC 9110 §12.5.5): no request selects this response again.

@@ -22,7 +22,12 @@ use quick_cache::{Equivalent, OptionsBuilder, Weighter, sync::Cache};
 use rustc_hash::FxBuildHasher;
 use sha2::{Digest as _, Sha256};
 
-use crate::{header::members, listed::FileIndex, range::Part, served::ServedFile};
+use crate::{
+    header::{detached, members},
+    listed::FileIndex,
+    range::Part,
+    served::ServedFile,
+};
 
 /// A file larger than this share of the budget is not kept: it would displace too many.
 const LARGEST_SHARE: u64 = 32;
@@ -244,6 +249,7 @@ impl Keeping {
         let mut headers = headers.clone();
         // What is sent later has another one.
         headers.remove(header::DATE);
+        headers.values_mut().for_each(|value| *value = detached(value));
         let bytes = Vec::with_capacity(usize::try_from(place.length).ok()?);
         Some(Self { place, headers, sha256: Sha256::new(), bytes, is_spoiled: false })
     }

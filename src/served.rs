@@ -19,7 +19,7 @@ use crate::{
     conditional::parse_date,
     etag::{EntityTag, tags_in},
     fields::{ResponseFields, Said},
-    header::number,
+    header::{detached, number},
     log,
     manifest::FileInfo,
     path::path_and_query,
@@ -433,12 +433,6 @@ pub(crate) fn is_digest(tag: &EntityTag<'_>) -> bool {
     tag.strong_eq(tag)
         && HEXLOWER.decode_len(tag.opaque().len()) == Ok(32)
         && HEXLOWER.decode(tag.opaque()).is_ok()
-}
-
-/// A copy that keeps no more in memory than itself; a value that was read off a
-/// connection may be a slice of all that was read with it.
-fn detached(value: &HeaderValue) -> HeaderValue {
-    HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone())
 }
 
 /// `None` without any evidence.
