@@ -105,6 +105,13 @@ impl Memory {
         })
     }
 
+    /// Lets go of everything, and keeps nothing any more: a snapshot that is not the
+    /// current one any more may still be held for long.
+    pub(crate) fn retire(&self) {
+        self.answers.set_capacity(0);
+        self.choices.set_capacity(0);
+    }
+
     /// The coding that the inner service chooses.
     pub(crate) fn chosen(&self, wanted: Wanted<'_>) -> Option<&'static str> {
         self.choices.get(&wanted)

@@ -72,6 +72,9 @@ impl State {
         let old = self.current.load_full();
         let new = Arc::new(self.recipe.make(Some(&old))?);
         self.current.store(Arc::clone(&new));
+        if let Some(memory) = old.memory() {
+            memory.retire();
+        }
         #[cfg(feature = "watch")]
         self.published.notify(usize::MAX);
         Ok((old, new))
