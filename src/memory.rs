@@ -9,17 +9,14 @@ use std::{
     hash::{Hash, Hasher},
     mem,
     ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::Frame;
 use quick_cache::{Equivalent, OptionsBuilder, Weighter, sync::Cache};
-use rustc_hash::FxBuildHasher;
+use rustc_hash::{FxBuildHasher, FxHashSet};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -51,7 +48,14 @@ pub(crate) struct Memory {
     budget: u64,
     answers: Cache<Coded, Arc<Answer>, Weight, FxBuildHasher>,
     choices: Cache<Choice, &'static str, Weight, FxBuildHasher>,
-    reading: AtomicU64,
+    reading: Mutex<Reading>,
+}
+
+/// What is just being read, in order to be kept.
+#[derive(Debug, Default)]
+struct Reading {
+    contents: FxHashSet<Coded>,
+    bytes: u64,
 }
 
 /// A file in one of its codings.
@@ -101,7 +105,7 @@ impl Memory {
             budget,
             answers: Cache::with_options(answers, Weight, FxBuildHasher, Default::default()),
             choices: Cache::with_options(choices, Weight, FxBuildHasher, Default::default()),
-            reading: AtomicU64::new(0),
+            reading: Mutex::default(),
         })
     }
 
@@ -110,6 +114,11 @@ impl Memory {
     pub(crate) fn retire(&self) {
         self.answers.set_capacity(0);
         self.choices.set_capacity(0);
+    }
+
+    fn reading(&self) -> MutexGuard<'_, Reading> {
+        // It is whole whenever the lock is free.
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The coding that the inner service chooses.
@@ -223,21 +232,22 @@ impl Place {
         file: &Arc<ServedFile>,
         length: u64,
     ) -> Option<Self> {
-        let (memory, file) = (Arc::clone(memory), Arc::clone(file));
-        if !file.begin_keeping(content.coding) {
+        let mut reading = memory.reading();
+        let bytes = reading.bytes.checked_add(length)?;
+        if bytes > memory.budget / READING_SHARE || !reading.contents.insert(content) {
             return None;
         }
-        let others = memory.reading.fetch_add(length, Ordering::Relaxed);
-        let limit = memory.budget / READING_SHARE;
-        let place = Self { memory, content, file, length };
-        (others + length <= limit).then_some(place)
+        reading.bytes = bytes;
+        drop(reading);
+        Some(Self { memory: Arc::clone(memory), content, file: Arc::clone(file), length })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.memory.reading.fetch_sub(self.length, Ordering::Relaxed);
-        self.file.end_keeping(self.content.coding);
+        let mut reading = self.memory.reading();
+        reading.bytes -= self.length;
+        reading.contents.remove(&self.content);
     }
 }
 
@@ -257,19 +267,18 @@ impl Keeping {
         // What is sent later has another one.
         headers.remove(header::DATE);
         headers.values_mut().for_each(|value| *value = detached(value));
-        let bytes = Vec::with_capacity(usize::try_from(place.length).ok()?);
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(usize::try_from(place.length).ok()?).ok()?;
         Some(Self { place, headers, sha256: Sha256::new(), bytes, is_spoiled: false })
     }
 
     /// Takes in what passes.
     pub(crate) fn take_in<D: Buf, E>(&mut self, passed: &Option<Result<Frame<D>, E>>) {
         let Some(passed) = passed else { return };
+        // There is no file in an error, nor in something else than data.
         let data = passed.as_ref().ok().and_then(Frame::data_ref);
-        // An error, something else than data, and data in pieces that cannot be read
-        // without taking them: there is no file in these.
-        let data = data.map(|data| (data.chunk(), data.remaining()));
-        match data.filter(|(chunk, length)| chunk.len() == *length) {
-            Some((chunk, _)) if chunk.len() <= self.bytes.capacity() - self.bytes.len() => {
+        match data.map(Buf::chunk) {
+            Some(chunk) if (self.bytes.len() + chunk.len()) as u64 <= self.place.length => {
                 self.sha256.update(chunk);
                 self.bytes.extend_from_slice(chunk);
             }

@@ -53,8 +53,6 @@ pub(crate) struct Representation {
     inner_date: OnceLock<HeaderValue>,
     /// The inner service has sent a part of something else when asked for this.
     is_out_of_reach: AtomicBool,
-    /// A response with these bytes is just being kept.
-    is_being_kept: AtomicBool,
 }
 
 /// The fields of a 200 that its 304 repeats.
@@ -256,18 +254,6 @@ impl ServedFile {
         self.representations().find(|&(name, _)| name == coding).map(|(_, it)| it)
     }
 
-    /// `false` where a response in this coding is being kept already.
-    pub(crate) fn begin_keeping(&self, coding: &str) -> bool {
-        let it = self.representation(coding);
-        it.is_some_and(|it| !it.is_being_kept.swap(true, Ordering::Relaxed))
-    }
-
-    pub(crate) fn end_keeping(&self, coding: &str) {
-        if let Some(it) = self.representation(coding) {
-            it.is_being_kept.store(false, Ordering::Relaxed);
-        }
-    }
-
     /// Whether the inner service is to be asked every time.
     pub(crate) fn must_ask(&self) -> bool {
         self.must_ask.load(Ordering::Relaxed)
@@ -333,7 +319,6 @@ impl Representation {
             inner_etag: OnceLock::new(),
             inner_date: OnceLock::new(),
             is_out_of_reach: AtomicBool::new(false),
-            is_being_kept: AtomicBool::new(false),
         }
     }
 
