@@ -306,16 +306,21 @@ impl StaticUrlLayerBuilder {
     /// A place is filled with what the inner service has really sent: a whole 200 of
     /// which the SHA-256 is the manifest's, with nothing in it that is for one client
     /// (`Authorization` in the request; `Set-Cookie`, `private`, `no-store`, or a `Vary` on
-    /// more than the coding in the response), to a URL without a query. The least useful
-    /// files make room, a file of more than 1/32 of the budget is not kept, and one
-    /// response at a time fills a place, in at most a quarter of the budget on top, while
-    /// others pass as ever. A new version starts with an empty memory.
+    /// more than the coding in the response), to a URL without a query, and as long as the
+    /// response says beforehand. The least useful files make room, a file of more than 1/32
+    /// of the budget is not kept, and one response at a time fills a place, in at most a
+    /// quarter of the budget on top, while others pass as ever. A
+    /// [reload](StaticUrlLayer::reload) starts with an empty memory.
     ///
     /// To a browser nothing changes: status, fields and bytes are those that the inner
     /// service would give, also for HEAD, ranges and conditions. But the inner service is
     /// **not called** for such an answer: its log shows no line, its rate limit counts
     /// nothing, its access control is not asked. Do not use this where the files are not
-    /// for everybody, unless that is decided around this layer. It needs bodies whose data
+    /// for everybody, unless that is decided around this layer. All services of a layer share
+    /// its memory, for whatever host they are asked: an inner service that gives the same
+    /// files other fields needs a layer of its own. Fields that are not about the file (a
+    /// request's id, its timing) are remembered with it: add them around this layer, and CORS,
+    /// too, whose `Vary` keeps every file out. It needs bodies whose data
     /// are [`Bytes`](bytes::Bytes), as those of `ServeDir` and axum are; with others it does
     /// nothing.
     pub fn memory_budget(mut self, bytes: u64) -> Self {
