@@ -288,6 +288,18 @@ async fn a_head_is_only_answered_with_its_length() {
     }
 }
 
+/// It is the server's to say when it has sent something (RFC 9110 §6.6.1).
+#[tokio::test]
+async fn a_date_is_not_repeated() {
+    let (inner, asked) = inner(|_: &Request<Body>| with("date", "Tue, 14 Nov 2023 22:13:20 GMT"));
+    let layer = hello();
+    let url = layer.prefix().url("hello.txt");
+    for (count, expected) in [(1, "Tue, 14 Nov 2023 22:13:20 GMT"), (1, "")] {
+        let answer = ask(layer.layer(inner.clone()), get(&url)).await;
+        assert_eq!((asked.count(), &*answer.field("date")), (count, expected));
+    }
+}
+
 // ---------------------------------------------------------------------------------
 // What is kept
 
