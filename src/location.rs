@@ -32,7 +32,9 @@ pub(crate) fn restore_version(
         _ => meant,
     };
     let read = resolve(&format!("{mount}/{version}/{rest}"), path);
-    (read != wanted).then(|| format!("{origin}{wanted}{suffix}"))
+    // Without an origin, a path that starts with `//` would name another host.
+    let guard = if origin.is_empty() && wanted.starts_with("//") { "/." } else { "" };
+    (read != wanted).then(|| format!("{origin}{guard}{wanted}{suffix}"))
 }
 
 /// Splits `scheme://authority` or `//authority` off a URI reference (RFC 3986
@@ -188,6 +190,7 @@ mod tests {
                 "ftp://example.com/static/docs/",
                 "ftp://example.com/static/docs/",
             ),
+            ("relative, no other host", "a/b", "../..//evil.example/", "/.//evil.example/"),
             ("not plain below the mount", "docs", "/static//evil.example", "/static//evil.example"),
         ] {
             assert_eq!(restored("/static", rest, location), expected, "{name}");
@@ -197,6 +200,7 @@ mod tests {
             ("root mount, root", "/", "/1234/"),
             ("root mount, versioned", "/1234/docs/", "/1234/docs/"),
             ("root mount, other host", "//docs/", "//docs/"),
+            ("root mount, dots to no other host", "/a/..//docs/", "/a/..//docs/"),
         ] {
             assert_eq!(restored("", "docs", location), expected, "{name}");
         }
