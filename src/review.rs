@@ -1,10 +1,13 @@
 //! The decision on a response, pure: plan + response head → edits.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Response, StatusCode, Uri, header,
     uri::{Authority, PathAndQuery},
 };
+use percent_encoding::{CONTROLS, percent_encode};
 
 use crate::{
     coding::{AcceptedCodings, ContentCoding},
@@ -310,8 +313,9 @@ impl Review {
             authority: self.host.as_ref().and_then(Host::as_str),
         };
         let restored = headers.get(header::LOCATION).and_then(|location| {
-            let location = std::str::from_utf8(location.as_bytes()).ok()?;
-            let restored = restore_version(location, asked, |it| self.snapshot.is_version(it))?;
+            // What is not ASCII has no place in a URI reference (RFC 3986 §2), and is sent.
+            let location = Cow::from(percent_encode(location.as_bytes(), CONTROLS));
+            let restored = restore_version(&location, asked, |it| self.snapshot.is_version(it))?;
             HeaderValue::from_maybe_shared(Bytes::from(restored)).ok()
         });
         if let Some(location) = restored {
