@@ -1,0 +1,93 @@
+//! Links to files of any name: each is asked for again as the browser would.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use tower_static_url::{Manifest, StaticPrefix, StaticUrlLayer};
+
+use crate::{
+    exchange::{Seen, exchange},
+    inner::Content,
+    site::{asked_for, etag_of},
+};
+
+const MOST_LINES: usize = 16;
+const LONGEST_LINE: usize = 512;
+
+/// First line: the mount. Then names of files, one a line. After an empty line: what is
+/// linked to besides.
+pub fn links(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut lines = text.split('\n').filter(|line| line.len() <= LONGEST_LINE).take(MOST_LINES);
+    let mount = lines.next().unwrap_or_default();
+    let files = lines.by_ref().take_while(|line| !line.is_empty());
+    let files = files.filter(|name| Manifest::from_files([(name, "")]).is_ok());
+    let files =
+        files.map(|name| (name, format!("the content of {name}"))).collect::<BTreeMap<_, _>>();
+    let Ok(manifest) = Manifest::from_files(&files) else { return };
+    let Ok(layer) = StaticUrlLayer::builder(mount).manifest(manifest).build() else { return };
+    let site = Site { mount: mount.trim_end_matches('/'), prefix: layer.prefix(), layer, files };
+    site.files.keys().for_each(|name| site.is_found(name));
+    lines.for_each(|link| site.is_a_url(link));
+}
+
+struct Site<'d> {
+    layer: StaticUrlLayer,
+    prefix: StaticPrefix,
+    mount: &'d str,
+    files: BTreeMap<&'d str, String>,
+}
+
+impl Site<'_> {
+    fn ask(&self, url: &str) -> Seen {
+        let url = url.parse::<Uri>().unwrap_or_else(|error| panic!("{url:?}: {error}"));
+        let request = Request::get(url).body(()).expect("it is valid");
+        exchange(&self.layer, request, |request| {
+            let path = asked_for(request.uri().path(), self.mount);
+            let file = path.and_then(|path| self.files.get(&*path));
+            let content = file.map(|content| Bytes::from(content.clone()));
+            let mut response =
+                Response::new(Content::new(content.clone().unwrap_or_default(), true));
+            if content.is_none() {
+                *response.status_mut() = http::StatusCode::NOT_FOUND;
+            }
+            response
+        })
+    }
+
+    fn is_found(&self, name: &str) {
+        let url = self.prefix.url(name);
+        assert_eq!(self.prefix.try_url(name).ok().as_ref(), Some(&url), "{name:?}");
+        assert!(self.prefix.integrity(name).is_some(), "{name:?}");
+        self.is_sent(name, &url, "public, max-age=31536000, immutable");
+        let suffix = if name.contains('?') { "" } else { "?a=/../b" };
+        self.is_sent(name, &format!("{url}{suffix}"), "public, max-age=31536000, immutable");
+        let rest = url.strip_prefix(self.prefix.as_str()).expect("it starts with the prefix");
+        self.is_sent(name, &format!("{}/{rest}", self.mount), "no-cache");
+    }
+
+    fn is_sent(&self, name: &str, url: &str, cache_control: &str) {
+        let seen = self.ask(url);
+        let content = &self.files[name];
+        assert_eq!(seen.answer.body(), content, "{name:?} is not found at {url:?}: {seen:?}");
+        assert_eq!(seen.field("cache-control"), cache_control, "{name:?} at {url:?}");
+        assert_eq!(seen.field("etag"), etag_of(content), "{name:?} at {url:?}");
+        let inner = seen.inner.expect("it is asked the first time").0;
+        let path = inner.uri().path();
+        assert!(!path.contains("//") && !path.contains("/../"), "{name:?}: {path:?}");
+    }
+
+    fn is_a_url(&self, link: &str) {
+        let url = self.prefix.url(link);
+        let rest =
+            url.strip_prefix(self.prefix.as_str()).unwrap_or_else(|| panic!("{link:?}: {url:?}"));
+        let is_visible = |byte: u8| byte.is_ascii_graphic() && !b"\"'<>\\`{}|^".contains(&byte);
+        assert!(rest.bytes().all(is_visible), "{link:?}: {url:?}");
+        assert!(url.parse::<Uri>().is_ok(), "{link:?}: {url:?}");
+        if let Err(error) = self.prefix.try_url(link) {
+            assert!(!self.files.contains_key(link), "{link:?}: {error}");
+        }
+        self.ask(&url);
+    }
+}
