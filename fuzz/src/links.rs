@@ -84,6 +84,7 @@ impl Site<'_> {
             url.strip_prefix(self.prefix.as_str()).unwrap_or_else(|| panic!("{link:?}: {url:?}"));
         let is_visible = |byte: u8| byte.is_ascii_graphic() && !b"\"'<>\\`{}|^".contains(&byte);
         assert!(rest.bytes().all(is_visible), "{link:?}: {url:?}");
+        assert!(!rest.starts_with('/'), "{link:?}: {url:?}");
         assert!(url.parse::<Uri>().is_ok(), "{link:?}: {url:?}");
         if let Err(error) = self.prefix.try_url(link) {
             assert!(!self.files.contains_key(link), "{link:?}: {error}");
