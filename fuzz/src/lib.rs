@@ -22,7 +22,7 @@ pub use tags::tags;
 mod tests {
     use std::{fs, path::Path};
 
-    fn run_seeds(target: &str, run: fn(&[u8])) {
+    fn run_seeds(target: &str, run: fn(&[u8]) -> usize) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
         let mut seeds =
             fs::read_dir(&folder).unwrap().map(|it| it.unwrap().path()).collect::<Vec<_>>();
@@ -30,7 +30,8 @@ mod tests {
         assert!(!seeds.is_empty(), "{target} has no seeds");
         for seed in seeds {
             println!("{target}: {}", seed.display());
-            run(&fs::read(seed).unwrap());
+            let judged = run(&fs::read(&seed).unwrap());
+            assert!(judged > 0, "{} says nothing", seed.display());
         }
     }
 

@@ -16,20 +16,21 @@ const MOST_LINES: usize = 16;
 const LONGEST_LINE: usize = 512;
 
 /// First line: the mount. Then names of files, one a line. After an empty line: what is
-/// linked to besides.
-pub fn links(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+/// linked to besides. Says how many files it has found.
+pub fn links(data: &[u8]) -> usize {
+    let Ok(text) = std::str::from_utf8(data) else { return 0 };
     let mut lines = text.split('\n').filter(|line| line.len() <= LONGEST_LINE).take(MOST_LINES);
     let mount = lines.next().unwrap_or_default();
     let files = lines.by_ref().take_while(|line| !line.is_empty());
     let files = files.filter(|name| Manifest::from_files([(name, "")]).is_ok());
     let files =
         files.map(|name| (name, format!("the content of {name}"))).collect::<BTreeMap<_, _>>();
-    let Ok(manifest) = Manifest::from_files(&files) else { return };
-    let Ok(layer) = StaticUrlLayer::builder(mount).manifest(manifest).build() else { return };
+    let Ok(manifest) = Manifest::from_files(&files) else { return 0 };
+    let Ok(layer) = StaticUrlLayer::builder(mount).manifest(manifest).build() else { return 0 };
     let site = Site { mount: mount.trim_end_matches('/'), prefix: layer.prefix(), layer, files };
     site.files.keys().for_each(|name| site.is_found(name));
     lines.for_each(|link| site.is_a_url(link));
+    site.files.len()
 }
 
 struct Site<'d> {

@@ -14,9 +14,11 @@ use crate::{
 
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
-pub fn location(data: &[u8]) {
+/// Says how many redirects it has followed.
+pub fn location(data: &[u8]) -> usize {
     let script = Script::parse(data, fill);
     let site = Site::new(&script.site);
+    let mut count = 0;
     for Exchange { request, answer } in script.exchanges {
         // To other methods the answer is left alone.
         let is_read = [Method::GET, Method::HEAD].contains(request.method());
@@ -25,8 +27,10 @@ pub fn location(data: &[u8]) {
             let seen =
                 exchange(&site.layer, request, |request| respond(request, site.base, &answer));
             leads_where_it_was_meant_to(&site, &seen, &answer);
+            count += 1;
         }
     }
+    count
 }
 
 fn leads_where_it_was_meant_to(site: &Site, seen: &Seen, answer: &Answer) {

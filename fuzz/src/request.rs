@@ -16,16 +16,19 @@ use crate::{
 const CONDITIONS: [&str; 4] =
     ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];
 
-pub fn request(data: &[u8]) {
+/// Says how many exchanges it has judged.
+pub fn request(data: &[u8]) -> usize {
     let script = Script::parse(data, fill);
     let site = Site::new(&script.site);
     let mut tagged = Tagged::default();
+    let count = script.exchanges.len();
     for Exchange { request, answer } in script.exchanges {
         let seen = exchange(&site.layer, request, |request| respond(request, site.base, &answer));
         let case = Case { site: &site, place: site.place(&seen), seen: &seen };
         case.judge();
         tagged.note(&case);
     }
+    count
 }
 
 impl Site {
