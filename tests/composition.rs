@@ -93,6 +93,8 @@ async fn inside_a_nest() {
     let inner = Router::new().fallback_service(files()).layer(site.layer.nested());
     let nested_router = Router::new().nest("/static", inner);
     for (name, router) in [("nest_service", nested_service), ("nest", nested_router)] {
+        // The same layer elsewhere, where the mount is still there.
+        assert_eq!(site.get("v/hello.txt").await.status.as_u16(), 200);
         for (path, status, cache_control, etag) in [
             ("v/hello.txt", 200, YEAR, Some("hello world")),
             ("v/with%20space.txt", 200, YEAR, Some("space")),
