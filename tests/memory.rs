@@ -934,6 +934,20 @@ fn a_stampede_on_many_files_is_bounded() {
     });
 }
 
+/// It says that it is as long as what is listed, and is not.
+#[test]
+fn what_goes_on_for_longer_takes_no_room() {
+    static MORE: [u8; 2 << 20] = [b'Z'; 2 << 20];
+    let (inner, _) = inner(|_: &Request<Body>| {
+        let pieces = MORE.chunks(64 << 10).map(|it| Ok(Frame::data(Bytes::from_static(it))));
+        announced(pieces)
+    });
+    let layer = hello();
+    let url = layer.prefix().url("hello.txt");
+    let info = measure(|| assert_eq!(block_on(read(layer.layer(inner), &url)), MORE.len()));
+    assert!(info.bytes_max < 64 << 10, "{info:?}");
+}
+
 /// A prefix may be kept for long, by a page that waits for the next one; the files of its
 /// time need not.
 #[test]
