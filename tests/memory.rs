@@ -619,6 +619,7 @@ async fn the_coding_is_the_one_that_the_inner_service_chose() {
         let coding = choose(accept.map(|accept| accept.to_str().unwrap()));
         let mut response = Response::new(Body::from(content(coding)));
         response.headers_mut().insert("vary", HeaderValue::from_static("accept-encoding"));
+        response.headers_mut().insert("accept-ranges", HeaderValue::from_static("bytes"));
         if coding != "identity" {
             let coding = HeaderValue::from_static(coding);
             response.headers_mut().insert("content-encoding", coding);
@@ -643,6 +644,14 @@ async fn the_coding_is_the_one_that_the_inner_service_chose() {
             assert_eq!(asked.count() - before, 1 - round, "{accept:?}, round {round}");
         }
     }
+
+    // A part is of what `If-Range` names, whatever is chosen for the whole.
+    let tag = etag_of(content("gzip"));
+    let lines = [("accept-encoding", "gzip"), ("range", "bytes=0-3"), ("if-range", &tag)];
+    let before = asked.count();
+    let answer = ask(layer.layer(inner), request(Method::GET, &url, &lines)).await;
+    assert_eq!((answer.status.as_u16(), &*answer.body), (206, &b"as g"[..]));
+    assert_eq!((answer.field("etag"), asked.count()), (tag, before));
 }
 
 // ---------------------------------------------------------------------------------
