@@ -30,7 +30,7 @@ use crate::{
 const LARGEST_SHARE: u64 = 32;
 
 /// The share that knows which coding is chosen for which `Accept-Encoding`.
-const CHOICES_SHARE: u64 = 16;
+const CHOICES_SHARE: u64 = 8;
 
 /// The share that may be used, on top of the budget, by what is just being read.
 const READING_SHARE: u64 = 4;
