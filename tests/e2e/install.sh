@@ -25,6 +25,7 @@ need haproxy haproxy
 need nginx nginx
 need squid squid
 need varnishd varnish
+need valgrind valgrind
 
 if [ -z "$missing" ]; then
     echo "nothing to install"
