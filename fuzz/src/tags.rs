@@ -149,17 +149,10 @@ fn tags_of(list: &[u8]) -> Option<Vec<&[u8]>> {
 /// Where the tag ends that starts here.
 fn tag_end(list: &[u8], start: usize) -> Option<usize> {
     let quote = if list[start] == b'W' { start + 2 } else { start };
-    let is_tag =
-        list.get(quote) == Some(&b'"') && list[start..quote].iter().eq(&b"W/"[..quote - start]);
-    let mut end = quote + 1;
-    while is_tag {
-        match *list.get(end)? {
-            b'"' => return Some(end + 1),
-            0x21 | 0x23..=0x7e | 0x80.. => end += 1,
-            _ => return None,
-        }
-    }
-    None
+    let is_tag = list[start..].starts_with(&b"W/\""[start + 2 - quote..]);
+    let opaque = list.get(quote + 1..).filter(|_| is_tag)?;
+    let end = opaque.iter().position(|byte| !matches!(byte, 0x21 | 0x23..=0x7e | 0x80..))?;
+    (opaque[end] == b'"').then_some(quote + 1 + end + 1)
 }
 
 /// §13.1.5, strong comparison. Of dates the crate's documentation says that they are
