@@ -970,7 +970,7 @@ fn a_reload_frees_what_was_kept() {
     });
     let old = layer.prefix();
     let reload = measure(|| drop(layer.reload().unwrap()));
-    assert!(reload.bytes_current < -(16 * 30 << 10) / 2, "{reload:?}");
+    assert!(reload.bytes_current < -(16 * 30 * 1024) / 2, "{reload:?}");
     drop(old);
 }
 
