@@ -36,14 +36,14 @@ impl<'r> RequestFields<'r> {
         found
     }
 
-    /// Whether any of the conditions of RFC 9110 §13.1 is there, but for `If-Range`.
-    pub(crate) fn has_condition(&self) -> bool {
-        self.precondition || self.if_none_match || self.if_modified_since
-    }
-
-    /// Whether there is anything that we answer to for a listed file.
+    /// Whether there is anything that we answer to for a listed file: a condition (RFC
+    /// 9110 §13.1) or a range.
     pub(crate) fn has_own(&self) -> bool {
-        self.has_condition() || self.if_range || self.range
+        self.precondition
+            || self.if_none_match
+            || self.if_modified_since
+            || self.if_range
+            || self.range
     }
 }
 

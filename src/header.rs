@@ -1,4 +1,4 @@
-//! Reading header fields that are lists (RFC 9110 §5.6.1).
+//! Reading header fields: lists (RFC 9110 §5.6.1), numbers, and copies to keep.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 

@@ -96,13 +96,14 @@ impl Listing {
     }
 
     /// The file, with what there is to know of one that is served.
-    pub(crate) fn served(&self, FileIndex(index): FileIndex) -> &Arc<ServedFile> {
-        let (path, file) = self.0.get_index(index).expect("an index comes from this listing");
-        file.served.get_or_init(|| {
+    pub(crate) fn served(&self, FileIndex(index): FileIndex) -> Option<&Arc<ServedFile>> {
+        let (path, file) = self.0.get_index(index)?;
+        let served = file.served.get_or_init(|| {
             let siblings = self.siblings(file);
             let siblings = siblings.map(|(coding, info)| (coding, Representation::new(info)));
             Arc::new(ServedFile::new(path, &file.info, siblings.collect()))
-        })
+        });
+        Some(served)
     }
 
     /// Every logical path, in bytewise order.

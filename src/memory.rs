@@ -97,10 +97,10 @@ impl Memory {
                 // A guess at what it takes to index them; it grows where there are more.
                 .estimated_items_capacity(usize::try_from(share / (16 * 1024)).unwrap_or(0).max(64))
                 .build()
-                .ok()
+                .expect("both capacities are set")
         };
         let choices = (budget / CHOICES_SHARE).max(1);
-        let [answers, choices] = [cache(budget.checked_sub(choices)?)?, cache(choices)?];
+        let [answers, choices] = [cache(budget.checked_sub(choices)?), cache(choices)];
         Some(Self {
             budget,
             answers: Cache::with_options(answers, Weight, FxBuildHasher, Default::default()),
@@ -196,14 +196,14 @@ impl Answer {
 const OF_WHAT_IS_SENT: [&str; 2] = ["content-digest", "content-md5"];
 
 /// What does not describe the content, but the connection or the moment at which it was
-/// sent; a response with one of these is not kept.
-const OF_THE_MOMENT: [HeaderName; 10] = [
+/// sent; a response with one of these is not kept. (`Set-Cookie` is among what makes one
+/// personal.)
+const OF_THE_MOMENT: [HeaderName; 9] = [
     header::AGE,
     header::CONNECTION,
     header::EXPIRES,
     HeaderName::from_static("keep-alive"),
     header::PROXY_AUTHENTICATE,
-    header::SET_COOKIE,
     header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,

@@ -110,7 +110,7 @@ impl Snapshot {
 
     /// The file that was found there.
     pub(crate) fn served(&self, index: FileIndex) -> Option<&Arc<ServedFile>> {
-        self.files.as_ref().map(|files| files.served(index))
+        self.files.as_ref()?.served(index)
     }
 
     /// What is kept of its files, if anything shall be.

@@ -183,6 +183,8 @@ fn range(
     let heeds = *request.method() == Method::GET
         && is_of_this
         && selected.is_sized
+        // What it is told to call the whole has to be the whole.
+        && answer.status() != Some(200)
         && !answer.says("whole");
     let text = headers.get(header::RANGE).filter(|_| heeds)?.to_str().ok()?;
     let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
