@@ -93,13 +93,10 @@ fn only_a_changed_byte_makes_the_browser_fetch_again() {
 #[ignore = "needs chromium: tests/e2e/install.sh"]
 fn relative_urls_stay_below_the_version() {
     let site = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/site");
-    let profile = tempdir().unwrap();
-    let runtime = Runtime::new().unwrap();
     let demo = Demo::start(&site);
-    let recorder = Recorder::start(runtime.handle(), &demo);
-    let browser = Browser::start(runtime.handle(), profile.path());
+    let Stage { browser, recorder, .. } = &Stage::before(&demo);
 
-    let visit = browser.visit(&recorder);
+    let visit = browser.visit(recorder);
     assert_eq!(visit.paths(), files_below(&site));
     visit.assert_all_fetched();
     let loaded = browser.loaded_by_the_page();
@@ -121,19 +118,17 @@ fn relative_urls_stay_below_the_version() {
 #[test]
 #[ignore = "needs chromium: tests/e2e/install.sh"]
 fn the_first_page_after_a_deploy_is_all_new() {
-    let (site, profile) = (copy_of_the_site(), tempdir().unwrap());
-    let runtime = Runtime::new().unwrap();
+    let site = copy_of_the_site();
     let demo = Demo::start(site.path());
-    let recorder = Recorder::start(runtime.handle(), &demo);
-    let browser = Browser::start(runtime.handle(), profile.path());
-    browser.visit(&recorder);
+    let Stage { browser, recorder, .. } = &Stage::before(&demo);
+    browser.visit(recorder);
     let before = browser.run(INK_AND_FIRST_LETTER);
 
     edit_unnoticed(&site.path().join("css/base.css"), "ink: #2c2a24", "ink: #010203");
     edit_unnoticed(&site.path().join("js/greet.js"), "return \"", "return\"?");
     let demo = demo.restart(site.path());
     recorder.forward_to(&demo);
-    browser.visit(&recorder);
+    browser.visit(recorder);
     let after = browser.run(INK_AND_FIRST_LETTER);
     assert_eq!(after, json!(["rgb(1, 2, 3)", "?"]));
     assert_ne!(before, after);
@@ -187,26 +182,22 @@ fn odd_names_are_linked_right() {
         let content = if name == "empty.txt" { "" } else { name };
         fs::write(site.path().join(name), content).unwrap();
     }
-    let (runtime, profile) = (Runtime::new().unwrap(), tempdir().unwrap());
     let demo = Demo::start(site.path());
-    let recorder = Recorder::start(runtime.handle(), &demo);
-    let browser = Browser::start(runtime.handle(), profile.path());
+    let Stage { browser, recorder, .. } = &Stage::before(&demo);
 
-    let first = browser.visit(&recorder);
+    let first = browser.visit(recorder);
     assert_eq!(first.paths(), names.map(String::from).into());
     first.assert_all_fetched();
-    browser.visit(&recorder).assert_nothing_fetched();
+    browser.visit(recorder).assert_nothing_fetched();
 }
 
 #[test]
 #[ignore = "needs chromium: tests/e2e/install.sh"]
 fn a_saved_style_is_shown_without_a_reload() {
-    let (site, profile) = (copy_of_the_site(), tempdir().unwrap());
-    let runtime = Runtime::new().unwrap();
+    let site = copy_of_the_site();
     let demo = Demo::start_watching(site.path());
-    let recorder = Recorder::start(runtime.handle(), &demo);
-    let browser = Browser::start(runtime.handle(), profile.path());
-    let before = browser.visit(&recorder);
+    let Stage { browser, recorder, .. } = &Stage::before(&demo);
+    let before = browser.visit(recorder);
     browser.run(MARK_THE_PAGE);
 
     // Linked by no page, but imported by `css/app.css`.
@@ -215,23 +206,21 @@ fn a_saved_style_is_shown_without_a_reload() {
     browser.run(PAGE_IS_DONE);
     assert_eq!(browser.run(IS_MARKED), true, "the page was loaded anew");
 
-    let after = browser.read_page(&recorder);
+    let after = browser.read_page(recorder);
     assert_ne!(after.version, before.version);
     assert_eq!(after.paths(), before.paths());
     after.assert_all_linked_below_the_prefix();
     assert_eq!(browser.run(STYLE_LINKS), json!([format!("{}css/app.css", after.prefix())]));
-    browser.visit(&recorder).assert_nothing_fetched();
+    browser.visit(recorder).assert_nothing_fetched();
 }
 
 #[test]
 #[ignore = "needs chromium: tests/e2e/install.sh"]
 fn a_saved_script_reloads_the_page() {
-    let (site, profile) = (copy_of_the_site(), tempdir().unwrap());
-    let runtime = Runtime::new().unwrap();
+    let site = copy_of_the_site();
     let demo = Demo::start_watching(site.path());
-    let recorder = Recorder::start(runtime.handle(), &demo);
-    let browser = Browser::start(runtime.handle(), profile.path());
-    browser.visit(&recorder);
+    let Stage { browser, recorder, .. } = &Stage::before(&demo);
+    browser.visit(recorder);
     browser.run(MARK_THE_PAGE);
 
     edit(&site.path().join("js/greet.js"), "return \"", "return \"P.S. ");
@@ -242,14 +231,12 @@ fn a_saved_script_reloads_the_page() {
 #[test]
 #[ignore = "needs chromium: tests/e2e/install.sh"]
 fn an_open_page_follows_the_next_server() {
-    let (site, edited, profile) = (copy_of_the_site(), copy_of_the_site(), tempdir().unwrap());
+    let (site, edited) = (copy_of_the_site(), copy_of_the_site());
     edit(&edited.path().join("js/greet.js"), "return \"", "return \"P.S. ");
-    let runtime = Runtime::new().unwrap();
     let [first, same, other] =
         [&site, &site, &edited].map(|site| Demo::start_watching(site.path()));
-    let recorder = Recorder::start(runtime.handle(), &first);
-    let browser = Browser::start(runtime.handle(), profile.path());
-    browser.visit(&recorder);
+    let Stage { browser, recorder, .. } = &Stage::before(&first);
+    browser.visit(recorder);
     browser.run(MARK_THE_PAGE);
 
     recorder.forward_to(&same);
@@ -266,12 +253,10 @@ fn an_open_page_follows_the_next_server() {
 #[test]
 #[ignore = "needs chromium: tests/e2e/install.sh"]
 fn without_watching_a_page_does_not_listen() {
-    let (site, profile) = (copy_of_the_site(), tempdir().unwrap());
-    let runtime = Runtime::new().unwrap();
+    let site = copy_of_the_site();
     let demo = Demo::start(site.path());
-    let recorder = Recorder::start(runtime.handle(), &demo);
-    let browser = Browser::start(runtime.handle(), profile.path());
-    browser.visit(&recorder);
+    let Stage { browser, recorder, .. } = &Stage::before(&demo);
+    browser.visit(recorder);
     assert_eq!(
         browser.run("done(document.documentElement.outerHTML.includes('EventSource'))"),
         false
@@ -410,6 +395,24 @@ impl Visit {
         let others = self.rows.iter().filter(|(_, row)| row.from != from);
         let others = others.collect::<BTreeMap<_, _>>();
         assert!(others.is_empty(), "not from the {from}: {others:#?}");
+    }
+}
+
+/// A browser that has seen nothing yet, and a recorder between it and a demo. It is taken
+/// down from the top: the browser before the folder that it writes to.
+struct Stage {
+    browser: Browser,
+    recorder: Recorder,
+    _profile: TempDir,
+    _runtime: Runtime,
+}
+
+impl Stage {
+    fn before(demo: &Demo) -> Self {
+        let (runtime, profile) = (Runtime::new().unwrap(), tempdir().unwrap());
+        let recorder = Recorder::start(runtime.handle(), demo);
+        let browser = Browser::start(runtime.handle(), profile.path());
+        Self { browser, recorder, _profile: profile, _runtime: runtime }
     }
 }
 
