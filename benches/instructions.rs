@@ -8,13 +8,10 @@
 
 mod support;
 
-use std::{convert::Infallible, env, hint::black_box, process::Command};
+use std::{env, hint::black_box, process::Command};
 
 use axum::http::Request;
-use bytes::Bytes;
-use http_body_util::Full;
-use support::{Case, Measure, respond};
-use tower::Service;
+use support::{Body, Case, Measure, StaticService, respond};
 
 /// What each case may cost at most, beside [`Case::Stack`]: hardly more than it does, with
 /// some room for what the C library does otherwise on another processor.
@@ -80,10 +77,11 @@ fn run(name: &str) {
 struct Repeated;
 
 impl Measure<()> for Repeated {
-    fn measure<S>(self, mut service: S, request: impl Fn() -> Request<Full<Bytes>> + Sync)
-    where
-        S: Service<Request<Full<Bytes>>, Error = Infallible>,
-    {
+    fn measure(
+        self,
+        mut service: impl StaticService,
+        request: impl Fn() -> Request<Body> + Sync + 'static,
+    ) {
         // The first response of a file teaches the layer something.
         respond(&mut service, request());
         for _ in 0..REQUESTS {
@@ -93,9 +91,6 @@ impl Measure<()> for Repeated {
 }
 
 #[inline(never)]
-fn counted<S>(service: &mut S, request: Request<Full<Bytes>>)
-where
-    S: Service<Request<Full<Bytes>>, Error = Infallible>,
-{
+fn counted(service: &mut impl StaticService, request: Request<Body>) {
     black_box(respond(service, black_box(request)));
 }

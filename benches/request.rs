@@ -1,66 +1,129 @@
 //! What a request costs beside the least that anybody would write instead (`stack`: an
 //! extension and two fixed header fields around the same inner service), and on two
-//! threads beside one. Compare the rows of one run with each other; the numbers
-//! themselves are the machine's.
+//! threads beside one.
+//!
+//! All cases of a table take turns in every round, because a machine that is shared runs
+//! at another speed now and then. Compare the rows of one table with each other; the
+//! numbers themselves are the machine's.
 
 mod support;
 
-use std::convert::Infallible;
+use std::{
+    hint::{black_box, spin_loop},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
 
 use axum::http::Request;
-use bytes::Bytes;
-use divan::{Bencher, black_box};
-use http_body_util::Full;
-use support::{Case, Inner, Measure, PATH, layer, respond};
-use tower::{Layer as _, Service};
+use support::{Body, Case, Inner, Measure, PATH, StaticService, layer, respond};
+use tower::Layer as _;
+
+const ROUNDS: usize = 2000;
+/// In a row; few enough for the processor's caches.
+const REQUESTS: u32 = 64;
+
+/// Threads are started in every round: there, so many times `REQUESTS`.
+const ROUNDS_ON_THREADS: usize = 50;
+const BATCHES: u32 = 200;
 
 fn main() {
-    divan::main();
-}
-
-struct Timed<'b, 'd>(Bencher<'b, 'd>);
-
-impl Measure<()> for Timed<'_, '_> {
-    fn measure<S>(self, service: S, request: impl Fn() -> Request<Full<Bytes>> + Sync)
-    where
-        S: Service<Request<Full<Bytes>>, Error = Infallible> + Clone + Send + Sync,
-    {
-        let mut service = service;
-        self.0
-            .with_inputs(request)
-            .bench_local_values(|request| black_box(respond(&mut service, request)));
+    let mut requests = Case::ALL.map(|case| (format!("{case:?}"), case.with_service(OnOneThread)));
+    compare("a request", ROUNDS, &mut requests);
+    let mut trees = [10, 1_000, 100_000].map(|files| {
+        let layer = layer(files);
+        let request = Case::Current.requests_to(layer.prefix().url(PATH));
+        (format!("{files}"), OnOneThread.measure(layer.layer(Inner), request))
+    });
+    compare("a current URL, of so many listed files", ROUNDS, &mut trees);
+    for case in [Case::Bare, Case::Stack, Case::Current, Case::NotModified] {
+        let mut threads =
+            [1, 2].map(|threads| (format!("{threads}"), case.with_service(OnThreads(threads))));
+        compare(&format!("{case:?}, on so many threads"), ROUNDS_ON_THREADS, &mut threads);
     }
 }
 
-#[divan::bench(args = Case::ALL)]
-fn request(bencher: Bencher<'_, '_>, case: Case) {
-    case.with_service(Timed(bencher));
-}
+/// Measures the time of one request, once.
+type Turn = Box<dyn FnMut() -> Duration>;
 
-/// Time of one request on each of so many threads, the service cloned for each as hyper
-/// does. What all threads share shows as the difference.
-#[divan::bench(args = [Case::Stack, Case::Current, Case::NotModified], threads = [1, 2])]
-fn threads(bencher: Bencher<'_, '_>, case: Case) {
-    case.with_service(Cloned(bencher));
-}
-
-struct Cloned<'b, 'd>(Bencher<'b, 'd>);
-
-impl Measure<()> for Cloned<'_, '_> {
-    fn measure<S>(self, service: S, request: impl Fn() -> Request<Full<Bytes>> + Sync)
-    where
-        S: Service<Request<Full<Bytes>>, Error = Infallible> + Clone + Send + Sync,
-    {
-        self.0
-            .with_inputs(request)
-            .bench_values(|request| black_box(respond(&mut service.clone(), request)));
+/// Prints the time of each case, and how many times as long it takes as the first.
+fn compare(title: &str, rounds: usize, cases: &mut [(String, Turn)]) {
+    let mut times = vec![Vec::new(); cases.len()];
+    for _ in 0..rounds {
+        for ((_, turn), times) in cases.iter_mut().zip(&mut times) {
+            times.push(turn().as_secs_f64() * 1e9);
+        }
+    }
+    println!("\n{title}\n{:>20}      time   quiet   ratio", "");
+    let times = times.into_iter().map(Quantiles::of).collect::<Vec<_>>();
+    for ((name, _), time) in cases.iter().zip(&times) {
+        let Quantiles { median, quiet } = time;
+        println!("{name:>20} {median:6.0} ns {quiet:4.0} ns   {:.2}x", quiet / times[0].quiet);
     }
 }
 
-/// A hit, in trees of so many listed files.
-#[divan::bench(args = [10, 1_000, 100_000])]
-fn files(bencher: Bencher<'_, '_>, files: usize) {
-    let layer = layer(files);
-    let request = Case::Current.requests_to(layer.prefix().url(PATH));
-    Timed(bencher).measure(layer.layer(Inner), request);
+struct Quantiles {
+    median: f64,
+    /// The lowest twentieth: what it takes where nobody else wants the machine.
+    quiet: f64,
+}
+
+impl Quantiles {
+    fn of(mut times: Vec<f64>) -> Self {
+        times.sort_unstable_by(f64::total_cmp);
+        Self { median: times[times.len() / 2], quiet: times[times.len() / 20] }
+    }
+}
+
+struct OnOneThread;
+
+impl Measure<Turn> for OnOneThread {
+    fn measure(
+        self,
+        mut service: impl StaticService,
+        request: impl Fn() -> Request<Body> + Sync + 'static,
+    ) -> Turn {
+        Box::new(move || {
+            let requests = (0..REQUESTS).map(|_| request()).collect::<Vec<_>>();
+            let start = Instant::now();
+            for request in requests {
+                black_box(respond(&mut service, request));
+            }
+            start.elapsed() / REQUESTS
+        })
+    }
+}
+
+/// The service is cloned for each request, as hyper does. What all threads share shows
+/// as the difference.
+struct OnThreads(u32);
+
+impl Measure<Turn> for OnThreads {
+    fn measure(
+        self,
+        service: impl StaticService,
+        request: impl Fn() -> Request<Body> + Sync + 'static,
+    ) -> Turn {
+        Box::new(move || {
+            let ready = AtomicU32::new(0);
+            let batch = |number: u32| {
+                let requests = (0..REQUESTS).map(|_| request()).collect::<Vec<_>>();
+                ready.fetch_add(1, Ordering::SeqCst);
+                while ready.load(Ordering::SeqCst) < (number + 1) * self.0 {
+                    spin_loop();
+                }
+                let start = Instant::now();
+                for request in requests {
+                    black_box(respond(&mut service.clone(), request));
+                }
+                start.elapsed() / REQUESTS
+            };
+            let batches = || (0..BATCHES).map(batch).sum::<Duration>() / BATCHES;
+            thread::scope(|scope| {
+                let threads = (0..self.0).map(|_| scope.spawn(batches)).collect::<Vec<_>>();
+                let times = threads.into_iter().map(|thread| thread.join().unwrap());
+                times.sum::<Duration>() / self.0
+            })
+        })
+    }
 }

@@ -12,10 +12,8 @@ use axum::{
     body::Body,
     http::{Request, Response},
 };
-use bytes::Bytes;
-use http_body_util::Full;
-use support::{Case, Measure, respond};
-use tower::{Layer as _, Service, service_fn};
+use support::{Case, Measure, StaticService, respond};
+use tower::{Layer as _, service_fn};
 use tower_static_url::{Manifest, StaticUrlLayer};
 
 /// Allocations from the call until the response is there, both dropped.
@@ -25,10 +23,11 @@ struct Counted {
 }
 
 impl Measure<u64> for Counted {
-    fn measure<S>(self, mut service: S, request: impl Fn() -> Request<Full<Bytes>> + Sync) -> u64
-    where
-        S: Service<Request<Full<Bytes>>, Error = Infallible>,
-    {
+    fn measure(
+        self,
+        mut service: impl StaticService,
+        request: impl Fn() -> Request<support::Body> + Sync + 'static,
+    ) -> u64 {
         let request = || {
             let mut request = request();
             if self.extended {

@@ -12,11 +12,14 @@ use std::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
 use bytes::Bytes;
 use http_body_util::Full;
-use tower::{Layer as _, Service, ServiceBuilder};
-use tower_http::{add_extension::AddExtensionLayer, set_header::SetResponseHeaderLayer};
-use tower_static_url::{Manifest, StaticUrlLayer};
+use tower::{Layer as _, Service};
+use tower_http::{
+    add_extension::{AddExtension, AddExtensionLayer},
+    set_header::SetResponseHeaderLayer,
+};
+use tower_static_url::{Manifest, StaticPrefix, StaticUrlLayer};
 
-type Body = Full<Bytes>;
+pub type Body = Full<Bytes>;
 type Answer = Result<Response<Body>, Infallible>;
 
 pub const CONTENT: &str = "hello world";
@@ -54,17 +57,29 @@ impl Service<Request<Body>> for Inner {
 }
 
 /// The least that anybody would write instead: an extension and two fixed fields, with
-/// none of what the layer is for.
-pub fn stack()
--> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync
-{
-    let fixed =
-        |name, value| SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value));
-    ServiceBuilder::new()
-        .layer(AddExtensionLayer::new(layer(1).prefix()))
-        .layer(fixed(header::CACHE_CONTROL, "public, max-age=31536000, immutable"))
-        .layer(fixed(header::ETAG, ETAG))
-        .service(Inner)
+/// none of what the layer is for. The tag, which is there already, is replaced first.
+pub fn stack() -> impl StaticService {
+    extension_around(fixed_cache_control().layer(fixed_etag().layer(Inner)))
+}
+
+/// The same in the other order. The map of header fields has room for one more, and
+/// grows when it is asked for a second one, even if that is there.
+pub fn growing_stack() -> impl StaticService {
+    extension_around(fixed_etag().layer(fixed_cache_control().layer(Inner)))
+}
+
+/// The least that puts a prefix into the extensions of each request.
+pub fn extension_around<S>(inner: S) -> AddExtension<S, StaticPrefix> {
+    AddExtensionLayer::new(layer(1).prefix()).layer(inner)
+}
+
+fn fixed_etag() -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(header::ETAG, HeaderValue::from_static(ETAG))
+}
+
+fn fixed_cache_control() -> SetResponseHeaderLayer<HeaderValue> {
+    let year = HeaderValue::from_static("public, max-age=31536000, immutable");
+    SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, year)
 }
 
 /// The layer, with so many listed files.
@@ -86,6 +101,10 @@ fn declared() -> StaticUrlLayer {
 pub enum Case {
     /// Through [`stack`], what all else is compared with.
     Stack,
+    /// Through [`growing_stack`].
+    GrowingStack,
+    /// Through [`extension_around`].
+    Extension,
     /// The inner service alone.
     Bare,
     Outside,
@@ -98,8 +117,10 @@ pub enum Case {
 }
 
 impl Case {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Stack,
+        Self::GrowingStack,
+        Self::Extension,
         Self::Bare,
         Self::Outside,
         Self::Current,
@@ -111,11 +132,11 @@ impl Case {
     ];
 
     /// A request as a browser makes it.
-    pub fn requests(self) -> impl Fn() -> Request<Body> + Sync {
+    pub fn requests(self) -> impl Fn() -> Request<Body> + Sync + 'static {
         self.requests_to(self.url())
     }
 
-    pub fn requests_to(self, url: String) -> impl Fn() -> Request<Body> + Sync {
+    pub fn requests_to(self, url: String) -> impl Fn() -> Request<Body> + Sync + 'static {
         static FIELDS: LazyLock<HeaderMap> = LazyLock::new(browser_fields);
         let mut headers =
             if std::env::var_os("BARE").is_some() { HeaderMap::new() } else { FIELDS.clone() };
@@ -134,7 +155,9 @@ impl Case {
     fn url(self) -> String {
         let prefix = if self == Self::CurrentDeclared { declared() } else { layer(1) }.prefix();
         match self {
-            Self::Stack | Self::Bare | Self::Outside => "/hello".into(),
+            Self::Stack | Self::GrowingStack | Self::Extension | Self::Bare | Self::Outside => {
+                "/hello".into()
+            }
             Self::Current | Self::CurrentDeclared | Self::NotModified => prefix.url(PATH),
             Self::CurrentWithQuery => prefix.url(&format!("{PATH}?a=b")),
             Self::CurrentUnlisted => prefix.url("css/unlisted.css"),
@@ -146,6 +169,8 @@ impl Case {
     pub fn with_service<R>(self, measure: impl Measure<R>) -> R {
         match self {
             Self::Stack => measure.measure(stack(), self.requests()),
+            Self::GrowingStack => measure.measure(growing_stack(), self.requests()),
+            Self::Extension => measure.measure(extension_around(Inner), self.requests()),
             Self::Bare => measure.measure(Inner, self.requests()),
             Self::CurrentDeclared => measure.measure(declared().layer(Inner), self.requests()),
             _ => measure.measure(layer(1).layer(Inner), self.requests()),
@@ -153,11 +178,24 @@ impl Case {
     }
 }
 
+/// A service to measure.
+pub trait StaticService:
+    Service<Request<Body>, Error = Infallible> + Clone + Send + Sync + 'static
+{
+}
+
+impl<S> StaticService for S where
+    S: Service<Request<Body>, Error = Infallible> + Clone + Send + Sync + 'static
+{
+}
+
 /// What is done with a service and the requests to it.
 pub trait Measure<R> {
-    fn measure<S>(self, service: S, request: impl Fn() -> Request<Body> + Sync) -> R
-    where
-        S: Service<Request<Body>, Error = Infallible> + Clone + Send + Sync;
+    fn measure(
+        self,
+        service: impl StaticService,
+        request: impl Fn() -> Request<Body> + Sync + 'static,
+    ) -> R;
 }
 
 /// Calls the service and polls once, which is enough for a response that is there.
