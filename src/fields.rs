@@ -1,13 +1,13 @@
 //! Which fields a message has of those that matter here, found in one pass: each look-up
 //! in a `HeaderMap` costs more than a glance at all that a message carries.
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, header};
 
 use crate::{header::varies_on_everything, policy::says};
 
 /// Of a request.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct RequestFields<'r> {
+pub(crate) struct RequestFields {
     pub(crate) authorization: bool,
     /// `If-Match` or `If-Unmodified-Since`.
     pub(crate) precondition: bool,
@@ -15,22 +15,24 @@ pub(crate) struct RequestFields<'r> {
     pub(crate) if_modified_since: bool,
     pub(crate) if_range: bool,
     pub(crate) range: bool,
-    pub(crate) host: Option<&'r HeaderValue>,
 }
 
-impl<'r> RequestFields<'r> {
-    pub(crate) fn of(headers: &'r HeaderMap) -> Self {
+impl RequestFields {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut found = Self::default();
-        for (name, value) in headers {
-            match name.as_str() {
-                "authorization" => found.authorization = true,
-                "if-match" | "if-unmodified-since" => found.precondition = true,
-                "if-none-match" => found.if_none_match = true,
-                "if-modified-since" => found.if_modified_since = true,
-                "if-range" => found.if_range = true,
-                "range" => found.range = true,
-                "host" => found.host = found.host.or(Some(value)),
-                _ => {}
+        for name in headers.keys() {
+            if *name == header::AUTHORIZATION {
+                found.authorization = true;
+            } else if *name == header::IF_MATCH || *name == header::IF_UNMODIFIED_SINCE {
+                found.precondition = true;
+            } else if *name == header::IF_NONE_MATCH {
+                found.if_none_match = true;
+            } else if *name == header::IF_MODIFIED_SINCE {
+                found.if_modified_since = true;
+            } else if *name == header::IF_RANGE {
+                found.if_range = true;
+            } else if *name == header::RANGE {
+                found.range = true;
             }
         }
         found
@@ -74,17 +76,24 @@ impl<'r> ResponseFields<'r> {
         let mut found = Self::default();
         let (mut set_cookie, mut vary) = (false, false);
         for (name, value) in headers {
-            match name.as_str() {
-                "etag" => found.etag = found.etag.or(Some(value)),
-                "last-modified" => found.last_modified = found.last_modified.or(Some(value)),
-                "content-length" => found.content_length = found.content_length.or(Some(value)),
-                "content-range" => found.content_range = found.content_range.or(Some(value)),
-                "content-encoding" => found.content_encoding = true,
-                "expires" => found.expires = true,
-                "cache-control" => found.said.cache_control = true,
-                "set-cookie" => set_cookie = true,
-                "vary" => vary = true,
-                _ => {}
+            if *name == header::ETAG {
+                found.etag = found.etag.or(Some(value));
+            } else if *name == header::LAST_MODIFIED {
+                found.last_modified = found.last_modified.or(Some(value));
+            } else if *name == header::CONTENT_LENGTH {
+                found.content_length = found.content_length.or(Some(value));
+            } else if *name == header::CONTENT_RANGE {
+                found.content_range = found.content_range.or(Some(value));
+            } else if *name == header::CONTENT_ENCODING {
+                found.content_encoding = true;
+            } else if *name == header::EXPIRES {
+                found.expires = true;
+            } else if *name == header::CACHE_CONTROL {
+                found.said.cache_control = true;
+            } else if *name == header::SET_COOKIE {
+                set_cookie = true;
+            } else if *name == header::VARY {
+                vary = true;
             }
         }
         found.said.personal = set_cookie

@@ -48,8 +48,6 @@ enum Ready<B, D, E> {
 /// The response to an inner one with the body `B`.
 type Reviewed<B> = Response<ResponseBody<B, <B as Body>::Data, <B as Body>::Error>>;
 
-type Unfinished<B> = Box<Digesting<B, <B as Body>::Data, <B as Body>::Error>>;
-
 /// A response whose body is being read.
 struct Digesting<B, D, E> {
     review: Review,
@@ -63,8 +61,12 @@ impl<F, B, D, E> ResponseFuture<F, B, D, E> {
         Self { state: State::Ready { ready: Some(Ready::Answered(answer)) } }
     }
 
-    pub(crate) fn forwarded(future: F, review: Option<Review>) -> Self {
-        Self { state: State::Forwarded { future, review } }
+    pub(crate) fn passed(future: F) -> Self {
+        Self { state: State::Forwarded { future, review: None } }
+    }
+
+    pub(crate) fn forwarded(future: F, review: Review) -> Self {
+        Self { state: State::Forwarded { future, review: Some(review) } }
     }
 }
 
@@ -81,40 +83,30 @@ where
             match self.as_mut().project().state.project() {
                 StateProj::Ready { ready } => return poll_ready(ready, cx).map(Ok),
                 StateProj::Forwarded { future, review } => {
-                    let response = ready!(future.poll(cx))?;
-                    match judge(review, response) {
-                        Ok(response) => return Poll::Ready(Ok(response)),
-                        Err(digesting) => {
-                            let ready = Some(Ready::Digesting(digesting));
-                            self.as_mut().project().state.set(State::Ready { ready });
+                    let mut response = ready!(future.poll(cx))?;
+                    let (edit, keeping) = match review {
+                        Some(review) => review.judge(&mut response),
+                        None => (BodyEdit::Pass, None),
+                    };
+                    let (content, length) = match edit {
+                        BodyEdit::Pass => {
+                            let kept = |body| ResponseBody::kept(body, keeping);
+                            return Poll::Ready(Ok(response.map(kept)));
                         }
-                    }
+                        BodyEdit::Drop => {
+                            return Poll::Ready(Ok(response.map(|_| ResponseBody::empty())));
+                        }
+                        BodyEdit::Digest { content, length } => (content, length),
+                    };
+                    let ready = review.take().map(|review| {
+                        let digesting = Digesting::new(review, content, response, length);
+                        Ready::Digesting(Box::new(digesting))
+                    });
+                    self.as_mut().project().state.set(State::Ready { ready });
                 }
             }
         }
     }
-}
-
-/// The reviewed response, or in `Err` what has to be read first.
-fn judge<B: Body>(
-    review: &mut Option<Review>,
-    mut response: Response<B>,
-) -> Result<Reviewed<B>, Unfinished<B>> {
-    let length = response.body().size_hint().exact();
-    let keeping = review.as_ref().and_then(|it| it.keep(&response, length));
-    let edit = review.as_ref().map_or(BodyEdit::Pass, |it| it.edit(&mut response, length));
-    let content = match edit {
-        BodyEdit::Pass => return Ok(response.map(|body| ResponseBody::kept(body, keeping))),
-        BodyEdit::Drop => return Ok(response.map(|_| ResponseBody::empty())),
-        BodyEdit::Digest(content) => content,
-    };
-    let Some((review, length)) = review.take().zip(length) else {
-        return Ok(response.map(ResponseBody::inner));
-    };
-    let (parts, body) = response.into_parts();
-    let digest = BodyDigest::new(body, length);
-    let response = Response::from_parts(parts, ());
-    Err(Box::new(Digesting { review, content, response, digest }))
 }
 
 fn poll_ready<B>(
@@ -134,6 +126,14 @@ where
         Ready::Digesting(digesting) => digesting.finish(sha256),
     };
     Poll::Ready(response)
+}
+
+impl<B: Body> Digesting<B, B::Data, B::Error> {
+    fn new(review: Review, content: Content, response: Response<B>, length: u64) -> Self {
+        let (parts, body) = response.into_parts();
+        let response = Response::from_parts(parts, ());
+        Self { review, content, response, digest: BodyDigest::new(body, length) }
+    }
 }
 
 impl<B, D, E> Digesting<B, D, E> {

@@ -16,7 +16,7 @@ pub(crate) fn left_out(path: &Path, why: &str) {
 }
 
 /// A response contradicts the manifest.
-pub(crate) fn changed(path: &str, listed: &FileInfo, head: ResponseHead<'_>) {
+pub(crate) fn changed(path: &str, listed: &FileInfo, head: &ResponseHead<'_>) {
     #[cfg(feature = "tracing")]
     let field = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
     #[cfg(feature = "tracing")]

@@ -12,7 +12,7 @@
 use std::{borrow::Cow, fmt::Write as _, mem};
 
 use bytes::Bytes;
-use http::uri::{PathAndQuery, Uri};
+use http::uri::{Parts, PathAndQuery, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::{Error, ErrorKind};
@@ -120,18 +120,31 @@ pub(crate) fn split<'p>(
     path: &'p str,
     is_version: impl FnOnce(&str) -> bool,
 ) -> Split<'p> {
-    let Some(below) = below(base, path) else {
-        return Split::Outside;
-    };
+    match divide(base, current, path, is_version) {
+        None => Split::Outside,
+        Some((_, rest)) if !is_plain(rest) => Split::Odd,
+        Some((Some(version), rest)) => Split::Versioned { version, rest },
+        Some((None, rest)) => Split::Unversioned { rest },
+    }
+}
+
+/// As [`split`], where it is not known yet whether what follows is plain. `None` outside
+/// of the mount.
+pub(crate) fn divide<'p>(
+    base: &str,
+    current: &str,
+    path: &'p str,
+    is_version: impl FnOnce(&str) -> bool,
+) -> Option<(Option<&'p str>, &'p str)> {
+    let below = below(base, path)?;
     let slash = match below.strip_prefix(current) {
         Some(rest) if rest.starts_with('/') => Some(current.len()),
         _ => below.find('/').filter(|&slash| is_version(&below[..slash])),
     };
-    match slash.map(|slash| (&below[..slash], &below[slash + 1..])) {
-        Some((version, rest)) if is_plain(rest) => Split::Versioned { version, rest },
-        None if is_plain(below) => Split::Unversioned { rest: below },
-        _ => Split::Odd,
-    }
+    Some(match slash {
+        Some(slash) => (Some(&below[..slash]), &below[slash + 1..]),
+        None => (None, below),
+    })
 }
 
 /// What follows `base` and a slash. `/staticfoo` is not below `/static`;
@@ -147,7 +160,7 @@ fn below<'p>(base: &str, path: &'p str) -> Option<&'p str> {
 /// Whether every segment names exactly one child of the one before it, whoever
 /// reads it: no `.` or `..`, no encoded or backward slash, nothing empty (but
 /// the last: a folder's trailing slash), no NUL.
-fn is_plain(rest: &str) -> bool {
+pub(crate) fn is_plain(rest: &str) -> bool {
     let mut starts_segment = true;
     for byte in rest.bytes() {
         match byte {
@@ -243,16 +256,20 @@ pub(crate) fn path_and_query(base: &str, rest: &str, query: Option<&str>) -> Opt
     PathAndQuery::from_maybe_shared(Bytes::from(path)).ok()
 }
 
-/// Gives `uri` another path and query, and returns the ones it had; scheme and
-/// authority stay as they were.
-pub(crate) fn replace_path(uri: &mut Uri, path: PathAndQuery) -> Option<PathAndQuery> {
-    if uri.authority().is_none() {
-        return mem::replace(uri, Uri::from(path)).into_parts().path_and_query;
-    }
-    let mut parts = uri.clone().into_parts();
-    let old = parts.path_and_query.replace(path);
-    *uri = Uri::from_parts(parts).ok()?;
-    old
+/// Gives `uri` another path and query, and returns what it was; scheme and authority
+/// stay.
+pub(crate) fn replace_path(uri: &mut Uri, path: PathAndQuery) -> Option<Uri> {
+    let new = match uri.authority() {
+        None => Uri::from(path),
+        Some(authority) => {
+            let mut parts = Parts::default();
+            parts.scheme = uri.scheme().cloned();
+            parts.authority = Some(authority.clone());
+            parts.path_and_query = Some(path);
+            Uri::from_parts(parts).ok()?
+        }
+    };
+    Some(mem::replace(uri, new))
 }
 
 /// `<mount>/<version>/<rest>[?query]`.
@@ -377,13 +394,13 @@ mod tests {
             ("escapes", "/static/1234/f%C3%bc%20;+", "/static/f%C3%bc%20;+"),
         ] {
             let mut uri: Uri = uri.parse().unwrap();
-            let asked = uri.path_and_query().cloned();
-            let Split::Versioned { rest, .. } = split("/static", "1234", uri.path(), is_version)
+            let asked = uri.clone();
+            let Split::Versioned { rest, .. } = split("/static", "1234", asked.path(), is_version)
             else {
                 panic!("{name}: no version");
             };
-            let inner = path_and_query("/static", rest, uri.query()).unwrap();
-            assert_eq!(replace_path(&mut uri, inner), asked, "{name}");
+            let inner = path_and_query("/static", rest, asked.query()).unwrap();
+            assert_eq!(replace_path(&mut uri, inner), Some(asked.clone()), "{name}");
             assert_eq!(uri.to_string(), expected, "{name}");
         }
     }

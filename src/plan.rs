@@ -1,7 +1,7 @@
 //! The decision on a request, pure: request head + snapshot → plan. What becomes
 //! of the response is the plan's [`Review`].
 
-use std::{borrow::Cow, sync::Arc};
+use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use http::{
@@ -16,10 +16,10 @@ use crate::{
     fields::RequestFields,
     listed::FileIndex,
     memory::{Choice, Coded, Memory, Wanted},
-    path::{Split, decode, path_and_query, replace_path, with_version},
+    path::{path_and_query, replace_path, with_version},
     policy::Content,
     range::{self, Part, RangeEdit},
-    review::{Host, Review, Terms},
+    review::{Review, Terms},
     served::{ServedFile, is_digest},
     snapshot::Snapshot,
     state::CurrentSnapshot,
@@ -56,8 +56,17 @@ pub(crate) struct RequestHead<'r> {
 /// What the inner service is asked instead.
 #[derive(Debug)]
 pub(crate) struct RequestEdit {
-    path: Option<PathAndQuery>,
+    path: PathEdit,
     fields: FieldEdit,
+}
+
+#[derive(Debug)]
+enum PathEdit {
+    Keep,
+    /// To the one that is known for the file: many are moved around until then, so it is
+    /// fetched where it is needed.
+    OfFile,
+    To(PathAndQuery),
 }
 
 /// Who answers to the conditions and ranges of a request.
@@ -101,7 +110,7 @@ impl Asking {
 struct Asked<'r> {
     head: RequestHead<'r>,
     asking: Asking,
-    fields: RequestFields<'r>,
+    fields: RequestFields,
     outcome: Outcome,
     /// What follows the mount and the version, if that is a plain path.
     rest: Option<&'r str>,
@@ -134,25 +143,26 @@ pub(crate) fn plan(head: RequestHead<'_>, place: Place, snapshot: CurrentSnapsho
         Some(memory) => asked.recall(memory, &fields),
         None => Recalled::Nothing,
     };
-    let edit = RequestEdit { path: asked.inner_path(snapshot.base(nested), nested), fields };
-    let mut review = Review {
-        nested,
-        outcome: asked.outcome,
-        file: asked.file.map(|(index, _)| index),
-        asking: asked.asking,
-        authorized: asked.fields.authorization,
-        terms,
-        asked: None,
-        host: Host::of(head.uri, asked.fields.host),
-        choice: None,
+    let edit = RequestEdit { path: asked.edit_path(snapshot.base(nested)), fields };
+    let (outcome, file, asking) = (asked.outcome, asked.file.map(|(index, _)| index), asked.asking);
+    let authorized = asked.fields.authorization;
+    let review = |choice| Review {
         snapshot,
+        nested,
+        outcome,
+        file,
+        asking,
+        authorized,
+        terms,
+        uri: None,
+        host: None,
+        choice,
     };
     match recalled {
-        Recalled::Answer(response) => return Plan::Answer(review.edit_recalled(response)),
-        Recalled::Unknown(choice) => review.choice = Some(choice),
-        Recalled::Nothing => {}
+        Recalled::Answer(response) => Plan::Answer(review(None).edit_recalled(response)),
+        Recalled::Unknown(choice) => Plan::Forward { edit, review: review(Some(choice)) },
+        Recalled::Nothing => Plan::Forward { edit, review: review(None) },
     }
-    Plan::Forward { edit, review }
 }
 
 /// What memory has for a request.
@@ -168,26 +178,21 @@ enum Recalled {
 impl<'r> Asked<'r> {
     /// `None` outside the mount.
     fn of(head: RequestHead<'r>, nested: bool, snapshot: &'r Snapshot) -> Option<Self> {
-        let (outcome, rest) = match snapshot.split(nested, head.uri.path()) {
-            Split::Outside => return None,
-            Split::Odd => (Outcome::Unversioned, None),
-            Split::Unversioned { rest } => (Outcome::Unversioned, Some(rest)),
-            Split::Versioned { version, rest } if version == snapshot.version() => {
-                (Outcome::Current, Some(rest))
-            }
-            Split::Versioned { rest, .. } => (Outcome::Stale, Some(rest)),
+        let (version, rest) = snapshot.divide(nested, head.uri.path())?;
+        let located = snapshot.locate(rest);
+        let outcome = match version {
+            Some(version) if located.is_some() && version == snapshot.version() => Outcome::Current,
+            Some(_) if located.is_some() => Outcome::Stale,
+            _ => Outcome::Unversioned,
         };
-        let path = rest.and_then(decode);
-        let file = path.as_deref().and_then(|path| snapshot.find(path));
-        let fields = RequestFields::of(head.headers);
         Some(Self {
             head,
             asking: Asking::with(head.method),
-            fields,
+            fields: RequestFields::of(head.headers),
             outcome,
-            rest,
-            is_literal: matches!(path, Some(Cow::Borrowed(_))),
-            file: file.and_then(|index| Some((index, snapshot.served(index)?))),
+            rest: located.as_ref().map(|_| rest),
+            is_literal: located.as_ref().is_some_and(|it| it.is_literal),
+            file: located.and_then(|it| it.file),
         })
     }
 
@@ -195,12 +200,14 @@ impl<'r> Asked<'r> {
         self.file.map(|(_, file)| &**file)
     }
 
-    /// The path without its version.
-    fn inner_path(&self, base: &str, nested: bool) -> Option<PathAndQuery> {
-        let rest = self.rest.filter(|_| self.outcome != Outcome::Unversioned)?;
-        match (self.file(), self.head.uri.query()) {
-            (Some(file), None) if self.is_literal => file.inner_path(nested, base),
-            (_, query) => path_and_query(base, rest, query),
+    /// The path loses its version.
+    fn edit_path(&self, base: &str) -> PathEdit {
+        let Some(rest) = self.rest.filter(|_| self.outcome != Outcome::Unversioned) else {
+            return PathEdit::Keep;
+        };
+        match (self.file, self.head.uri.query()) {
+            (Some(_), None) if self.is_literal => PathEdit::OfFile,
+            (_, query) => path_and_query(base, rest, query).map_or(PathEdit::Keep, PathEdit::To),
         }
     }
 
@@ -347,11 +354,20 @@ fn has_digest_range(headers: &HeaderMap) -> bool {
 }
 
 impl RequestEdit {
-    /// Edits the request, and returns the path that it had where it has another now.
-    pub(crate) fn apply<B>(self, request: &mut Request<B>) -> Option<PathAndQuery> {
-        let asked = self.path.and_then(|path| replace_path(request.uri_mut(), path));
+    /// Edits the request, and notes in `review` what it was for where that is something
+    /// else now.
+    pub(crate) fn apply<B>(&mut self, request: &mut Request<B>, review: &mut Review) {
+        let path = match mem::replace(&mut self.path, PathEdit::Keep) {
+            PathEdit::Keep => None,
+            PathEdit::OfFile => review.inner_path(),
+            PathEdit::To(path) => Some(path),
+        };
+        if let Some(path) = path {
+            review.uri = replace_path(request.uri_mut(), path);
+            review.host = request.headers().get(header::HOST).cloned();
+        }
         let headers = request.headers_mut();
-        match self.fields {
+        match mem::replace(&mut self.fields, FieldEdit::Keep) {
             FieldEdit::Keep => {}
             FieldEdit::DropRange => {
                 headers.remove(header::RANGE);
@@ -368,7 +384,6 @@ impl RequestEdit {
                 }
             }
         }
-        asked
     }
 }
 

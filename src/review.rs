@@ -7,6 +7,7 @@ use http::{
     HeaderMap, HeaderValue, Response, StatusCode, Uri, header,
     uri::{Authority, PathAndQuery},
 };
+use http_body::Body;
 use percent_encoding::{CONTROLS, percent_encode};
 
 use crate::{
@@ -17,7 +18,6 @@ use crate::{
     listed::FileIndex,
     location::{Asked, restore_version},
     memory::{Choice, Keeping},
-    path::Split,
     plan::{Asking, Outcome},
     policy::{Content, is_error, is_redirect, is_whole_or_part},
     served::{ResponseHead, ServedFile, Verdict, strong_etag},
@@ -36,9 +36,9 @@ pub(crate) struct Review {
     /// Most requests have none, and should not move the room for them around.
     pub(crate) terms: Option<Box<Terms>>,
     /// What the client asked for, where the inner service is asked for something else,
-    /// and of whom.
-    pub(crate) asked: Option<PathAndQuery>,
-    pub(crate) host: Option<Host>,
+    /// and of which `Host`.
+    pub(crate) uri: Option<Uri>,
+    pub(crate) host: Option<HeaderValue>,
     /// For what the response may be kept, where it is the whole file.
     pub(crate) choice: Option<Choice>,
 }
@@ -52,49 +52,41 @@ pub(crate) struct Terms {
     pub(crate) expected: Option<HeaderValue>,
 }
 
-/// Of whom the client asks: what the target says, else the `Host` field (RFC 9110
-/// §7.1).
-#[derive(Debug)]
-pub(crate) enum Host {
-    Target(Authority),
-    Field(HeaderValue),
-}
-
-impl Host {
-    pub(crate) fn of(uri: &Uri, field: Option<&HeaderValue>) -> Option<Self> {
-        let target = uri.authority().cloned().map(Self::Target);
-        target.or_else(|| field.cloned().map(Self::Field))
-    }
-
-    fn as_str(&self) -> Option<&str> {
-        match self {
-            Self::Target(authority) => Some(authority.as_str()),
-            Self::Field(field) => field.to_str().ok(),
-        }
-    }
-}
-
 /// What becomes of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyEdit {
     Pass,
     /// The response has none any more.
     Drop,
-    /// It is collected, and its digest given to [`Review::complete`], together with
-    /// what was known of the content.
-    Digest(Content),
+    /// So many bytes are collected, and their digest given to [`Review::complete`],
+    /// together with what was known of the content.
+    Digest {
+        content: Content,
+        length: u64,
+    },
 }
 
 impl Review {
+    /// Begins to keep a response, if it shall be kept, and sets in it what is ours.
+    pub(crate) fn judge<B: Body>(
+        &self,
+        response: &mut Response<B>,
+    ) -> (BodyEdit, Option<Box<Keeping>>) {
+        let length = response.body().size_hint().exact();
+        let keeping = self.keep(response, length);
+        (self.edit(response, length), keeping)
+    }
+
     /// Sets what is ours in a response. `body_length` is what the body itself knows
     /// of its length.
-    pub(crate) fn edit<B>(&self, response: &mut Response<B>, body_length: Option<u64>) -> BodyEdit {
+    fn edit<B>(&self, response: &mut Response<B>, body_length: Option<u64>) -> BodyEdit {
         let status = response.status();
         let head = ResponseHead {
             status,
             headers: response.headers(),
             fields: ResponseFields::of(response.headers()),
-            body_length,
+            // To HEAD a body is left out, or is what GET would have.
+            body_length: body_length.filter(|&length| self.asking == Asking::Get || length > 0),
         };
         let said = head.fields.said;
         if self.asking == Asking::Otherwise {
@@ -106,18 +98,20 @@ impl Review {
         if status == StatusCode::NOT_FOUND {
             self.warn_if_listed();
         }
-        let (content, etag) = self.examine(head);
-        if status == StatusCode::PARTIAL_CONTENT && self.is_other_part(etag.as_ref()) {
+        let (content, etag) = self.examine(&head);
+        if status == StatusCode::PARTIAL_CONTENT && self.is_other_part(etag.as_deref()) {
             response.headers_mut().remove(header::ETAG);
             return self.conclude(response, StatusCode::PRECONDITION_FAILED, content, said);
         }
         match etag.filter(|_| !said.personal) {
             Some(etag) => {
-                response.headers_mut().insert(header::ETAG, etag);
+                response.headers_mut().insert(header::ETAG, etag.into_owned());
             }
-            None if self.wants_digest(head) => return BodyEdit::Digest(content),
             None => {
-                if let Some(weak) = weak_if_compressed(head) {
+                if let Some(length) = self.wants_digest(&head) {
+                    return BodyEdit::Digest { content, length };
+                }
+                if let Some(weak) = weak_if_compressed(&head) {
                     response.headers_mut().insert(header::ETAG, weak);
                 }
             }
@@ -136,16 +130,12 @@ impl Review {
         let length = response.body().len() as u64;
         match self.edit(&mut response, Some(length)) {
             BodyEdit::Drop => response.map(|_| Bytes::new()),
-            BodyEdit::Pass | BodyEdit::Digest(_) => response,
+            BodyEdit::Pass | BodyEdit::Digest { .. } => response,
         }
     }
 
     /// Begins to keep the response, which is not edited yet, if it may be the file.
-    pub(crate) fn keep<B>(
-        &self,
-        response: &Response<B>,
-        body_length: Option<u64>,
-    ) -> Option<Box<Keeping>> {
+    fn keep<B>(&self, response: &Response<B>, body_length: Option<u64>) -> Option<Box<Keeping>> {
         let choice = self.choice.as_ref()?;
         let (status, headers) = (response.status(), response.headers());
         let fields = ResponseFields::of(headers);
@@ -153,7 +143,7 @@ impl Review {
             return None;
         }
         let file = self.snapshot.served(choice.file())?;
-        let coding = file.coding(ResponseHead { status, headers, fields, body_length })?;
+        let coding = file.coding(&ResponseHead { status, headers, fields, body_length })?;
         self.snapshot.memory()?.keep(choice, coding, headers, file)
     }
 
@@ -182,17 +172,15 @@ impl Review {
     }
 
     /// What is in the body, and the tag of that.
-    fn examine(&self, head: ResponseHead<'_>) -> (Content, Option<HeaderValue>) {
-        let ResponseHead { status, body_length, .. } = head;
+    fn examine(&self, head: &ResponseHead<'_>) -> (Content, Option<Cow<'_, HeaderValue>>) {
+        let status = head.status;
         let is_comparable = is_whole_or_part(status) || status == StatusCode::RANGE_NOT_SATISFIABLE;
         let Some(file) = self.file().filter(|_| is_comparable) else {
             let is_declared = !self.snapshot.has_manifest();
             return (if is_declared { Content::AsVersioned } else { Content::Unlisted }, None);
         };
-        file.note(head.fields);
-        // To HEAD a body is left out, or is what GET would have.
-        let body_length = body_length.filter(|&length| self.asking == Asking::Get || length > 0);
-        match file.verify(ResponseHead { body_length, ..head }, self.is_verbose()) {
+        file.note(&head.fields);
+        match file.verify(head, self.is_verbose()) {
             Verdict::Unchanged { etag } => {
                 if status == StatusCode::OK {
                     file.learn(head);
@@ -203,18 +191,18 @@ impl Review {
         }
     }
 
-    /// Whether nobody has a validator for this response, and it is one whose body
-    /// may be held back until its digest is known.
-    fn wants_digest(&self, head: ResponseHead<'_>) -> bool {
+    /// The length of the body, if nobody has a validator for this response, and it is
+    /// one whose body may be held back until its digest is known.
+    fn wants_digest(&self, head: &ResponseHead<'_>) -> Option<u64> {
         let limit = self.snapshot.settings().body_digest_limit;
-        self.asking == Asking::Get
+        let is_wanted = self.asking == Asking::Get
             && head.status == StatusCode::OK
             && limit > 0
-            && head.body_length.is_some_and(|length| length <= limit)
             && head.length() == head.body_length
             && head.fields.etag.is_none()
             && head.fields.last_modified.is_none()
-            && !head.fields.said.personal
+            && !head.fields.said.personal;
+        head.body_length.filter(|&length| is_wanted && length <= limit)
     }
 
     /// Evaluates the conditions that the inner service did not see, on a response
@@ -292,6 +280,11 @@ impl Review {
         }
     }
 
+    /// What the inner service calls the file.
+    pub(crate) fn inner_path(&self) -> Option<PathAndQuery> {
+        self.file()?.inner_path(self.nested, self.snapshot.base(self.nested))
+    }
+
     fn file(&self) -> Option<&ServedFile> {
         self.snapshot.served(self.file?).map(|file| &**file)
     }
@@ -300,18 +293,20 @@ impl Review {
         self.snapshot.settings().development
     }
 
+    /// Of whom the client asks: what the target says, else the `Host` field (RFC 9110
+    /// §7.1).
+    fn authority(&self) -> Option<&str> {
+        let target = self.uri.as_ref().and_then(Uri::authority).map(Authority::as_str);
+        target.or_else(|| self.host.as_ref()?.to_str().ok())
+    }
+
     fn restore_location(&self, headers: &mut HeaderMap) {
-        let Some(asked) = &self.asked else { return };
-        let Split::Versioned { version, rest } = self.snapshot.split(self.nested, asked.path())
-        else {
+        let Some(uri) = &self.uri else { return };
+        let Some((Some(version), rest)) = self.snapshot.divide(self.nested, uri.path()) else {
             return;
         };
-        let asked = Asked {
-            mount: self.snapshot.mount(),
-            version,
-            rest,
-            authority: self.host.as_ref().and_then(Host::as_str),
-        };
+        let asked =
+            Asked { mount: self.snapshot.mount(), version, rest, authority: self.authority() };
         let restored = headers.get(header::LOCATION).and_then(|location| {
             // What is not ASCII has no place in a URI reference (RFC 3986 §2), and is sent.
             let location = Cow::from(percent_encode(location.as_bytes(), CONTROLS));
@@ -336,7 +331,7 @@ impl Terms {
 
 /// The inner service's tag made weak, where somebody has compressed the bytes on the
 /// way, so that they do not share a strong one with the plain bytes.
-fn weak_if_compressed(head: ResponseHead<'_>) -> Option<HeaderValue> {
+fn weak_if_compressed(head: &ResponseHead<'_>) -> Option<HeaderValue> {
     if head.coding() == ContentCoding::Identity || head.length().is_some() {
         return None;
     }

@@ -2,6 +2,7 @@
 //! scanned? Answered without I/O, from what the response says of itself.
 
 use std::{
+    borrow::Cow,
     iter, ptr,
     sync::{
         OnceLock,
@@ -29,6 +30,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct ServedFile {
     path: Box<str>,
+    /// A URL that spells the path as it is means it, for there is no escape in it.
+    is_literal: bool,
     identity: Representation,
     siblings: Box<[(&'static str, Representation)]>,
     /// What the inner service is asked for: below the mount, and where an outer router
@@ -63,7 +66,7 @@ pub(crate) struct Learned {
 }
 
 /// The parts of a response that tell what is in its body.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct ResponseHead<'r> {
     pub(crate) status: StatusCode,
     pub(crate) headers: &'r HeaderMap,
@@ -76,9 +79,9 @@ pub(crate) struct ResponseHead<'r> {
 
 /// What a response says of a listed file.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Verdict<'f> {
     /// These are the listed bytes, in some coding; this is their tag.
-    Unchanged { etag: HeaderValue },
+    Unchanged { etag: Cow<'f, HeaderValue> },
     /// Something it says contradicts the manifest.
     Changed,
     /// It says nothing that could be compared.
@@ -93,6 +96,7 @@ impl ServedFile {
     ) -> Self {
         Self {
             path: path.into(),
+            is_literal: !path.contains('%'),
             identity: Representation::new(info),
             siblings,
             inner_paths: [const { OnceLock::new() }; 2],
@@ -111,6 +115,10 @@ impl ServedFile {
             let _ = known.set(path_and_query(base, &self.path, None)?);
         }
         known.get().cloned()
+    }
+
+    pub(crate) fn is_literal(&self) -> bool {
+        self.is_literal
     }
 
     /// The tag of the file as it is, uncompressed.
@@ -195,7 +203,7 @@ impl ServedFile {
 
     /// Compares a response with the manifest. Says once, or where it `is_verbose` every
     /// time, that they differ.
-    pub(crate) fn verify(&self, head: ResponseHead<'_>, is_verbose: bool) -> Verdict {
+    pub(crate) fn verify(&self, head: &ResponseHead<'_>, is_verbose: bool) -> Verdict<'_> {
         if head.status == StatusCode::RANGE_NOT_SATISFIABLE {
             return self.verify_unsatisfied(head);
         }
@@ -221,7 +229,7 @@ impl ServedFile {
 
     /// A 416 has the length and the date of a representation, but does not say its
     /// coding.
-    fn verify_unsatisfied(&self, head: ResponseHead<'_>) -> Verdict {
+    fn verify_unsatisfied(&self, head: &ResponseHead<'_>) -> Verdict<'_> {
         let mut verdicts = self.representations().map(|(_, it)| it.verify(head));
         let unchanged = verdicts.find(|verdict| matches!(verdict, Verdict::Unchanged { .. }));
         unchanged.unwrap_or(Verdict::Unproven)
@@ -239,7 +247,7 @@ impl ServedFile {
 
     /// The coding of a response that is as long as what is listed in that coding, by the
     /// name that its listing has. What does not say its length may be anything.
-    pub(crate) fn coding(&self, head: ResponseHead<'_>) -> Option<&'static str> {
+    pub(crate) fn coding(&self, head: &ResponseHead<'_>) -> Option<&'static str> {
         let sent = match head.coding() {
             ContentCoding::Identity => IDENTITY,
             ContentCoding::One(coding) => coding,
@@ -274,14 +282,14 @@ impl ServedFile {
 
     /// Notes that a response was for one client or one occasion alone: whoever
     /// answers like that is asked every time.
-    pub(crate) fn note(&self, fields: ResponseFields<'_>) {
+    pub(crate) fn note(&self, fields: &ResponseFields<'_>) {
         if fields.said.personal || fields.expires {
             self.must_ask.store(true, Ordering::Relaxed);
         }
     }
 
     /// Keeps what a later 304 must repeat of this 200, which was as scanned.
-    pub(crate) fn learn(&self, head: ResponseHead<'_>) {
+    pub(crate) fn learn(&self, head: &ResponseHead<'_>) {
         self.learned.get_or_init(|| Learned::of(head));
     }
 
@@ -292,7 +300,7 @@ impl ServedFile {
 }
 
 impl Learned {
-    fn of(head: ResponseHead<'_>) -> Self {
+    fn of(head: &ResponseHead<'_>) -> Self {
         let repeated = [header::VARY, header::CONTENT_LOCATION, header::CACHE_CONTROL];
         let lines = repeated.into_iter().flat_map(|name| {
             let lines = head.headers.get_all(&name).iter().map(detached);
@@ -326,7 +334,7 @@ impl Representation {
         EntityTag::strong(&self.etag)
     }
 
-    fn verify(&self, head: ResponseHead<'_>) -> Verdict {
+    fn verify(&self, head: &ResponseHead<'_>) -> Verdict<'_> {
         let has_length = self.has_length(head);
         let (has_date, has_etag) = (self.has_date(head), self.has_etag(head));
         // Who rewrites a body on its way takes its length away and leaves its date, which
@@ -335,7 +343,7 @@ impl Representation {
         match all_agree([has_length, has_date, has_etag].into_iter().flatten()) {
             Some(true) if is_proof => {
                 self.learn_etag(head, has_length);
-                Verdict::Unchanged { etag: self.etag.clone() }
+                Verdict::Unchanged { etag: Cow::Borrowed(&self.etag) }
             }
             Some(false) => Verdict::Changed,
             Some(true) | None => Verdict::Unproven,
@@ -344,11 +352,12 @@ impl Representation {
 
     /// The bytes of this file, compressed by someone on the way: the length tells
     /// nothing, and no two runs need give the same bytes, so the tag is weak.
-    fn verify_compressed(&self, head: ResponseHead<'_>, coding: &str) -> Verdict {
+    fn verify_compressed(&self, head: &ResponseHead<'_>, coding: &str) -> Verdict<'_> {
         let evidence = [self.has_date(head), self.has_etag(head)];
         match all_agree(evidence.into_iter().flatten()) {
             Some(true) => {
-                self.weak_etag(coding).map_or(Verdict::Unproven, |etag| Verdict::Unchanged { etag })
+                let etag = self.weak_etag(coding).map(Cow::Owned);
+                etag.map_or(Verdict::Unproven, |etag| Verdict::Unchanged { etag })
             }
             Some(false) => Verdict::Changed,
             None => Verdict::Unproven,
@@ -361,11 +370,11 @@ impl Representation {
         HeaderValue::from_maybe_shared(Bytes::from(tag)).ok()
     }
 
-    fn has_length(&self, head: ResponseHead<'_>) -> Option<bool> {
+    fn has_length(&self, head: &ResponseHead<'_>) -> Option<bool> {
         all_agree(head.lengths().map(|length| length == self.info.length))
     }
 
-    fn has_date(&self, head: ResponseHead<'_>) -> Option<bool> {
+    fn has_date(&self, head: &ResponseHead<'_>) -> Option<bool> {
         let sent = head.fields.last_modified?;
         if self.inner_date.get() == Some(sent) {
             return Some(true);
@@ -378,7 +387,7 @@ impl Representation {
         Some(has_date)
     }
 
-    fn has_etag(&self, head: ResponseHead<'_>) -> Option<bool> {
+    fn has_etag(&self, head: &ResponseHead<'_>) -> Option<bool> {
         let sent = head.fields.etag?;
         match self.inner_etag.get() {
             Some(learned) => Some(sent == learned),
@@ -399,7 +408,7 @@ impl Representation {
         is_number.then(|| sent == format!("{nanos:08x}"))
     }
 
-    fn learn_etag(&self, head: ResponseHead<'_>, has_length: Option<bool>) {
+    fn learn_etag(&self, head: &ResponseHead<'_>, has_length: Option<bool>) {
         let has_coding = head.status != StatusCode::RANGE_NOT_SATISFIABLE;
         if let (Some(true), true, Some(etag)) = (has_length, has_coding, head.fields.etag) {
             self.inner_etag.get_or_init(|| detached(etag));

@@ -1,4 +1,5 @@
 use std::{
+    mem,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -67,15 +68,20 @@ where
         };
         let place =
             Place { nested: self.shared.nested, carries_bytes: carries_bytes::<ResBody::Data>() };
-        let (prefix, review) = match plan(head, place, self.shared.snapshot()) {
-            Plan::Answer(answer) => return ResponseFuture::answered(answer),
-            Plan::Pass(snapshot) => (StaticPrefix::new(Arc::clone(&snapshot)), None),
-            Plan::Forward { edit, mut review } => {
-                review.asked = edit.apply(&mut request);
-                (StaticPrefix::new(Arc::clone(&review.snapshot)), Some(review))
+        let mut plan = plan(head, place, self.shared.snapshot());
+        let snapshot = match &mut plan {
+            Plan::Answer(answer) => return ResponseFuture::answered(mem::take(answer)),
+            Plan::Pass(snapshot) => snapshot,
+            Plan::Forward { edit, review } => {
+                edit.apply(&mut request, review);
+                &review.snapshot
             }
         };
-        request.extensions_mut().insert(prefix);
-        ResponseFuture::forwarded(self.inner.call(request), review)
+        request.extensions_mut().insert(StaticPrefix::new(Arc::clone(snapshot)));
+        let future = self.inner.call(request);
+        match plan {
+            Plan::Forward { review, .. } => ResponseFuture::forwarded(future, review),
+            Plan::Answer(_) | Plan::Pass(_) => ResponseFuture::passed(future),
+        }
     }
 }

@@ -1,14 +1,14 @@
 //! The immutable state that one request sees: mount, version, listed files and
 //! policies, agreeing with each other.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 use crate::{
     Error, ErrorKind, Manifest, StalePolicy,
     listed::{FileIndex, Listing},
     manifest::FileInfo,
     memory::Memory,
-    path::{Mount, Split, split},
+    path::{Mount, decode, divide, is_plain},
     policy::Policies,
     served::ServedFile,
     version::Version,
@@ -24,6 +24,14 @@ pub(crate) struct Snapshot {
     /// Folders at the top of the tree that have the shape of a version.
     version_shaped_folders: BTreeSet<Box<str>>,
     memory: Option<Arc<Memory>>,
+}
+
+/// What a plain path below the mount names.
+#[derive(Debug)]
+pub(crate) struct Located<'s> {
+    pub(crate) file: Option<(FileIndex, &'s Arc<ServedFile>)>,
+    /// The path of the file is spelled as it is, without an escape.
+    pub(crate) is_literal: bool,
 }
 
 /// What stays when the version changes.
@@ -94,8 +102,32 @@ impl Snapshot {
         if nested { "" } else { self.mount() }
     }
 
-    pub(crate) fn split<'p>(&self, nested: bool, path: &'p str) -> Split<'p> {
-        split(self.base(nested), self.version(), path, |segment| self.is_version(segment))
+    /// Splits a path that arrives into a version and the rest; `None` outside of the
+    /// mount.
+    pub(crate) fn divide<'p>(
+        &self,
+        nested: bool,
+        path: &'p str,
+    ) -> Option<(Option<&'p str>, &'p str)> {
+        let is_version = |segment: &str| self.is_version(segment);
+        divide(self.base(nested), self.version(), path, is_version)
+    }
+
+    /// The file that a raw path below the mount and the version names; `None` where the
+    /// path is not plain.
+    pub(crate) fn locate(&self, rest: &str) -> Option<Located<'_>> {
+        let file = |path: &str| {
+            let index = self.find(path)?;
+            Some((index, self.served(index)?))
+        };
+        // Listed paths are plain. This one names itself, if there is no escape in it.
+        if let Some(literal) = file(rest).filter(|(_, file)| file.is_literal()) {
+            return Some(Located { file: Some(literal), is_literal: true });
+        }
+        is_plain(rest).then(|| {
+            let path = decode(rest).filter(|path| matches!(path, Cow::Owned(_)));
+            Located { file: path.and_then(|path| file(&path)), is_literal: false }
+        })
     }
 
     /// The file at a logical path.
