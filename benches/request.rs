@@ -28,37 +28,50 @@ const ROUNDS_ON_THREADS: usize = 50;
 const BATCHES: u32 = 200;
 
 fn main() {
-    let mut requests = Case::ALL.map(|case| (format!("{case:?}"), case.with_service(OnOneThread)));
-    compare("a request", ROUNDS, &mut requests);
-    let mut trees = [10, 1_000, 100_000].map(|files| {
+    let requests =
+        Case::ALL.map(|case| row(format!("{case:?}"), 0, case.with_service(OnOneThread)));
+    compare("a request", ROUNDS, requests.into());
+    let trees = [10, 1_000, 100_000].map(|files| {
         let layer = layer(files);
         let request = Case::Current.requests_to(layer.prefix().url(PATH));
-        (format!("{files}"), OnOneThread.measure(layer.layer(Inner), request))
+        row(files.to_string(), 0, OnOneThread.measure(layer.layer(Inner), request))
     });
-    compare("a current URL, of so many listed files", ROUNDS, &mut trees);
-    for case in [Case::Bare, Case::Stack, Case::Current, Case::NotModified] {
-        let mut threads =
-            [1, 2].map(|threads| (format!("{threads}"), case.with_service(OnThreads(threads))));
-        compare(&format!("{case:?}, on so many threads"), ROUNDS_ON_THREADS, &mut threads);
-    }
+    compare("a current URL, of so many listed files", ROUNDS, trees.into());
+    let cases = [Case::Bare, Case::Stack, Case::Current, Case::NotModified];
+    let threads = cases.into_iter().enumerate().flat_map(|(i, case)| {
+        [1, 2].map(|threads| {
+            row(format!("{case:?}, {threads}"), 2 * i, case.with_service(OnThreads(threads)))
+        })
+    });
+    compare("a request, on one thread or on two", ROUNDS_ON_THREADS, threads.collect());
+}
+
+struct Row {
+    name: String,
+    /// The row that this one is compared with.
+    base: usize,
+    turn: Turn,
 }
 
 /// Measures the time of one request, once.
 type Turn = Box<dyn FnMut() -> Duration>;
 
-/// Prints the time of each case, and how many times as long it takes as the first.
-fn compare(title: &str, rounds: usize, cases: &mut [(String, Turn)]) {
-    let mut times = vec![Vec::new(); cases.len()];
+fn row(name: String, base: usize, turn: Turn) -> Row {
+    Row { name, base, turn }
+}
+
+fn compare(title: &str, rounds: usize, mut rows: Vec<Row>) {
+    let mut times = vec![Vec::new(); rows.len()];
     for _ in 0..rounds {
-        for ((_, turn), times) in cases.iter_mut().zip(&mut times) {
-            times.push(turn().as_secs_f64() * 1e9);
+        for (row, times) in rows.iter_mut().zip(&mut times) {
+            times.push((row.turn)().as_secs_f64() * 1e9);
         }
     }
     println!("\n{title}\n{:>20}      time   quiet   ratio", "");
     let times = times.into_iter().map(Quantiles::of).collect::<Vec<_>>();
-    for ((name, _), time) in cases.iter().zip(&times) {
-        let Quantiles { median, quiet } = time;
-        println!("{name:>20} {median:6.0} ns {quiet:4.0} ns   {:.2}x", quiet / times[0].quiet);
+    for (row, Quantiles { median, quiet }) in rows.iter().zip(&times) {
+        let ratio = quiet / times[row.base].quiet;
+        println!("{:>20} {median:6.0} ns {quiet:4.0} ns   {ratio:.2}x", row.name);
     }
 }
 
