@@ -1,6 +1,5 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use arc_swap::Guard;
 use http::{Uri, uri::Scheme};
 use tower_layer::Layer;
 
@@ -86,7 +85,7 @@ impl StaticUrlLayer {
 
     /// The current prefix, to link outside of a request.
     pub fn prefix(&self) -> StaticPrefix {
-        StaticPrefix::new(Guard::into_inner(self.shared.snapshot()))
+        StaticPrefix::new(self.shared.snapshot().handle())
     }
 
     /// The same layer for a place where an outer router has stripped the mount off
@@ -129,7 +128,10 @@ impl StaticUrlLayer {
     /// As [`StaticUrlLayerBuilder::build`]. The state stays what it was.
     pub fn reload(&self) -> Result<Reload, Error> {
         let (before, after) = self.shared.state.reload()?;
-        Ok(Reload { before: StaticPrefix::new(before), after: StaticPrefix::new(after) })
+        Ok(Reload {
+            before: StaticPrefix::new(before.handle()),
+            after: StaticPrefix::new(after.handle()),
+        })
     }
 }
 

@@ -153,6 +153,7 @@ mod path;
 mod plan;
 mod policy;
 mod prefix;
+mod published;
 mod range;
 mod review;
 mod scan;
@@ -160,6 +161,7 @@ mod served;
 mod service;
 mod snapshot;
 mod state;
+mod striped;
 mod version;
 #[cfg(feature = "watch")]
 mod watch;

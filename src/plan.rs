@@ -281,7 +281,7 @@ impl<'r> Asked<'r> {
         let mut answer = Response::new(());
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
         let headers = answer.headers_mut();
-        headers.insert(header::ETAG, named.etag.clone());
+        headers.insert(header::ETAG, named.etag().clone());
         learned.write_to(headers);
         let ruling =
             policies.rule(Outcome::Current, StatusCode::NOT_MODIFIED, Content::AsVersioned);
@@ -318,7 +318,7 @@ impl<'r> Asked<'r> {
             .map(|(coding, it)| (coding, it, range::edit(headers, [it.info.length].into_iter())));
         match named {
             None | Some((_, _, RangeEdit::Drop)) => (own(RangeEdit::Drop, None), None),
-            Some((coding, it, range)) => (own(range, Some(coding)), Some(it.etag.clone())),
+            Some((coding, it, range)) => (own(range, Some(coding)), Some(it.etag().clone())),
         }
     }
 }

@@ -1,4 +1,4 @@
-use std::{fmt, iter, sync::Arc};
+use std::{fmt, iter};
 
 use data_encoding::BASE64;
 
@@ -6,7 +6,7 @@ use crate::{
     Error, ErrorKind,
     manifest::FileInfo,
     path::{encode, encode_suffix},
-    snapshot::Snapshot,
+    published::Handle,
 };
 
 /// How many names an error of [`StaticPrefix::try_url`] suggests.
@@ -38,11 +38,11 @@ const SUGGESTIONS: usize = 3;
 /// ```
 #[derive(Clone)]
 pub struct StaticPrefix {
-    snapshot: Arc<Snapshot>,
+    snapshot: Handle,
 }
 
 impl StaticPrefix {
-    pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
+    pub(crate) fn new(snapshot: Handle) -> Self {
         Self { snapshot }
     }
 

@@ -1,25 +1,17 @@
 //! A snapshot that many threads hold at once.
 
-use std::{
-    ops::Deref,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-};
+use std::{ops::Deref, sync::Arc};
 
-use crate::snapshot::Snapshot;
+use crate::{snapshot::Snapshot, striped::Striped};
 
-/// A snapshot, and so many reference counts of it that threads which run at the same time
-/// hardly share one: a count that two of them write to is the dearest part of a request.
+/// A snapshot, and how others come to hold it.
 #[derive(Debug)]
 pub(crate) struct Published {
     snapshot: Arc<Snapshot>,
-    handles: Box<[Handle]>,
+    handles: Striped<Handle>,
 }
 
-/// A snapshot that somebody holds.
+/// A snapshot that somebody holds, for as long as they like.
 #[derive(Clone, Debug)]
 pub(crate) struct Handle(Arc<Padded>);
 
@@ -31,15 +23,12 @@ struct Padded(Arc<Snapshot>);
 
 impl Published {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
-        let snapshot = Arc::new(snapshot);
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let handle = |_| Handle(Arc::new(Padded(Arc::clone(&snapshot))));
-        Self { handles: (0..cores).map(handle).collect(), snapshot }
+        Self { snapshot: Arc::new(snapshot), handles: Striped::new() }
     }
 
-    /// For a while that may be long.
     pub(crate) fn handle(&self) -> Handle {
-        self.handles[thread_number() % self.handles.len()].clone()
+        let handle = || Handle(Arc::new(Padded(Arc::clone(&self.snapshot))));
+        self.handles.get_or_init(handle).clone()
     }
 }
 
@@ -57,13 +46,4 @@ impl Deref for Handle {
     fn deref(&self) -> &Snapshot {
         &self.0.0
     }
-}
-
-/// Threads that are started one after the other have numbers one after the other.
-fn thread_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
-    }
-    NUMBER.with(|number| *number)
 }

@@ -244,7 +244,7 @@ impl Review {
         let is_current = self.outcome == Outcome::Current;
         let accepts = |coding: &str| terms.accepted.allow(coding);
         let named = file.only_named(terms.conditions.none_match_lines(), accepts);
-        named.filter(|_| is_current).map(|it| it.etag.clone())
+        named.filter(|_| is_current).map(|it| it.etag().clone())
     }
 
     /// Replaces a response by one without content (§15.4.5, §15.5.13): it keeps all

@@ -24,6 +24,7 @@ use crate::{
     log,
     manifest::FileInfo,
     path::path_and_query,
+    striped::Striped,
 };
 
 /// A listed file that has been asked for, with its pre-compressed siblings.
@@ -36,7 +37,7 @@ pub(crate) struct ServedFile {
     siblings: Box<[(&'static str, Representation)]>,
     /// What the inner service is asked for: below the mount, and where an outer router
     /// has stripped it.
-    inner_paths: [OnceLock<PathAndQuery>; 2],
+    inner_paths: [Striped<Option<PathAndQuery>>; 2],
     /// What a 304 needs that only the inner service knows.
     learned: OnceLock<Learned>,
     must_ask: AtomicBool,
@@ -48,7 +49,8 @@ pub(crate) struct ServedFile {
 #[derive(Debug)]
 pub(crate) struct Representation {
     /// Strong, made of the content (RFC 9110 §8.8.3).
-    pub(crate) etag: HeaderValue,
+    etag: HeaderValue,
+    etags: Striped<HeaderValue>,
     pub(crate) info: FileInfo,
     /// The inner service's own tag, once seen on a response that was as scanned.
     inner_etag: OnceLock<HeaderValue>,
@@ -99,7 +101,7 @@ impl ServedFile {
             is_literal: !path.contains('%'),
             identity: Representation::new(info),
             siblings,
-            inner_paths: [const { OnceLock::new() }; 2],
+            inner_paths: [const { Striped::new() }; 2],
             learned: OnceLock::new(),
             must_ask: AtomicBool::new(false),
             has_changed: AtomicBool::new(false),
@@ -111,10 +113,7 @@ impl ServedFile {
     /// made once, and afterwards costs no allocation.
     pub(crate) fn inner_path(&self, nested: bool, base: &str) -> Option<PathAndQuery> {
         let known = &self.inner_paths[usize::from(nested)];
-        if known.get().is_none() {
-            let _ = known.set(path_and_query(base, &self.path, None)?);
-        }
-        known.get().cloned()
+        known.get_or_init(|| path_and_query(base, &self.path, None)).clone()
     }
 
     pub(crate) fn is_literal(&self) -> bool {
@@ -123,7 +122,7 @@ impl ServedFile {
 
     /// The tag of the file as it is, uncompressed.
     pub(crate) fn etag(&self) -> &HeaderValue {
-        &self.identity.etag
+        self.identity.etag()
     }
 
     /// What an answer may be coded in: what the request accepts, or, where the file
@@ -323,11 +322,17 @@ impl Representation {
     pub(crate) fn new(info: &FileInfo) -> Self {
         Self {
             etag: strong_etag(&info.sha256),
+            etags: Striped::new(),
             info: info.clone(),
             inner_etag: OnceLock::new(),
             inner_date: OnceLock::new(),
             is_out_of_reach: AtomicBool::new(false),
         }
+    }
+
+    /// To be sent.
+    pub(crate) fn etag(&self) -> &HeaderValue {
+        self.etags.get_or_init(|| detached(&self.etag))
     }
 
     fn tag(&self) -> EntityTag<'_> {
@@ -343,7 +348,7 @@ impl Representation {
         match all_agree([has_length, has_date, has_etag].into_iter().flatten()) {
             Some(true) if is_proof => {
                 self.learn_etag(head, has_length);
-                Verdict::Unchanged { etag: Cow::Borrowed(&self.etag) }
+                Verdict::Unchanged { etag: Cow::Borrowed(self.etag()) }
             }
             Some(false) => Verdict::Changed,
             Some(true) | None => Verdict::Unproven,

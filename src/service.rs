@@ -77,7 +77,7 @@ where
                 &review.snapshot
             }
         };
-        request.extensions_mut().insert(StaticPrefix::new(Arc::clone(snapshot)));
+        request.extensions_mut().insert(StaticPrefix::new(snapshot.handle()));
         let future = self.inner.call(request);
         match plan {
             Plan::Forward { review, .. } => ResponseFuture::forwarded(future, review),

@@ -10,6 +10,7 @@ use arc_swap::{ArcSwap, Guard};
 use crate::{
     Error, Manifest, VersionSource,
     manifest::Scan,
+    published::Published,
     snapshot::{Settings, Snapshot},
     version::Salt,
 };
@@ -17,7 +18,7 @@ use crate::{
 /// The current snapshot, and what it was made from.
 #[derive(Debug)]
 pub(crate) struct State {
-    current: ArcSwap<Snapshot>,
+    current: ArcSwap<Published>,
     recipe: Recipe,
     /// Held while a snapshot is made, so that no older one is published after it.
     reloading: Mutex<()>,
@@ -28,7 +29,7 @@ pub(crate) struct State {
 
 /// A snapshot as one request holds it. Unlike a reference count, which all threads
 /// would have to share, this costs no more the more cores there are.
-pub(crate) type CurrentSnapshot = Guard<Arc<Snapshot>>;
+pub(crate) type CurrentSnapshot = Guard<Arc<Published>>;
 
 /// From what a snapshot is made, every time.
 #[derive(Clone, Debug)]
@@ -49,7 +50,7 @@ pub(crate) enum Files {
 
 impl State {
     pub(crate) fn new(recipe: Recipe) -> Result<Self, Error> {
-        let current = ArcSwap::from_pointee(recipe.make(None)?);
+        let current = ArcSwap::from_pointee(Published::new(recipe.make(None)?));
         Ok(Self {
             current,
             recipe,
@@ -66,11 +67,11 @@ impl State {
 
     /// Makes a snapshot anew and publishes it whole, or nothing of it. Returns the
     /// one before and the one after.
-    pub(crate) fn reload(&self) -> Result<(Arc<Snapshot>, Arc<Snapshot>), Error> {
+    pub(crate) fn reload(&self) -> Result<(Arc<Published>, Arc<Published>), Error> {
         // Nothing is half done when a panic poisons it: the lock guards no data.
         let _reloading = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.current.load_full();
-        let new = Arc::new(self.recipe.make(Some(&old))?);
+        let new = Arc::new(Published::new(self.recipe.make(Some(&old))?));
         self.current.store(Arc::clone(&new));
         if let Some(memory) = old.memory() {
             memory.retire();
