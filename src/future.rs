@@ -57,8 +57,8 @@ struct Digesting<B, D, E> {
 }
 
 impl<F, B, D, E> ResponseFuture<F, B, D, E> {
-    pub(crate) fn answered(answer: Response<Bytes>) -> Self {
-        Self { state: State::Ready { ready: Some(Ready::Answered(answer)) } }
+    pub(crate) fn answered(answer: Option<Response<Bytes>>) -> Self {
+        Self { state: State::Ready { ready: answer.map(Ready::Answered) } }
     }
 
     pub(crate) fn passed(future: F) -> Self {

@@ -39,8 +39,8 @@ pub(crate) enum Outcome {
 pub(crate) enum Plan {
     /// Nothing of ours: request and response pass untouched.
     Pass(CurrentSnapshot),
-    /// Answered here.
-    Answer(Response<Bytes>),
+    /// Answered here; to be taken out.
+    Answer(Option<Response<Bytes>>),
     /// Goes to the inner service, edited; what comes back is reviewed.
     Forward { edit: RequestEdit, review: Review },
 }
@@ -131,8 +131,9 @@ pub(crate) struct Place {
 pub(crate) fn plan(head: RequestHead<'_>, place: Place, snapshot: CurrentSnapshot) -> Plan {
     let nested = place.nested;
     let Some(asked) = Asked::of(head, nested, &snapshot) else { return Plan::Pass(snapshot) };
-    if let Some(answer) = asked.answer(&snapshot) {
-        return Plan::Answer(answer.map(|()| Bytes::new()));
+    let answer = asked.answer(&snapshot);
+    if answer.is_some() {
+        return Plan::Answer(answer);
     }
     let mut terms = asked.terms();
     let (fields, expected) = asked.own_fields(terms.as_deref());
@@ -159,7 +160,7 @@ pub(crate) fn plan(head: RequestHead<'_>, place: Place, snapshot: CurrentSnapsho
         choice,
     };
     match recalled {
-        Recalled::Answer(response) => Plan::Answer(review(None).edit_recalled(response)),
+        Recalled::Answer(response) => Plan::Answer(Some(review(None).edit_recalled(response))),
         Recalled::Unknown(choice) => Plan::Forward { edit, review: review(Some(choice)) },
         Recalled::Nothing => Plan::Forward { edit, review: review(None) },
     }
@@ -256,7 +257,7 @@ impl<'r> Asked<'r> {
     }
 
     /// The answer, where the inner service need not be asked.
-    fn answer(&self, snapshot: &Snapshot) -> Option<Response<()>> {
+    fn answer(&self, snapshot: &Snapshot) -> Option<Response<Bytes>> {
         match self.outcome {
             _ if self.asking == Asking::Otherwise => None,
             Outcome::Current => self.answer_from_memory(snapshot),
@@ -267,7 +268,7 @@ impl<'r> Asked<'r> {
 
     /// 304 where `If-None-Match` names a tag of the file, and the browser need not have
     /// asked. Not where it was told to ask, nor where the file is known to have changed.
-    fn answer_from_memory(&self, snapshot: &Snapshot) -> Option<Response<()>> {
+    fn answer_from_memory(&self, snapshot: &Snapshot) -> Option<Response<Bytes>> {
         let file =
             self.file().filter(|_| self.fields.if_none_match && !self.fields.precondition)?;
         let policies = &snapshot.settings().policies;
@@ -278,7 +279,7 @@ impl<'r> Asked<'r> {
         let accepts = |coding: &str| AcceptedCodings::is_one(self.head.headers, coding);
         let named = file.only_named(&lines, accepts)?;
         let learned = file.learned()?;
-        let mut answer = Response::new(());
+        let mut answer = Response::new(Bytes::new());
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
         let headers = answer.headers_mut();
         headers.insert(header::ETAG, named.etag().clone());
@@ -325,8 +326,8 @@ impl<'r> Asked<'r> {
 
 /// The answer to a stale version that is not to be served. Nobody keeps it: the
 /// version may be the current one of the next node asked.
-fn answer_stale(snapshot: &Snapshot, rest: &str, query: Option<&str>) -> Option<Response<()>> {
-    let mut answer = Response::new(());
+fn answer_stale(snapshot: &Snapshot, rest: &str, query: Option<&str>) -> Option<Response<Bytes>> {
+    let mut answer = Response::new(Bytes::new());
     *answer.status_mut() = match snapshot.settings().stale {
         StalePolicy::Serve => return None,
         StalePolicy::NotFound => StatusCode::NOT_FOUND,

@@ -309,7 +309,9 @@ impl Learned {
     }
 
     pub(crate) fn write_to(&self, headers: &mut HeaderMap) {
-        headers.extend(self.lines.iter().cloned());
+        for (name, line) in &self.lines {
+            headers.append(name.clone(), line.clone());
+        }
     }
 
     /// What `write_to` writes of who may keep the response.

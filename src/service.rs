@@ -1,5 +1,4 @@
 use std::{
-    mem,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -70,7 +69,7 @@ where
             Place { nested: self.shared.nested, carries_bytes: carries_bytes::<ResBody::Data>() };
         let mut plan = plan(head, place, self.shared.snapshot());
         let snapshot = match &mut plan {
-            Plan::Answer(answer) => return ResponseFuture::answered(mem::take(answer)),
+            Plan::Answer(answer) => return ResponseFuture::answered(answer.take()),
             Plan::Pass(snapshot) => snapshot,
             Plan::Forward { edit, review } => {
                 edit.apply(&mut request, review);
