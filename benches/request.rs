@@ -37,7 +37,7 @@ fn main() {
         row(files.to_string(), 0, OnOneThread.measure(layer.layer(Inner), request))
     });
     compare("a current URL, of so many listed files", ROUNDS, trees.into());
-    let cases = [Case::Bare, Case::Stack, Case::Current, Case::NotModified];
+    let cases = [Case::Bare, Case::Stack, Case::Current, Case::NotModified, Case::Remembered];
     let threads = cases.into_iter().enumerate().flat_map(|(i, case)| {
         [1, 2].map(|threads| {
             row(format!("{case:?}, {threads}"), 2 * i, case.with_service(OnThreads(threads)))

@@ -9,7 +9,7 @@ use std::{
     hash::{Hash, Hasher},
     mem,
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use bytes::{Buf, Bytes};
@@ -67,9 +67,12 @@ pub(crate) struct Coded {
 
 /// What the inner service sends for a file in one coding.
 #[derive(Debug)]
-struct Answer {
+pub(crate) struct Answer {
     headers: HeaderMap,
     content: Bytes,
+    /// What becomes of `headers` for those who want the whole and nothing else. It is the
+    /// same every time: nothing that an edit depends on changes within a snapshot.
+    edited: OnceLock<HeaderMap>,
 }
 
 /// For what the inner service has chosen a coding: which one of several `Accept-Encoding`
@@ -127,15 +130,8 @@ impl Memory {
     }
 
     /// What the inner service would answer.
-    pub(crate) fn recall(&self, content: Coded, part: Part) -> Option<Response<Bytes>> {
-        let answer = self.answers.get(&content)?;
-        match part {
-            Part::Whole => Some(answer.with(answer.content.clone())),
-            // There it would have to be counted.
-            Part::Head if !answer.headers.contains_key(header::CONTENT_LENGTH) => None,
-            Part::Head => Some(answer.with(Bytes::new())),
-            Part::Range(range) => answer.part(range.within(answer.content.len())?),
-        }
+    pub(crate) fn recall(&self, content: Coded) -> Option<Arc<Answer>> {
+        self.answers.get(&content)
     }
 
     /// Begins to keep what a response carries that the inner service has chosen, where it
@@ -163,10 +159,25 @@ impl Memory {
 }
 
 impl Answer {
-    fn with(&self, content: Bytes) -> Response<Bytes> {
-        let mut response = Response::new(content);
-        *response.headers_mut() = self.headers.clone();
-        response
+    /// The whole, edited.
+    pub(crate) fn edited(
+        &self,
+        edit: impl FnOnce(Response<Bytes>) -> Response<Bytes>,
+    ) -> Response<Bytes> {
+        let whole = || with(&self.headers, self.content.clone());
+        let headers = self.edited.get_or_init(|| mem::take(edit(whole()).headers_mut()));
+        with(headers, self.content.clone())
+    }
+
+    /// To a request for this part of it.
+    pub(crate) fn to(&self, part: Part) -> Option<Response<Bytes>> {
+        match part {
+            Part::Whole => Some(with(&self.headers, self.content.clone())),
+            // There it would have to be counted.
+            Part::Head if !self.headers.contains_key(header::CONTENT_LENGTH) => None,
+            Part::Head => Some(with(&self.headers, Bytes::new())),
+            Part::Range(range) => self.part(range.within(self.content.len())?),
+        }
     }
 
     /// As RFC 9110 §15.3.7 has it: the fields of the whole, but for its length. `None`
@@ -180,7 +191,7 @@ impl Answer {
         accepts.as_bytes().eq_ignore_ascii_case(b"bytes").then_some(())?;
         let (last, complete) = (range.end - 1, self.content.len());
         let content_range = format!("bytes {}-{last}/{complete}", range.start);
-        let mut response = self.with(self.content.slice(range.clone()));
+        let mut response = with(&self.headers, self.content.slice(range.clone()));
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_RANGE, HeaderValue::try_from(content_range).ok()?);
@@ -189,6 +200,12 @@ impl Answer {
         }
         Some(response)
     }
+}
+
+fn with(headers: &HeaderMap, content: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(content);
+    *response.headers_mut() = headers.clone();
+    response
 }
 
 /// What differs between a part and the whole, beside its length (RFC 9530 §2, and its
@@ -303,7 +320,7 @@ impl Drop for Keeping {
         if self.is_the_file() {
             let headers = mem::take(&mut self.headers);
             let content = Bytes::from(mem::take(&mut self.bytes));
-            let answer = Arc::new(Answer { headers, content });
+            let answer = Arc::new(Answer { headers, content, edited: OnceLock::new() });
             self.place.memory.answers.insert(self.place.content, answer);
         }
     }
@@ -317,7 +334,8 @@ impl Weighter<Coded, Arc<Answer>> for Weight {
     fn weight(&self, _: &Coded, answer: &Arc<Answer>) -> u64 {
         let lines = answer.headers.iter();
         let head = lines.map(|(name, value)| name.as_str().len() + value.len() + 64).sum::<usize>();
-        OVERHEAD + (head + answer.content.len()) as u64
+        // There will be an edited one, too.
+        OVERHEAD + (2 * head + answer.content.len()) as u64
     }
 }
 

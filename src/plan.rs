@@ -15,7 +15,7 @@ use crate::{
     etag::EntityTag,
     fields::RequestFields,
     listed::FileIndex,
-    memory::{Choice, Coded, Memory, Wanted},
+    memory::{Answer, Choice, Coded, Memory, Wanted},
     path::{path_and_query, replace_path, with_version},
     policy::Content,
     range::{self, Part, RangeEdit},
@@ -160,6 +160,10 @@ pub(crate) fn plan(head: RequestHead<'_>, place: Place, snapshot: CurrentSnapsho
         choice,
     };
     match recalled {
+        Recalled::Whole(answer) => {
+            let edit = |response| review(None).edit_recalled(response);
+            Plan::Answer(Some(answer.edited(edit)))
+        }
         Recalled::Answer(response) => Plan::Answer(Some(review(None).edit_recalled(response))),
         Recalled::Unknown(choice) => Plan::Forward { edit, review: review(Some(choice)) },
         Recalled::Nothing => Plan::Forward { edit, review: review(None) },
@@ -168,6 +172,8 @@ pub(crate) fn plan(head: RequestHead<'_>, place: Place, snapshot: CurrentSnapsho
 
 /// What memory has for a request.
 enum Recalled {
+    /// All of what the inner service would say, wanted on no terms.
+    Whole(Arc<Answer>),
     /// What the inner service would say.
     Answer(Response<Bytes>),
     /// Not yet what it will say.
@@ -220,15 +226,18 @@ impl<'r> Asked<'r> {
             FieldEdit::Keep | FieldEdit::DropRange => None,
         };
         if let Some(coding) = coding {
-            let answer = memory.recall(Coded { file, coding }, part);
-            return answer.map_or(Recalled::Nothing, Recalled::Answer);
+            let answer = memory.recall(Coded { file, coding });
+            return answer.and_then(|it| it.to(part)).map_or(Recalled::Nothing, Recalled::Answer);
         }
         let Some(wanted) = Wanted::of(file, self.head.headers) else { return Recalled::Nothing };
         let coding = memory.chosen(wanted);
-        match coding.and_then(|coding| memory.recall(Coded { file, coding }, part)) {
-            Some(answer) => Recalled::Answer(answer),
-            None if part == Part::Whole => Recalled::Unknown(wanted.to_choice()),
-            None => Recalled::Nothing,
+        let answer = coding.and_then(|coding| memory.recall(Coded { file, coding }));
+        match (answer, part, edit) {
+            (Some(answer), Part::Whole, FieldEdit::Keep) => Recalled::Whole(answer),
+            (None, Part::Whole, _) => Recalled::Unknown(wanted.to_choice()),
+            (answer, ..) => {
+                answer.and_then(|it| it.to(part)).map_or(Recalled::Nothing, Recalled::Answer)
+            }
         }
     }
 

@@ -62,7 +62,9 @@ fn requests() {
         assert_eq!(over, expected - 2, "{case:?} with another extension");
     }
     // The inner service is not asked; these are the map of the header fields.
-    assert_eq!(Case::NotModified.with_service(Counted { extended: false }), 2);
+    for case in [Case::NotModified, Case::Remembered] {
+        assert_eq!(case.with_service(Counted { extended: false }), 2, "{case:?}");
+    }
 }
 
 #[test]

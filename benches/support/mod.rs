@@ -11,13 +11,13 @@ use std::{
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use tower::{Layer as _, Service};
 use tower_http::{
     add_extension::{AddExtension, AddExtensionLayer},
     set_header::SetResponseHeaderLayer,
 };
-use tower_static_url::{Manifest, StaticPrefix, StaticUrlLayer};
+use tower_static_url::{Manifest, StaticPrefix, StaticUrl, StaticUrlLayer, StaticUrlLayerBuilder};
 
 pub type Body = Full<Bytes>;
 type Answer = Result<Response<Body>, Infallible>;
@@ -84,10 +84,25 @@ fn fixed_cache_control() -> SetResponseHeaderLayer<HeaderValue> {
 
 /// The layer, with so many listed files.
 pub fn layer(files: usize) -> StaticUrlLayer {
+    builder(files).build().unwrap()
+}
+
+fn builder(files: usize) -> StaticUrlLayerBuilder {
     let others = (1..files).map(|i| (format!("{}/{i}.css", i % 100), CONTENT));
     let files = others.chain([(PATH.to_owned(), CONTENT)]);
     let manifest = Manifest::from_files(files).unwrap();
-    StaticUrlLayer::builder("/static").manifest(manifest).build().unwrap()
+    StaticUrlLayer::builder("/static").manifest(manifest)
+}
+
+/// The layer with a memory that has the answer to this request.
+fn remembering(request: Request<Body>) -> StaticUrl<Inner> {
+    let layer = builder(1).memory_budget(1024 * 1024).build().unwrap();
+    let mut service = layer.layer(Inner);
+    let response = pin!(service.call(request)).poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(Ok(response)) = response else { panic!("the inner service is always ready") };
+    let body = pin!(response.into_body().collect()).poll(&mut Context::from_waker(Waker::noop()));
+    assert!(body.is_ready());
+    service
 }
 
 /// The layer without a manifest.
@@ -114,10 +129,12 @@ pub enum Case {
     CurrentDeclared,
     Unversioned,
     NotModified,
+    /// A current URL, answered from memory.
+    Remembered,
 }
 
 impl Case {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Stack,
         Self::GrowingStack,
         Self::Extension,
@@ -129,6 +146,7 @@ impl Case {
         Self::CurrentDeclared,
         Self::Unversioned,
         Self::NotModified,
+        Self::Remembered,
     ];
 
     /// A request as a browser makes it.
@@ -158,7 +176,9 @@ impl Case {
             Self::Stack | Self::GrowingStack | Self::Extension | Self::Bare | Self::Outside => {
                 "/hello".into()
             }
-            Self::Current | Self::CurrentDeclared | Self::NotModified => prefix.url(PATH),
+            Self::Current | Self::CurrentDeclared | Self::NotModified | Self::Remembered => {
+                prefix.url(PATH)
+            }
             Self::CurrentWithQuery => prefix.url(&format!("{PATH}?a=b")),
             Self::CurrentUnlisted => prefix.url("css/unlisted.css"),
             Self::Unversioned => format!("/static/{PATH}"),
@@ -173,6 +193,7 @@ impl Case {
             Self::Extension => measure.measure(extension_around(Inner), self.requests()),
             Self::Bare => measure.measure(Inner, self.requests()),
             Self::CurrentDeclared => measure.measure(declared().layer(Inner), self.requests()),
+            Self::Remembered => measure.measure(remembering(self.requests()()), self.requests()),
             _ => measure.measure(layer(1).layer(Inner), self.requests()),
         }
     }
