@@ -391,6 +391,7 @@ mod tests {
             ("query", "/static/1234/a?b=c&d=/static/1234/", "/static/a?b=c&d=/static/1234/"),
             ("empty query", "/static/1234/a?", "/static/a?"),
             ("absolute form", "http://h:81/static/1234/a?q", "http://h:81/static/a?q"),
+            ("as in HTTP/2", "https://h/static/1234/a", "https://h/static/a"),
             ("escapes", "/static/1234/f%C3%bc%20;+", "/static/f%C3%bc%20;+"),
         ] {
             let mut uri: Uri = uri.parse().unwrap();

@@ -15,8 +15,11 @@ use std::{
 #[derive(Debug)]
 pub(crate) struct Striped<T>(OnceLock<Box<[OnceLock<T>]>>);
 
-/// However many cores there are: each costs memory.
-const MOST: usize = 8;
+/// As many as there are cores, but each takes memory.
+static COPIES: LazyLock<usize> = LazyLock::new(|| {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    cores.next_power_of_two().min(8)
+});
 
 impl<T> Striped<T> {
     pub(crate) const fn new() -> Self {
@@ -26,10 +29,6 @@ impl<T> Striped<T> {
     /// The copy for this thread. What `make` makes must share nothing that is written to
     /// with what it makes another time.
     pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
-        static COPIES: LazyLock<usize> = LazyLock::new(|| {
-            let cores = thread::available_parallelism().map_or(1, usize::from);
-            cores.next_power_of_two().min(MOST)
-        });
         let copies = self.0.get_or_init(|| (0..*COPIES).map(|_| OnceLock::new()).collect());
         copies[thread_number() & (copies.len() - 1)].get_or_init(make)
     }
@@ -42,4 +41,22 @@ fn thread_number() -> usize {
         static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
     }
     NUMBER.with(|number| *number)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn threads_have_copies_of_their_own() {
+        let striped = Striped::new();
+        let copy = || std::ptr::from_ref(striped.get_or_init(|| 0)).addr();
+        assert_eq!(copy(), copy());
+        let on_another_thread = |_| thread::scope(|scope| scope.spawn(copy).join().unwrap());
+        // Threads of other tests may have some of the numbers.
+        let copies = (0..100).map(on_another_thread).collect::<BTreeSet<_>>();
+        assert_eq!(copies.len(), *COPIES);
+    }
 }

@@ -385,6 +385,10 @@ async fn a_declared_version_is_trusted_and_has_no_tags() {
         ("/static/v1.2.4/any", 200, "no-cache"),
         ("/static/jquery/any", 200, "no-cache"),
         ("/static/any", 200, "no-cache"),
+        // Not plain: left as it came, and so without a version.
+        ("/static/v1.2.3//any", 200, "no-cache"),
+        ("/static/v1.2.3/%2e%2e/any", 200, "no-cache"),
+        ("/static/v1.2.3/a%2fany", 200, "no-cache"),
     ] {
         let answer = answered(&layer, get(uri), status, &[("etag", "\"own\"")], "x").await;
         assert_eq!(answer.cache_control(), cache_control, "{uri} {status}");
@@ -409,6 +413,8 @@ async fn settings() {
         ("/static/hello.txt", 200, "public, max-age=10"),
         ("/static/hello.txt", 301, "no-cache"),
         ("/static/00000000000000aa/hello.txt", 200, "no-cache"),
+        // Not plain, and so without a version.
+        ("/static/00000000000000aa//hello.txt", 200, "public, max-age=10"),
         (&current, 404, "max-age=1"),
     ] {
         let answer = answered(&layer, get(uri), status, &[], HELLO).await;
