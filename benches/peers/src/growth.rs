@@ -19,17 +19,22 @@ pub(crate) async fn run(effort: Effort) -> Result<()> {
     let mut entrants = Vec::new();
     for (tree, files) in &trees {
         let tree = tree.as_ref().map_err(ToString::to_string)?;
-        entrants.push(entrant(tree, CONNECTIONS).await?.renamed(format!("files: {files}")));
+        let entrant = entrant("ours", tree, CONNECTIONS).await?;
+        entrants.push(entrant.renamed(format!("files: {files}")));
     }
     report("With the number of listed files", &entrants, effort).await?;
     drop(entrants);
 
+    // More connections cost more whoever answers: the floor has to be beside it.
     let tree = tree(fixture::FILES)?;
-    let mut entrants = Vec::new();
     for clients in CLIENTS {
-        entrants.push(entrant(&tree, clients).await?.renamed(format!("connections: {clients}")));
+        let mut entrants = Vec::new();
+        for server in ["hyper", "ours", "ours-memory"] {
+            entrants.push(entrant(server, &tree, clients).await?);
+        }
+        report(&format!("Connections: {clients}"), &entrants, effort).await?;
     }
-    report("With the number of connections", &entrants, effort).await
+    Ok(())
 }
 
 fn tree(files: usize) -> Result<TempDir> {
@@ -38,10 +43,10 @@ fn tree(files: usize) -> Result<TempDir> {
     Ok(root)
 }
 
-async fn entrant(tree: &TempDir, connections: usize) -> Result<Entrant> {
+async fn entrant(server: &str, tree: &TempDir, connections: usize) -> Result<Entrant> {
     let site = Site { root: tree.path().to_owned(), workers: 1, protocol: Protocol::Http1 };
     let prefix = servers::prefix(&site.root)?;
-    Entrant::start(servers::named("ours")?, &site, &prefix, connections).await
+    Entrant::start(servers::named(server)?, &site, &prefix, connections).await
 }
 
 async fn report(title: &str, entrants: &[Entrant], effort: Effort) -> Result<()> {
