@@ -103,11 +103,11 @@ impl Review {
             response.headers_mut().remove(header::ETAG);
             return self.conclude(response, StatusCode::PRECONDITION_FAILED, content, said);
         }
-        match etag.filter(|_| !said.personal) {
-            Some(etag) => {
-                response.headers_mut().insert(header::ETAG, etag.into_owned());
+        match &etag {
+            Some(etag) if !said.personal => {
+                response.headers_mut().insert(header::ETAG, HeaderValue::clone(etag));
             }
-            None => {
+            _ => {
                 if let Some(length) = self.wants_digest(&head) {
                     return BodyEdit::Digest { content, length };
                 }

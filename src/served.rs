@@ -347,7 +347,7 @@ impl Representation {
         // Who rewrites a body on its way takes its length away and leaves its date, which
         // alone so proves nothing of a body.
         let is_proof = has_length.or(has_etag).is_some() || head.status == StatusCode::NOT_MODIFIED;
-        match all_agree([has_length, has_date, has_etag].into_iter().flatten()) {
+        match both(has_length, both(has_date, has_etag)) {
             Some(true) if is_proof => {
                 self.learn_etag(head, has_length);
                 Verdict::Unchanged { etag: Cow::Borrowed(self.etag()) }
@@ -360,8 +360,7 @@ impl Representation {
     /// The bytes of this file, compressed by someone on the way: the length tells
     /// nothing, and no two runs need give the same bytes, so the tag is weak.
     fn verify_compressed(&self, head: &ResponseHead<'_>, coding: &str) -> Verdict<'_> {
-        let evidence = [self.has_date(head), self.has_etag(head)];
-        match all_agree(evidence.into_iter().flatten()) {
+        match both(self.has_date(head), self.has_etag(head)) {
             Some(true) => {
                 let etag = self.weak_etag(coding).map(Cow::Owned);
                 etag.map_or(Verdict::Unproven, |etag| Verdict::Unchanged { etag })
@@ -378,7 +377,9 @@ impl Representation {
     }
 
     fn has_length(&self, head: &ResponseHead<'_>) -> Option<bool> {
-        all_agree(head.lengths().map(|length| length == self.info.length))
+        let is_right = |length| length == self.info.length;
+        let (said, body) = head.lengths();
+        both(said.map(is_right), body.map(is_right))
     }
 
     fn has_date(&self, head: &ResponseHead<'_>) -> Option<bool> {
@@ -436,9 +437,12 @@ pub(crate) fn is_digest(tag: &EntityTag<'_>) -> bool {
         && HEXLOWER.decode(tag.opaque()).is_ok()
 }
 
-/// `None` without any evidence.
-fn all_agree(evidence: impl IntoIterator<Item = bool>) -> Option<bool> {
-    evidence.into_iter().reduce(|all, one| all && one)
+/// Two pieces of evidence, as far as there are any.
+fn both(one: Option<bool>, other: Option<bool>) -> Option<bool> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one && other),
+        _ => one.or(other),
+    }
 }
 
 /// As `Last-Modified` has it.
@@ -456,19 +460,20 @@ impl<'r> ResponseHead<'r> {
     }
 
     pub(crate) fn length(&self) -> Option<u64> {
-        self.lengths().next()
+        let (said, body) = self.lengths();
+        said.or(body)
     }
 
-    /// The length of the whole representation, from every place that tells it.
-    fn lengths(&self) -> impl Iterator<Item = u64> + use<'r> {
-        let found = match self.status {
-            StatusCode::NOT_MODIFIED => [None, None],
+    /// The length of the whole representation: what the fields say, and what the body
+    /// itself does.
+    fn lengths(&self) -> (Option<u64>, Option<u64>) {
+        match self.status {
+            StatusCode::NOT_MODIFIED => (None, None),
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
-                [self.complete_length(), None]
+                (self.complete_length(), None)
             }
-            _ => [self.content_length(), self.body_length],
-        };
-        found.into_iter().flatten()
+            _ => (self.content_length(), self.body_length),
+        }
     }
 
     /// `Content-Range: bytes 0-9/1234`, `bytes */1234` (RFC 9110 §14.4)
