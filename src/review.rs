@@ -81,14 +81,15 @@ impl Review {
     /// of its length.
     fn edit<B>(&self, response: &mut Response<B>, body_length: Option<u64>) -> BodyEdit {
         let status = response.status();
+        let fields = ResponseFields::of(response.headers());
         let head = ResponseHead {
             status,
             headers: response.headers(),
-            fields: ResponseFields::of(response.headers()),
+            fields: &fields,
             // To HEAD a body is left out, or is what GET would have.
             body_length: body_length.filter(|&length| self.asking == Asking::Get || length > 0),
         };
-        let said = head.fields.said;
+        let said = fields.said;
         if self.asking == Asking::Otherwise {
             return match is_error(status) {
                 true => self.rule(response, Content::Unlisted, said),
@@ -143,7 +144,7 @@ impl Review {
             return None;
         }
         let file = self.snapshot.served(choice.file())?;
-        let coding = file.coding(&ResponseHead { status, headers, fields, body_length })?;
+        let coding = file.coding(&ResponseHead { status, headers, fields: &fields, body_length })?;
         self.snapshot.memory()?.keep(choice, coding, headers, file)
     }
 
@@ -179,7 +180,7 @@ impl Review {
             let is_declared = !self.snapshot.has_manifest();
             return (if is_declared { Content::AsVersioned } else { Content::Unlisted }, None);
         };
-        file.note(&head.fields);
+        file.note(head.fields);
         match file.verify(head, self.is_verbose()) {
             Verdict::Unchanged { etag } => {
                 if status == StatusCode::OK {

@@ -73,7 +73,7 @@ pub(crate) struct ResponseHead<'r> {
     pub(crate) status: StatusCode,
     pub(crate) headers: &'r HeaderMap,
     /// What is in `headers`.
-    pub(crate) fields: ResponseFields<'r>,
+    pub(crate) fields: &'r ResponseFields<'r>,
     /// The body's exact length; unknown where the body does not say, and where a HEAD
     /// has none.
     pub(crate) body_length: Option<u64>,
