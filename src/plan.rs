@@ -16,7 +16,7 @@ use crate::{
     fields::RequestFields,
     listed::FileIndex,
     memory::{Answer, Choice, Coded, Memory, Wanted},
-    path::{path_and_query, replace_path, with_version},
+    path::{path_and_query, with_path, with_version},
     policy::Content,
     range::{self, Part, RangeEdit},
     review::{Review, Terms},
@@ -373,7 +373,8 @@ impl RequestEdit {
             PathEdit::To(path) => Some(path),
         };
         if let Some(path) = path {
-            review.uri = replace_path(request.uri_mut(), path);
+            let asked = review.uri.insert(mem::take(request.uri_mut()));
+            *request.uri_mut() = with_path(asked, path);
             review.host = request.headers().get(header::HOST).cloned();
         }
         let headers = request.headers_mut();
