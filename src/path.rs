@@ -96,6 +96,15 @@ fn is_plain_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@".contains(c)
 }
 
+/// What the version in a URL below the mount turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Current,
+    /// Right shape, not the current one.
+    Stale,
+    Unversioned,
+}
+
 /// What a request path is, seen from a mount.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Split<'p> {
@@ -122,29 +131,29 @@ pub(crate) fn split<'p>(
 ) -> Split<'p> {
     match divide(base, current, path, is_version) {
         None => Split::Outside,
-        Some((_, rest)) if !is_plain(rest) => Split::Odd,
-        Some((Some(version), rest)) => Split::Versioned { version, rest },
-        Some((None, rest)) => Split::Unversioned { rest },
+        Some((.., rest)) if !is_plain(rest) => Split::Odd,
+        Some((Outcome::Unversioned, _, rest)) => Split::Unversioned { rest },
+        Some((_, version, rest)) => Split::Versioned { version, rest },
     }
 }
 
-/// As [`split`], where it is not known yet whether what follows is plain. `None` outside
-/// of the mount.
+/// As [`split`], where it is not known yet whether what follows is plain: what the version
+/// is, the version itself (or nothing), and what follows. `None` outside of the mount.
 pub(crate) fn divide<'p>(
     base: &str,
     current: &str,
     path: &'p str,
     is_version: impl FnOnce(&str) -> bool,
-) -> Option<(Option<&'p str>, &'p str)> {
+) -> Option<(Outcome, &'p str, &'p str)> {
     let below = below(base, path)?;
-    let slash = match below.strip_prefix(current) {
-        Some(rest) if rest.starts_with('/') => Some(current.len()),
-        _ => below.find('/').filter(|&slash| is_version(&below[..slash])),
+    let (outcome, slash) = match below.strip_prefix(current) {
+        Some(rest) if rest.starts_with('/') => (Outcome::Current, current.len()),
+        _ => match below.find('/').filter(|&slash| is_version(&below[..slash])) {
+            Some(slash) => (Outcome::Stale, slash),
+            None => return Some((Outcome::Unversioned, "", below)),
+        },
     };
-    Some(match slash {
-        Some(slash) => (Some(&below[..slash]), &below[slash + 1..]),
-        None => (None, below),
-    })
+    Some((outcome, &below[..slash], &below[slash + 1..]))
 }
 
 /// What follows `base` and a slash. `/staticfoo` is not below `/static`;

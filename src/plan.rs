@@ -16,7 +16,7 @@ use crate::{
     fields::RequestFields,
     listed::FileIndex,
     memory::{Answer, Choice, Coded, Memory, Wanted},
-    path::{path_and_query, with_path, with_version},
+    path::{Outcome, path_and_query, with_path, with_version},
     policy::Content,
     range::{self, Part, RangeEdit},
     review::{Review, Terms},
@@ -24,15 +24,6 @@ use crate::{
     snapshot::Snapshot,
     state::CurrentSnapshot,
 };
-
-/// What the version in a URL below the mount turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Current,
-    /// Right shape, not the current one.
-    Stale,
-    Unversioned,
-}
 
 /// What is to be done with a request.
 #[derive(Debug)]
@@ -185,18 +176,14 @@ enum Recalled {
 impl<'r> Asked<'r> {
     /// `None` outside the mount.
     fn of(head: RequestHead<'r>, nested: bool, snapshot: &'r Snapshot) -> Option<Self> {
-        let (version, rest) = snapshot.divide(nested, head.uri.path())?;
+        let (outcome, _, rest) = snapshot.divide(nested, head.uri.path())?;
         let located = snapshot.locate(rest);
-        let outcome = match version {
-            Some(version) if located.is_some() && version == snapshot.version() => Outcome::Current,
-            Some(_) if located.is_some() => Outcome::Stale,
-            _ => Outcome::Unversioned,
-        };
         Some(Self {
             head,
             asking: Asking::with(head.method),
             fields: RequestFields::of(head.headers),
-            outcome,
+            // What is not plain has no version that could be taken off.
+            outcome: located.as_ref().map_or(Outcome::Unversioned, |_| outcome),
             rest: located.as_ref().map(|_| rest),
             is_literal: located.as_ref().is_some_and(|it| it.is_literal),
             file: located.and_then(|it| it.file),
@@ -373,8 +360,8 @@ impl RequestEdit {
             PathEdit::To(path) => Some(path),
         };
         if let Some(path) = path {
-            let asked = review.uri.insert(mem::take(request.uri_mut()));
-            *request.uri_mut() = with_path(asked, path);
+            let inner = with_path(request.uri(), path);
+            review.uri = Some(mem::replace(request.uri_mut(), inner));
             review.host = request.headers().get(header::HOST).cloned();
         }
         let headers = request.headers_mut();

@@ -8,7 +8,7 @@ use crate::{
     Error, ErrorKind,
     fields::Said,
     header::{members, split_list},
-    plan::Outcome,
+    path::Outcome,
 };
 
 /// "One year" is the customary maximum; RFC 8246 §2.1 shows the same value.

@@ -18,7 +18,8 @@ use crate::{
     listed::FileIndex,
     location::{Asked, restore_version},
     memory::{Choice, Keeping},
-    plan::{Asking, Outcome},
+    path::Outcome,
+    plan::Asking,
     policy::{Content, is_error, is_redirect, is_whole_or_part},
     served::{ResponseHead, ServedFile, Verdict, strong_etag},
     state::CurrentSnapshot,
@@ -144,7 +145,8 @@ impl Review {
             return None;
         }
         let file = self.snapshot.served(choice.file())?;
-        let coding = file.coding(&ResponseHead { status, headers, fields: &fields, body_length })?;
+        let coding =
+            file.coding(&ResponseHead { status, headers, fields: &fields, body_length })?;
         self.snapshot.memory()?.keep(choice, coding, headers, file)
     }
 
@@ -303,7 +305,7 @@ impl Review {
 
     fn restore_location(&self, headers: &mut HeaderMap) {
         let Some(uri) = &self.uri else { return };
-        let Some((Some(version), rest)) = self.snapshot.divide(self.nested, uri.path()) else {
+        let Some((_, version, rest)) = self.snapshot.divide(self.nested, uri.path()) else {
             return;
         };
         let asked =

@@ -8,7 +8,7 @@ use crate::{
     listed::{FileIndex, Listing},
     manifest::FileInfo,
     memory::Memory,
-    path::{Mount, decode, divide, is_plain},
+    path::{Mount, Outcome, decode, divide, is_plain},
     policy::Policies,
     served::ServedFile,
     version::Version,
@@ -102,13 +102,12 @@ impl Snapshot {
         if nested { "" } else { self.mount() }
     }
 
-    /// Splits a path that arrives into a version and the rest; `None` outside of the
-    /// mount.
+    /// [Divides](divide) a path that arrives.
     pub(crate) fn divide<'p>(
         &self,
         nested: bool,
         path: &'p str,
-    ) -> Option<(Option<&'p str>, &'p str)> {
+    ) -> Option<(Outcome, &'p str, &'p str)> {
         let is_version = |segment: &str| self.is_version(segment);
         divide(self.base(nested), self.version(), path, is_version)
     }
