@@ -2,7 +2,10 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use crate::{snapshot::Snapshot, striped::Striped};
+use crate::{
+    snapshot::Snapshot,
+    striped::{self, Striped},
+};
 
 /// A snapshot, and how others come to hold it.
 #[derive(Debug)]
@@ -23,6 +26,7 @@ struct Padded(Arc<Snapshot>);
 
 impl Published {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
+        striped::prepare();
         Self { snapshot: Arc::new(snapshot), handles: Striped::new() }
     }
 

@@ -50,7 +50,8 @@ pub(crate) struct ServedFile {
 pub(crate) struct Representation {
     /// Strong, made of the content (RFC 9110 §8.8.3).
     etag: HeaderValue,
-    etags: Striped<HeaderValue>,
+    /// The same to be sent: its references are counted.
+    sent_etag: Striped<HeaderValue>,
     pub(crate) info: FileInfo,
     /// The inner service's own tag, once seen on a response that was as scanned.
     inner_etag: OnceLock<HeaderValue>,
@@ -109,8 +110,8 @@ impl ServedFile {
         }
     }
 
-    /// `<base>/<path>`, for a request that spells the path without an escape. It is
-    /// made once, and afterwards costs no allocation.
+    /// `<base>/<path>`, for a request that spells the path without an escape. Once it is
+    /// made it costs no allocation.
     pub(crate) fn inner_path(&self, nested: bool, base: &str) -> Option<PathAndQuery> {
         let known = &self.inner_paths[usize::from(nested)];
         known.get_or_init(|| path_and_query(base, &self.path, None)).clone()
@@ -324,7 +325,7 @@ impl Representation {
     pub(crate) fn new(info: &FileInfo) -> Self {
         Self {
             etag: strong_etag(&info.sha256),
-            etags: Striped::new(),
+            sent_etag: Striped::new(),
             info: info.clone(),
             inner_etag: OnceLock::new(),
             inner_date: OnceLock::new(),
@@ -332,9 +333,9 @@ impl Representation {
         }
     }
 
-    /// To be sent.
+    /// The tag, to be sent.
     pub(crate) fn etag(&self) -> &HeaderValue {
-        self.etags.get_or_init(|| detached(&self.etag))
+        self.sent_etag.get_or_init(|| detached(&self.etag))
     }
 
     fn tag(&self) -> EntityTag<'_> {

@@ -11,11 +11,13 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
+    thread,
 };
 
-use axum::http::{HeaderMap, Request, Response};
+use axum::http::{HeaderMap, Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use tokio::runtime::Builder;
 use tower::{Layer as _, Service, ServiceExt as _, limit::ConcurrencyLimit, service_fn};
 use tower_static_url::{
     AxumStaticUrl, Manifest, ResponseBody, ResponseFuture, StaticPrefix, StaticUrl, StaticUrlLayer,
@@ -208,4 +210,28 @@ fn bad_mounts_are_errors() {
         assert_eq!(error.kind(), tower_static_url::ErrorKind::InvalidMount);
         assert!(error.to_string().contains(&format!("{mount:?}")), "{error}");
     }
+}
+
+/// To count a reference is to write, and who writes to the same waits for the other.
+#[test]
+fn threads_have_copies_of_what_is_counted() {
+    let manifest = Manifest::from_files([("a", "hello")]).unwrap();
+    let layer = StaticUrlLayer::builder("/static").manifest(manifest).build().unwrap();
+    let url = layer.prefix().url("a");
+    let inner = service_fn(async |request: Request<String>| {
+        let mut response = Response::new("hello".to_owned());
+        response.extensions_mut().insert(request.uri().clone());
+        Ok::<_, Infallible>(response)
+    });
+    let addresses = || {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let request = Request::get(&url).body(String::new()).unwrap();
+        let response = runtime.block_on(layer.layer(inner).oneshot(request)).unwrap();
+        let path = response.extensions().get::<Uri>().unwrap().path();
+        [path.as_ptr().addr(), response.headers()["etag"].as_bytes().as_ptr().addr()]
+    };
+    let [path, etag] = addresses();
+    assert_eq!(addresses(), [path, etag], "on the same thread");
+    let other = thread::scope(|scope| scope.spawn(addresses).join().unwrap());
+    assert!(other[0] != path && other[1] != etag, "on another one");
 }
