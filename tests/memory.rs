@@ -830,7 +830,10 @@ fn the_budget_is_of_real_memory() {
             let info = measure(|| {
                 block_on(async {
                     for url in &urls {
-                        read(layer.layer(inner.clone()), url).await;
+                        // The first answer from memory adds to what is kept.
+                        for _ in 0..2 {
+                            read(layer.layer(inner.clone()), url).await;
+                        }
                     }
                 });
             });
