@@ -19,7 +19,7 @@ use crate::{
     path::{Outcome, path_and_query, with_path, with_version},
     policy::Content,
     range::{self, Part, RangeEdit},
-    review::{Review, Terms},
+    review::{Review, Subject, Terms},
     served::{ServedFile, is_digest},
     snapshot::Snapshot,
     state::CurrentSnapshot,
@@ -54,8 +54,8 @@ pub(crate) struct RequestEdit {
 #[derive(Debug)]
 enum PathEdit {
     Keep,
-    /// To the one that is known for the file: many are moved around until then, so it is
-    /// fetched where it is needed.
+    /// To the one that is known for the file. It is fetched by [`RequestEdit::apply`]: a
+    /// plan is moved several times, and is small without it.
     OfFile,
     To(PathAndQuery),
 }
@@ -120,36 +120,22 @@ pub(crate) struct Place {
 }
 
 pub(crate) fn plan(head: RequestHead<'_>, place: Place, snapshot: CurrentSnapshot) -> Plan {
-    let nested = place.nested;
-    let Some(asked) = Asked::of(head, nested, &snapshot) else { return Plan::Pass(snapshot) };
+    let Some(asked) = Asked::of(head, place.nested, &snapshot) else {
+        return Plan::Pass(snapshot);
+    };
     let answer = asked.answer(&snapshot);
     if answer.is_some() {
         return Plan::Answer(answer);
     }
-    let mut terms = asked.terms();
-    let (fields, expected) = asked.own_fields(terms.as_deref());
-    if let Some(terms) = &mut terms {
-        terms.expected = expected;
-    }
-    let recalled = match snapshot.memory().filter(|_| place.carries_bytes) {
-        Some(memory) => asked.recall(memory, &fields),
-        None => Recalled::Nothing,
+    let (terms, fields) = asked.terms();
+    let memory = snapshot.memory().filter(|_| place.carries_bytes);
+    let recalled = memory.map_or(Recalled::Nothing, |memory| asked.recall(memory, &fields));
+    let path = match recalled {
+        Recalled::Whole(_) | Recalled::Answer(_) => PathEdit::Keep,
+        Recalled::Unknown(_) | Recalled::Nothing => asked.edit_path(snapshot.base(place.nested)),
     };
-    let edit = RequestEdit { path: asked.edit_path(snapshot.base(nested)), fields };
-    let (outcome, file, asking) = (asked.outcome, asked.file.map(|(index, _)| index), asked.asking);
-    let authorized = asked.fields.authorization;
-    let review = |choice| Review {
-        snapshot,
-        nested,
-        outcome,
-        file,
-        asking,
-        authorized,
-        terms,
-        uri: None,
-        host: None,
-        choice,
-    };
+    let (subject, edit) = (asked.subject(place.nested), RequestEdit { path, fields });
+    let review = |choice| Review::new(snapshot, subject, terms, choice);
     match recalled {
         Recalled::Whole(answer) => {
             let edit = |response| review(None).edit_recalled(response);
@@ -244,12 +230,25 @@ impl<'r> Asked<'r> {
         Some((index, part))
     }
 
-    fn terms(&self) -> Option<Box<Terms>> {
+    /// On what terms the client wants an answer, and who answers to them.
+    fn terms(&self) -> (Option<Box<Terms>>, FieldEdit) {
+        if !self.fields.has_own() {
+            return (None, FieldEdit::Keep);
+        }
         let headers = self.head.headers;
-        self.fields.has_own().then(|| {
-            let conditions = Conditions::of(headers);
-            Box::new(Terms { conditions, accepted: AcceptedCodings::of(headers), expected: None })
-        })
+        let (conditions, accepted) = (Conditions::of(headers), AcceptedCodings::of(headers));
+        let (fields, expected) = self.own_fields(accepted);
+        (Some(Box::new(Terms { conditions, accepted, expected })), fields)
+    }
+
+    fn subject(&self, nested: bool) -> Subject {
+        Subject {
+            nested,
+            outcome: self.outcome,
+            file: self.file.map(|(index, _)| index),
+            asking: self.asking,
+            authorized: self.fields.authorization,
+        }
     }
 
     /// The answer, where the inner service need not be asked.
@@ -288,16 +287,15 @@ impl<'r> Asked<'r> {
 
     /// What is taken off a request for a listed file, and the tag that a part must
     /// have.
-    fn own_fields(&self, terms: Option<&Terms>) -> (FieldEdit, Option<HeaderValue>) {
+    fn own_fields(&self, accepted: AcceptedCodings) -> (FieldEdit, Option<HeaderValue>) {
         let headers = self.head.headers;
-        let terms = terms.filter(|_| self.asking != Asking::Otherwise);
-        let Some(terms) = terms else { return (FieldEdit::Keep, None) };
         let file = match self.file() {
+            _ if self.asking == Asking::Otherwise => return (FieldEdit::Keep, None),
             None if has_digest_range(headers) => return (FieldEdit::DropRange, None),
             None => return (FieldEdit::Keep, None),
             Some(file) => file,
         };
-        let accepted = file.acceptable(terms.accepted);
+        let accepted = file.acceptable(accepted);
         let own = |range, coding| FieldEdit::Own(Box::new(OwnEdit { range, coding }));
         // RFC 9110 §14.2: `Range` means something to GET alone.
         if self.asking == Asking::Head {

@@ -29,19 +29,25 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Review {
     pub(crate) snapshot: CurrentSnapshot,
+    subject: Subject,
+    /// Most requests have none, and should not move the room for them around.
+    terms: Option<Box<Terms>>,
+    /// For what the response may be kept, where it is the whole file.
+    choice: Option<Choice>,
+    /// What the client asked for, where the inner service is asked for something else,
+    /// and of which `Host`.
+    pub(crate) uri: Option<Uri>,
+    pub(crate) host: Option<HeaderValue>,
+}
+
+/// What was asked for, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject {
     pub(crate) nested: bool,
     pub(crate) outcome: Outcome,
     pub(crate) file: Option<FileIndex>,
     pub(crate) asking: Asking,
     pub(crate) authorized: bool,
-    /// Most requests have none, and should not move the room for them around.
-    pub(crate) terms: Option<Box<Terms>>,
-    /// What the client asked for, where the inner service is asked for something else,
-    /// and of which `Host`.
-    pub(crate) uri: Option<Uri>,
-    pub(crate) host: Option<HeaderValue>,
-    /// For what the response may be kept, where it is the whole file.
-    pub(crate) choice: Option<Choice>,
 }
 
 /// On what terms a client wants an answer.
@@ -68,6 +74,15 @@ pub(crate) enum BodyEdit {
 }
 
 impl Review {
+    pub(crate) fn new(
+        snapshot: CurrentSnapshot,
+        subject: Subject,
+        terms: Option<Box<Terms>>,
+        choice: Option<Choice>,
+    ) -> Self {
+        Self { snapshot, subject, terms, choice, uri: None, host: None }
+    }
+
     /// Begins to keep a response, if it shall be kept, and sets in it what is ours.
     pub(crate) fn judge<B: Body>(
         &self,
@@ -88,10 +103,11 @@ impl Review {
             headers: response.headers(),
             fields: &fields,
             // To HEAD a body is left out, or is what GET would have.
-            body_length: body_length.filter(|&length| self.asking == Asking::Get || length > 0),
+            body_length: body_length
+                .filter(|&length| self.subject.asking == Asking::Get || length > 0),
         };
         let said = fields.said;
-        if self.asking == Asking::Otherwise {
+        if self.subject.asking == Asking::Otherwise {
             return match is_error(status) {
                 true => self.rule(response, Content::Unlisted, said),
                 false => BodyEdit::Pass,
@@ -105,9 +121,9 @@ impl Review {
             response.headers_mut().remove(header::ETAG);
             return self.conclude(response, StatusCode::PRECONDITION_FAILED, content, said);
         }
-        match &etag {
+        match etag {
             Some(etag) if !said.personal => {
-                response.headers_mut().insert(header::ETAG, HeaderValue::clone(etag));
+                response.headers_mut().insert(header::ETAG, etag.into_owned());
             }
             _ => {
                 if let Some(length) = self.wants_digest(&head) {
@@ -121,7 +137,7 @@ impl Review {
         if is_redirect(status) {
             self.restore_location(response.headers_mut());
         }
-        match self.file {
+        match self.subject.file {
             Some(_) => self.settle(response, content, said),
             None => self.rule(response, content, said),
         }
@@ -198,7 +214,7 @@ impl Review {
     /// one whose body may be held back until its digest is known.
     fn wants_digest(&self, head: &ResponseHead<'_>) -> Option<u64> {
         let limit = self.snapshot.settings().body_digest_limit;
-        let is_wanted = self.asking == Asking::Get
+        let is_wanted = self.subject.asking == Asking::Get
             && head.status == StatusCode::OK
             && limit > 0
             && head.length() == head.body_length
@@ -244,7 +260,7 @@ impl Review {
             return Some(file.etag().clone());
         }
         // As where the answer comes from memory.
-        let is_current = self.outcome == Outcome::Current;
+        let is_current = self.subject.outcome == Outcome::Current;
         let accepts = |coding: &str| terms.accepted.allow(coding);
         let named = file.only_named(terms.conditions.none_match_lines(), accepts);
         named.filter(|_| is_current).map(|it| it.etag().clone())
@@ -272,24 +288,24 @@ impl Review {
 
     fn rule<B>(&self, response: &mut Response<B>, content: Content, said: Said) -> BodyEdit {
         let status = response.status();
-        let ruling = self.snapshot.settings().policies.rule(self.outcome, status, content);
-        ruling.apply(response.headers_mut(), said, self.authorized);
+        let ruling = self.snapshot.settings().policies.rule(self.subject.outcome, status, content);
+        ruling.apply(response.headers_mut(), said, self.subject.authorized);
         BodyEdit::Pass
     }
 
     fn warn_if_listed(&self) {
         if let Some(file) = self.file() {
-            file.warn_missing(self.snapshot.base(self.nested), self.is_verbose());
+            file.warn_missing(self.snapshot.base(self.subject.nested), self.is_verbose());
         }
     }
 
     /// What the inner service calls the file.
     pub(crate) fn inner_path(&self) -> Option<PathAndQuery> {
-        self.file()?.inner_path(self.nested, self.snapshot.base(self.nested))
+        self.file()?.inner_path(self.subject.nested, self.snapshot.base(self.subject.nested))
     }
 
     fn file(&self) -> Option<&ServedFile> {
-        self.snapshot.served(self.file?).map(|file| &**file)
+        self.snapshot.served(self.subject.file?).map(|file| &**file)
     }
 
     fn is_verbose(&self) -> bool {
@@ -304,8 +320,9 @@ impl Review {
     }
 
     fn restore_location(&self, headers: &mut HeaderMap) {
+        // Kept where a version was taken off.
         let Some(uri) = &self.uri else { return };
-        let Some((_, version, rest)) = self.snapshot.divide(self.nested, uri.path()) else {
+        let Some((_, version, rest)) = self.snapshot.divide(self.subject.nested, uri.path()) else {
             return;
         };
         let asked =

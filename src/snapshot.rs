@@ -124,6 +124,7 @@ impl Snapshot {
             return Some(Located { file: Some(literal), is_literal: true });
         }
         is_plain(rest).then(|| {
+            // What decodes to itself has just been looked for.
             let path = decode(rest).filter(|path| matches!(path, Cow::Owned(_)));
             Located { file: path.and_then(|path| file(&path)), is_literal: false }
         })
