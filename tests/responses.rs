@@ -397,6 +397,25 @@ async fn a_declared_version_is_trusted_and_has_no_tags() {
 }
 
 #[tokio::test]
+async fn a_head_of_what_is_compressed_on_the_way_has_the_weak_tag_of_its_get() {
+    let layer = embedded();
+    let uri = layer.prefix().url("not listed");
+    for (name, fields, etag) in [
+        ("as it is", &[("etag", "\"own\"")][..], "\"own\""),
+        ("compressed", &[("etag", "\"own\""), ("content-encoding", "gzip")], "W/\"own\""),
+        (
+            "stored compressed",
+            &[("etag", "\"own\""), ("content-encoding", "gzip"), ("content-length", "9")],
+            "\"own\"",
+        ),
+    ] {
+        let head = Request::head(&uri).body(Body::empty()).unwrap();
+        let answer = answered(&layer, head, 200, fields, "").await;
+        assert_eq!(answer.field("etag"), etag, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn settings() {
     let manifest = || Manifest::from_files([("hello.txt", HELLO)]).unwrap();
     let policy = |text: &str| text.parse::<CachePolicy>().unwrap();
