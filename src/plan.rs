@@ -25,7 +25,8 @@ use crate::{
     state::CurrentSnapshot,
 };
 
-/// What is to be done with a request.
+/// What is to be done with a request. It is large, and to move it costs more than most of
+/// the decision: it is read and edited where it stands.
 #[derive(Debug)]
 pub(crate) enum Plan {
     /// Nothing of ours: request and response pass untouched.
