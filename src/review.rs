@@ -137,6 +137,10 @@ impl Review {
         if is_redirect(status) {
             self.restore_location(response.headers_mut());
         }
+        if status == StatusCode::NOT_MODIFIED {
+            // Of a body that is not there (§15.4.5 asks for no such field).
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
         match self.subject.file {
             Some(_) => self.settle(response, content, said),
             None => self.rule(response, content, said),

@@ -397,6 +397,21 @@ async fn a_declared_version_is_trusted_and_has_no_tags() {
 }
 
 #[tokio::test]
+async fn a_304_has_no_length_of_a_body() {
+    let layer = embedded();
+    let prefix = layer.prefix();
+    for uri in [prefix.url("hello.txt"), prefix.url("not listed"), "/static/hello.txt".into()] {
+        for method in [Method::GET, Method::HEAD] {
+            let request = Request::builder().method(&method).uri(&uri).body(Body::empty()).unwrap();
+            let fields = [("content-length", "11"), ("etag", "\"own\"")];
+            let answer = answered(&layer, request, 304, &fields, "").await;
+            assert_eq!(answer.field("content-length"), "", "{method} {uri}");
+            assert_ne!(answer.field("etag"), "", "{method} {uri}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_head_of_what_is_compressed_on_the_way_has_the_weak_tag_of_its_get() {
     let layer = embedded();
     let uri = layer.prefix().url("not listed");
