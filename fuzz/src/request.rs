@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use http::{Method, header};
+use http::{Method, Request, header};
 
 use crate::{
     exchange::{Seen, exchange, has_directive},
@@ -254,8 +254,12 @@ impl Case<'_> {
         if self.seen.status() != 206 || named.is_empty() || !self.is_read() {
             return;
         }
-        // What is not listed is for the inner service to judge, if it was told.
-        if self.seen.inner.as_ref().is_some_and(|it| it.0.headers().contains_key("if-range")) {
+        // Nobody puts a part to what they have who has not asked for one. And what is not
+        // listed is for the inner service to judge, if it was told.
+        let is_asked_for = self.seen.asked.headers().contains_key("range");
+        let told = |inner: &(Request<()>, _)| inner.0.headers().contains_key("if-range");
+        let is_inners = self.listed().is_none() && self.seen.inner.as_ref().is_some_and(told);
+        if !is_asked_for || is_inners {
             return;
         }
         let tag = self.seen.answer.headers().get("etag");
