@@ -107,7 +107,7 @@ impl Memory {
                 // A guess at what it takes to index them; it grows where there are more.
                 .estimated_items_capacity(usize::try_from(share / (16 * 1024)).unwrap_or(0).max(64))
                 .build()
-                .expect("both capacities are set")
+                .expect("options fail only where a capacity is missing, and both are set")
         };
         let choices = (budget / CHOICES_SHARE).max(1);
         let [answers, choices] = [cache(budget.checked_sub(choices)?), cache(choices)];

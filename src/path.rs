@@ -398,7 +398,7 @@ mod tests {
             ("as in HTTP/2", "https://h/static/1234/a", "https://h/static/a"),
             ("escapes", "/static/1234/f%C3%bc%20;+", "/static/f%C3%bc%20;+"),
         ] {
-            let uri: Uri = uri.parse().unwrap();
+            let uri: Uri = uri.parse().expect("each case is a URI");
             let Split::Versioned { rest, .. } = split("/static", "1234", uri.path(), is_version)
             else {
                 panic!("{name}: no version");

@@ -71,7 +71,8 @@ mod tests {
         let striped = Striped::new();
         let copy = || std::ptr::from_ref(striped.get_or_init(|| 0)).addr();
         assert_eq!(copy(), copy());
-        let on_another_thread = |_| thread::scope(|scope| scope.spawn(copy).join().unwrap());
+        let on_another_thread =
+            |_| thread::scope(|scope| scope.spawn(copy).join().expect("a look-up does not panic"));
         // Threads of other tests may have some of the numbers.
         let copies = (0..100).map(on_another_thread).collect::<BTreeSet<_>>();
         assert_eq!(copies.len(), *COPIES);
