@@ -133,36 +133,18 @@
 
 #[cfg(feature = "axum")]
 mod axum;
-mod body;
-mod coding;
-mod conditional;
-mod digest;
 mod error;
-mod etag;
-mod fields;
-mod fingerprint;
-mod future;
+mod exchange;
 mod header;
 mod layer;
-mod listed;
-mod location;
-mod log;
 pub mod manifest;
 mod memory;
-mod path;
-mod plan;
+mod observe;
 mod policy;
 mod prefix;
-mod published;
-mod range;
-mod review;
-mod scan;
-mod served;
-mod service;
 mod snapshot;
-mod state;
-mod striped;
-mod version;
+mod url;
+mod version_source;
 #[cfg(feature = "watch")]
 mod watch;
 
@@ -171,15 +153,15 @@ pub use crate::axum::{AxumResponseFuture, AxumStaticUrl, MakeAxumStaticUrl, Miss
 #[cfg(feature = "watch")]
 pub use crate::watch::{Changes, Watcher};
 pub use crate::{
-    body::ResponseBody,
     error::{Error, ErrorKind},
-    future::ResponseFuture,
-    layer::{Reload, StalePolicy, StaticUrlLayer, StaticUrlLayerBuilder},
+    layer::{
+        Reload, StalePolicy, StaticUrlLayer, StaticUrlLayerBuilder, body::ResponseBody,
+        future::ResponseFuture, service::StaticUrl,
+    },
     manifest::Manifest,
     policy::CachePolicy,
     prefix::{DisplayUrl, StaticPrefix},
-    service::StaticUrl,
-    version::VersionSource,
+    version_source::VersionSource,
 };
 
 /// The examples of the README are tests.

@@ -6,9 +6,9 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::{
     Error, ErrorKind,
-    fields::Said,
+    header::head::Said,
     header::{members, split_list},
-    path::Outcome,
+    url::Outcome,
 };
 
 /// "One year" is the customary maximum; RFC 8246 §2.1 shows the same value.
@@ -374,7 +374,7 @@ pub(crate) fn says(headers: &HeaderMap, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fields::ResponseFields;
+    use crate::header::head::ResponseFields;
 
     fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
         let parse = |&(name, value): &(&'static str, &str)| {

@@ -13,7 +13,9 @@ use std::{
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use crate::{Error, ErrorKind, StaticPrefix, StaticUrlLayer, log, state::State};
+use crate::{
+    Error, ErrorKind, StaticPrefix, StaticUrlLayer, observe::log, snapshot::current::State,
+};
 
 /// A burst of events (an editor's rename dance, a checkout, a bundler's run) is over
 /// when nothing has happened for so long,

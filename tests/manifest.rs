@@ -22,7 +22,7 @@ use tower_static_url::{
     manifest::{Scan, is_ignored_by_default},
 };
 
-/// Trees and their digests, as `src/tree-digest.sh` prints them.
+/// Trees and their digests, as `src/manifest/tree-digest.sh` prints them.
 fn vectors() -> Vec<(&'static [(&'static str, &'static str)], &'static str)> {
     vec![
         (&[("a.txt", "abc")], "700024b2606081b55419184270babd59581ec70ca64247625a9153ff80648b17"),
@@ -67,7 +67,7 @@ fn tree_digest_vectors() {
 #[test]
 #[ignore = "needs a POSIX shell with find and sha256sum"]
 fn tree_digest_of_the_documented_script() {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tree-digest.sh");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/manifest/tree-digest.sh");
     let digest = |root: &Path| {
         let output = Command::new("sh").arg(script).arg(root).output().unwrap();
         assert!(output.status.success(), "{output:?}");

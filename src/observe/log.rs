@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use crate::{manifest::FileInfo, served::ResponseHead};
+use crate::{manifest::FileInfo, snapshot::file::ResponseHead};
 
 /// A scan found something that can be no static file.
 pub(crate) fn left_out(path: &Path, why: &str) {

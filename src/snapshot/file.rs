@@ -16,15 +16,15 @@ use data_encoding::HEXLOWER;
 use http::{HeaderMap, HeaderValue, StatusCode, header, uri::PathAndQuery};
 
 use crate::{
-    coding::{AcceptedCodings, ContentCoding, IDENTITY, is_same},
-    conditional::parse_date,
-    etag::{EntityTag, tags_in},
-    fields::{ResponseFields, Said},
+    header::content_coding::{AcceptedCodings, ContentCoding, IDENTITY, is_same},
+    header::etag::{EntityTag, tags_in},
+    header::head::{ResponseFields, Said},
+    header::preconditions::parse_date,
     header::{detached, number},
-    log,
     manifest::FileInfo,
-    path::path_and_query,
-    striped::Striped,
+    observe::log,
+    snapshot::per_thread::Striped,
+    url::path_and_query,
 };
 
 /// A listed file that has been asked for, with its pre-compressed siblings.

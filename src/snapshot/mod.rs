@@ -1,17 +1,23 @@
 //! The immutable state that one request sees: mount, version, listed files and
 //! policies, agreeing with each other.
 
+pub(crate) mod current;
+pub(crate) mod file;
+pub(crate) mod files;
+pub(crate) mod per_thread;
+pub(crate) mod published;
+
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 use crate::{
     Error, ErrorKind, Manifest, StalePolicy,
-    listed::{FileIndex, Listing},
     manifest::FileInfo,
     memory::Memory,
-    path::{Mount, Outcome, decode, divide, is_plain},
     policy::Policies,
-    served::ServedFile,
-    version::Version,
+    snapshot::file::ServedFile,
+    snapshot::files::{FileIndex, Listing},
+    url::{Mount, Outcome, decode, divide, is_plain},
+    version_source::Version,
 };
 
 #[derive(Debug)]

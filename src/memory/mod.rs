@@ -21,10 +21,10 @@ use rustc_hash::{FxBuildHasher, FxHashSet};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    header::range::Part,
     header::{detached, members},
-    listed::FileIndex,
-    range::Part,
-    served::ServedFile,
+    snapshot::file::ServedFile,
+    snapshot::files::FileIndex,
 };
 
 /// A file larger than this share of the budget is not kept: it would displace too many.

@@ -1,5 +1,11 @@
 //! Reading header fields: lists (RFC 9110 §5.6.1), numbers, and copies to keep.
 
+pub(crate) mod content_coding;
+pub(crate) mod etag;
+pub(crate) mod head;
+pub(crate) mod preconditions;
+pub(crate) mod range;
+
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// The members of a list field, over all its lines, trimmed and without the empty

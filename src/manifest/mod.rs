@@ -40,6 +40,9 @@
 //! # Ok::<(), tower_static_url::Error>(())
 //! ```
 
+pub(crate) mod fingerprint;
+pub(crate) mod scan;
+
 use std::{collections::BTreeMap, path::Path, time::SystemTime};
 
 use data_encoding::HEXLOWER;
@@ -47,9 +50,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{Error, ErrorKind};
 
-use crate::fingerprint::Fingerprint;
+use crate::manifest::fingerprint::Fingerprint;
 
-pub use crate::scan::{Scan, is_ignored_by_default};
+pub use crate::manifest::scan::{Scan, is_ignored_by_default};
 
 /// Logical path → digest, length and modification time, for every file of a tree.
 ///

@@ -21,9 +21,9 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::{
     Error, ErrorKind, Manifest,
-    fingerprint::{COARSEST, Fingerprint},
-    log,
+    manifest::fingerprint::{COARSEST, Fingerprint},
     manifest::{FileInfo, is_spellable},
+    observe::log,
 };
 
 /// What one thread reads at a time. Larger buffers are not faster, and memory

@@ -9,9 +9,9 @@ use tower_service::Service;
 
 use crate::{
     ResponseBody, ResponseFuture, StaticPrefix,
-    body::carries_bytes,
+    exchange::request::{Place, Plan, RequestHead, plan},
     layer::Shared,
-    plan::{Place, Plan, RequestHead, plan},
+    layer::body::carries_bytes,
 };
 
 /// The service that [`StaticUrlLayer`](crate::StaticUrlLayer) makes of an inner one.

@@ -1,3 +1,8 @@
+pub(crate) mod body;
+pub(crate) mod body_digest;
+pub(crate) mod future;
+pub(crate) mod service;
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use http::{Uri, uri::Scheme};
@@ -6,11 +11,11 @@ use tower_layer::Layer;
 use crate::{
     CachePolicy, Error, ErrorKind, Manifest, StaticPrefix, StaticUrl, VersionSource,
     manifest::Scan,
-    path::Mount,
     policy::Policies,
     snapshot::Settings,
-    state::{CurrentSnapshot, Files, Recipe, State},
-    version::Salt,
+    snapshot::current::{CurrentSnapshot, Files, Recipe, State},
+    url::Mount,
+    version_source::Salt,
 };
 
 /// 1 MiB.

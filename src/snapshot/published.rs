@@ -4,7 +4,7 @@ use std::{ops::Deref, sync::Arc};
 
 use crate::{
     snapshot::Snapshot,
-    striped::{self, Striped},
+    snapshot::per_thread::{self, Striped},
 };
 
 /// A snapshot, and how others come to hold it.
@@ -26,7 +26,7 @@ struct Padded(Arc<Snapshot>);
 
 impl Published {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
-        striped::prepare();
+        per_thread::prepare();
         Self { snapshot: Arc::new(snapshot), handles: Striped::new() }
     }
 

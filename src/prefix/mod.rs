@@ -5,8 +5,8 @@ use data_encoding::BASE64;
 use crate::{
     Error, ErrorKind,
     manifest::FileInfo,
-    path::{encode, encode_suffix},
-    published::Handle,
+    snapshot::published::Handle,
+    url::{encode, encode_suffix},
 };
 
 /// How many names an error of [`StaticPrefix::try_url`] suggests.

@@ -1,7 +1,7 @@
 //! Giving the version back to a `Location`: the inner service answered for a path
 //! without it, but the client resolves what it reads against the path with it.
 
-use crate::path::{Split, split, with_version};
+use crate::url::{Split, split, with_version};
 
 /// The request as the client knows it.
 #[derive(Clone, Copy, Debug)]

@@ -12,9 +12,9 @@ use pin_project_lite::pin_project;
 
 use crate::{
     ResponseBody,
-    digest::BodyDigest,
+    exchange::response::{BodyEdit, Review},
+    layer::body_digest::BodyDigest,
     policy::Content,
-    review::{BodyEdit, Review},
 };
 
 pin_project! {

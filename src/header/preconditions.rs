@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::etag::{EntityTag, TagList};
+use crate::header::etag::{EntityTag, TagList};
 
 /// The fields that make a request conditional. `If-Range` is not among them: it
 /// decides nothing but whether `Range` counts.

@@ -10,9 +10,9 @@ use arc_swap::{ArcSwap, Guard};
 use crate::{
     Error, Manifest, VersionSource,
     manifest::Scan,
-    published::Published,
+    snapshot::published::Published,
     snapshot::{Settings, Snapshot},
-    version::Salt,
+    version_source::Salt,
 };
 
 /// The current snapshot, and what it was made from.

@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::{digest::Held, memory::Keeping};
+use crate::{layer::body_digest::Held, memory::Keeping};
 
 pin_project! {
     /// The response body of [`StaticUrl`](crate::StaticUrl): the inner service's,

@@ -12,7 +12,7 @@ use std::{
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
-use crate::{Error, ErrorKind, path::check_segment};
+use crate::{Error, ErrorKind, url::check_segment};
 
 /// A hashed version is this many lower-case hexadecimal digits.
 const HASHED_LEN: usize = 16;

@@ -11,18 +11,18 @@ use http_body::Body;
 use percent_encoding::{CONTROLS, percent_encode};
 
 use crate::{
-    coding::{AcceptedCodings, ContentCoding},
-    conditional::{Conditions, Evaluation, Validators},
-    etag::EntityTag,
-    fields::{ResponseFields, Said},
-    listed::FileIndex,
-    location::{Asked, restore_version},
+    exchange::redirect::{Asked, restore_version},
+    exchange::request::Asking,
+    header::content_coding::{AcceptedCodings, ContentCoding},
+    header::etag::EntityTag,
+    header::head::{ResponseFields, Said},
+    header::preconditions::{Conditions, Evaluation, Validators},
     memory::{Choice, Keeping},
-    path::Outcome,
-    plan::Asking,
     policy::{Content, is_error, is_redirect, is_whole_or_part},
-    served::{ResponseHead, ServedFile, Verdict, strong_etag},
-    state::CurrentSnapshot,
+    snapshot::current::CurrentSnapshot,
+    snapshot::file::{ResponseHead, ServedFile, Verdict, strong_etag},
+    snapshot::files::FileIndex,
+    url::Outcome,
 };
 
 /// What the response will be judged by.

@@ -7,9 +7,9 @@ use rustc_hash::FxBuildHasher;
 
 use crate::{
     Manifest,
-    coding::SIBLINGS,
+    header::content_coding::SIBLINGS,
     manifest::FileInfo,
-    served::{Representation, ServedFile},
+    snapshot::file::{Representation, ServedFile},
 };
 
 /// The files that a manifest lists, by their logical paths.

@@ -10,19 +10,19 @@ use http::{
 
 use crate::{
     StalePolicy,
-    coding::AcceptedCodings,
-    conditional::Conditions,
-    etag::EntityTag,
-    fields::RequestFields,
-    listed::FileIndex,
+    exchange::response::{Review, Subject, Terms},
+    header::content_coding::AcceptedCodings,
+    header::etag::EntityTag,
+    header::head::RequestFields,
+    header::preconditions::Conditions,
+    header::range::{self, Part, RangeEdit},
     memory::{Answer, Choice, Coded, Memory, Wanted},
-    path::{Outcome, path_and_query, with_path, with_version},
     policy::Content,
-    range::{self, Part, RangeEdit},
-    review::{Review, Subject, Terms},
-    served::{ServedFile, is_digest},
     snapshot::Snapshot,
-    state::CurrentSnapshot,
+    snapshot::current::CurrentSnapshot,
+    snapshot::file::{ServedFile, is_digest},
+    snapshot::files::FileIndex,
+    url::{Outcome, path_and_query, with_path, with_version},
 };
 
 /// What is to be done with a request. It is large, and to move it costs more than most of

@@ -1,0 +1,3 @@
+//! What the layer tells its operator.
+
+pub(crate) mod log;
