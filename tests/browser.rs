@@ -11,7 +11,7 @@
 //! Its address also outlives a restart of the demo; another port would be another
 //! origin, with a cache of its own.
 
-mod common;
+mod support;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,8 +31,8 @@ use axum::{
     response::{Html, IntoResponse as _, Response},
     routing::get,
 };
-use common::demo::{Demo, HttpClient, Process, http_client};
 use serde_json::{Value, json};
+use support::demo::{Demo, HttpClient, Process, http_client};
 use tempfile::{TempDir, tempdir};
 use tokio::{
     net::TcpListener,
@@ -138,7 +138,7 @@ fn the_first_page_after_a_deploy_is_all_new() {
 #[test]
 #[ignore = "needs chromium: tests/e2e/install.sh"]
 fn integrity_admits_what_was_scanned_and_nothing_else() {
-    let site = common::tree([
+    let site = support::tree([
         ("app.css", "body { color: rgb(1, 2, 3) }"),
         ("classic.js", "window.ran.push('classic');"),
         ("module.js", "window.ran.push('module ');"),

@@ -6,7 +6,7 @@
 //! ```
 #![cfg(target_os = "linux")]
 
-mod common;
+mod support;
 
 use std::{
     fmt, fs,
@@ -27,17 +27,17 @@ use axum::{
     body::Body,
     http::{Method, Request, StatusCode},
 };
-use common::{
-    Answer, ask,
-    demo::{Demo, HttpClient, http_client, terminate},
-    etag_of,
-};
 use http_body_util::BodyExt as _;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
 use serde_json::Value;
+use support::{
+    Answer, ask,
+    demo::{Demo, HttpClient, http_client, terminate},
+    etag_of,
+};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines},
@@ -119,12 +119,12 @@ fn complaints(stderr: ChildStderr) -> JoinHandle<Vec<String>> {
 fn site() -> TempDir {
     let root = tempfile::tempdir().unwrap();
     for i in 0..SMALL_FILES {
-        common::write(root.path(), &format!("many/folder-{}/{i}.txt", i % 10), small_text(i));
+        support::write(root.path(), &format!("many/folder-{}/{i}.txt", i % 10), small_text(i));
     }
-    common::write(root.path(), "css/app.css", "body { color: teal }");
-    common::write(root.path(), "css/app.css.gz", "not really gzip, but its own bytes");
-    common::write(root.path(), "big.bin", vec![b'x'; BIG_FILE]);
-    common::write(root.path(), "live.txt", live_text(0));
+    support::write(root.path(), "css/app.css", "body { color: teal }");
+    support::write(root.path(), "css/app.css.gz", "not really gzip, but its own bytes");
+    support::write(root.path(), "big.bin", vec![b'x'; BIG_FILE]);
+    support::write(root.path(), "live.txt", live_text(0));
     root
 }
 
@@ -360,7 +360,7 @@ impl Load {
         drop(connection);
         drop(Changes::subscribe(self.server).await.next().await);
         for client in [http_client(), http2_client()] {
-            let request = common::get(&format!("http://{}{url}", self.server));
+            let request = support::get(&format!("http://{}{url}", self.server));
             let mut response = client.request(request).await.unwrap();
             response.body_mut().frame().await.unwrap().unwrap();
         }
@@ -368,7 +368,7 @@ impl Load {
     }
 
     async fn read_page(self) {
-        let answer = ask(http_client(), common::get(&format!("http://{}/", self.server))).await;
+        let answer = ask(http_client(), support::get(&format!("http://{}/", self.server))).await;
         assert_eq!(answer.status, StatusCode::OK);
         sleep(Duration::from_secs(1)).await;
     }

@@ -16,8 +16,8 @@ use axum::{
 use tokio::net::TcpListener;
 
 use crate::{
-    common::demo::{HttpClient, http_client},
     model::Release,
+    support::demo::{HttpClient, http_client},
 };
 
 /// Names the node that is to answer; no cache knows it.

@@ -11,8 +11,8 @@
 //! request itself names the node that is to answer, so that nothing is left to chance.
 #![cfg(unix)]
 
-#[path = "../common/mod.rs"]
-mod common;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod balancer;
 mod model;
@@ -37,13 +37,13 @@ use tempfile::TempDir;
 
 use crate::{
     balancer::{Balancer, NODE, Passed},
-    common::{
+    model::{CHANGED, Content, Expected, FILES, File, Kept, Release, Step, ZIPPED, sequences},
+    proxy::{Proxy, Recipe},
+    support::{
         Answer, ask,
         demo::{Demo, HttpClient, http_client},
         etag_of,
     },
-    model::{CHANGED, Content, Expected, FILES, File, Kept, Release, Step, ZIPPED, sequences},
-    proxy::{Proxy, Recipe},
 };
 
 #[tokio::test]
@@ -362,13 +362,13 @@ fn node(release: Release) -> (Demo, TempDir) {
     let root = tempfile::tempdir().unwrap();
     for file in FILES.iter().chain([&ZIPPED]) {
         match file.content(release) {
-            Content::Text(text) => common::write(root.path(), file.path, text),
+            Content::Text(text) => support::write(root.path(), file.path, text),
             Content::Loop => link_to_itself(&root.path().join(file.path)),
             Content::Nothing => {}
         }
     }
     let Content::Text(text) = ZIPPED.content(release) else { unreachable!() };
-    common::write(root.path(), &format!("{}.gz", ZIPPED.path), gzip(text));
+    support::write(root.path(), &format!("{}.gz", ZIPPED.path), gzip(text));
     (Demo::start(root.path()), root)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::common::YEAR;
+use crate::support::YEAR;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Release {

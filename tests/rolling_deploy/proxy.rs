@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::{
     balancer::Balancer,
-    common::{
+    support::{
         self,
         demo::{HttpClient, http_client, terminate},
     },
@@ -79,7 +79,7 @@ impl Proxy {
 
     async fn forwards(&self, client: &HttpClient, balancer: &Balancer) -> bool {
         let url = format!("/ready?{}", self.address.port());
-        let request = common::get(&format!("http://{}{url}", self.address));
+        let request = support::get(&format!("http://{}{url}", self.address));
         let response = client.request(request).await;
         response.is_ok_and(|response| response.status() == StatusCode::BAD_REQUEST)
             && !balancer.take(&url).is_empty()

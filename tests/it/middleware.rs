@@ -1,8 +1,6 @@
 //! The layer as a tower middleware: what it asks of services and bodies, readiness,
 //! errors, bodies.
 
-mod common;
-
 use std::{
     collections::VecDeque,
     convert::Infallible,

@@ -1,7 +1,5 @@
 //! The state is made anew while services run: whole, or not at all.
 
-mod common;
-
 use std::{
     collections::HashMap,
     fs::{self, File},
@@ -15,12 +13,13 @@ use std::{
 };
 
 use axum::{Router, body::Body, http::Request, routing::get};
-use common::{HELLO, Site, YEAR, ask, etag_of, mtime, tree};
 use tower::Layer as _;
 use tower_http::services::ServeDir;
 use tower_static_url::{
     ErrorKind, Manifest, StaticPrefix, StaticUrlLayer, VersionSource, manifest::Scan,
 };
+
+use crate::support::{self, HELLO, Site, YEAR, ask, etag_of, mtime, tree};
 
 #[tokio::test]
 async fn a_change_is_a_new_version_everywhere() {
@@ -30,7 +29,7 @@ async fn a_change_is_a_new_version_everywhere() {
     let before = site.layer.prefix();
     assert_eq!(site.get("v/hello.txt").await.cache_control(), YEAR);
 
-    common::write(site.root.path(), "hello.txt", "another text");
+    support::write(site.root.path(), "hello.txt", "another text");
     let reload = site.layer.clone().reload().unwrap();
     assert!(reload.has_changed());
     assert_eq!(reload.before().as_str(), before.as_str());
@@ -46,7 +45,7 @@ async fn a_change_is_a_new_version_everywhere() {
     for (url, cache_control) in
         [(after.url("hello.txt"), YEAR), (before.url("hello.txt"), "no-cache")]
     {
-        let answer = ask(service.clone(), common::get(&url)).await;
+        let answer = ask(service.clone(), support::get(&url)).await;
         assert_eq!(
             (&*answer.body, answer.cache_control()),
             (&b"another text"[..], cache_control.into())
@@ -68,7 +67,7 @@ async fn without_a_change_nothing_changes() {
 #[tokio::test]
 async fn files_come_and_go() {
     let site = Site::new();
-    common::write(site.root.path(), "new.txt", "new");
+    support::write(site.root.path(), "new.txt", "new");
     fs::remove_file(site.root.path().join("hello.txt")).unwrap();
     site.layer.reload().unwrap();
     assert_eq!(site.get("v/new.txt").await.cache_control(), YEAR);
@@ -79,7 +78,7 @@ async fn files_come_and_go() {
 #[tokio::test]
 async fn a_file_that_had_changed_is_as_scanned_again() {
     let site = Site::new();
-    common::write(site.root.path(), "hello.txt", "changed, other length");
+    support::write(site.root.path(), "hello.txt", "changed, other length");
     assert_eq!(site.get("v/hello.txt").await.cache_control(), "no-cache");
     site.layer.reload().unwrap();
     assert_eq!(site.get("v/hello.txt").await.cache_control(), YEAR);
@@ -88,11 +87,11 @@ async fn a_file_that_had_changed_is_as_scanned_again() {
 #[tokio::test]
 async fn a_file_put_back_as_it_was_is_trusted_again() {
     let site = Site::new();
-    let warnings = common::Warnings::capture();
+    let warnings = support::Warnings::capture();
     for _ in 0..2 {
-        common::write(site.root.path(), "hello.txt", "changed, other length");
+        support::write(site.root.path(), "hello.txt", "changed, other length");
         assert_eq!(site.get("v/hello.txt").await.cache_control(), "no-cache");
-        common::write(site.root.path(), "hello.txt", HELLO);
+        support::write(site.root.path(), "hello.txt", HELLO);
         site.layer.reload().unwrap();
     }
     assert_eq!(warnings.lines().len(), 2, "the second change is news");
@@ -101,7 +100,7 @@ async fn a_file_put_back_as_it_was_is_trusted_again() {
 #[tokio::test]
 async fn a_sibling_that_comes_later_is_listed_with_its_file() {
     let site = Site::new();
-    common::write(site.root.path(), "hello.txt.gz", "compressed");
+    support::write(site.root.path(), "hello.txt.gz", "compressed");
     let gzip = || {
         let request = Request::get(site.url("v/hello.txt")).header("accept-encoding", "gzip");
         site.send(request.body(Body::empty()).unwrap())
@@ -152,9 +151,9 @@ fn every_source_is_asked_again() {
 
     let scan = Scan::new(root.path()).ignore(|path| path.ends_with(".scss"));
     let layer = StaticUrlLayer::builder("/static").scan(scan).build().unwrap();
-    common::write(root.path(), "a.scss", "ignored");
+    support::write(root.path(), "a.scss", "ignored");
     assert!(!layer.reload().unwrap().has_changed(), "the rule stays");
-    common::write(root.path(), "a.css", "listed");
+    support::write(root.path(), "a.css", "listed");
     assert!(layer.reload().unwrap().has_changed());
 
     for source in
@@ -226,7 +225,7 @@ async fn swaps_under_load() {
         tokio::spawn(async move {
             let mut last = layer.prefix().url("a.txt");
             while !stop.load(Ordering::Relaxed) {
-                let page = ask(layer.wrap(router.clone()), common::get("/")).await;
+                let page = ask(layer.wrap(router.clone()), support::get("/")).await;
                 let current = String::from_utf8(page.body.to_vec()).unwrap();
                 for url in [&current, &last] {
                     let request = Request::get(url).body(Body::empty()).unwrap();
@@ -273,7 +272,7 @@ async fn swaps_under_load() {
     }
     let (asked, pinned) = (asked.load(Ordering::Relaxed), pinned.load(Ordering::Relaxed));
     assert!(asked >= pinned && pinned >= VERSIONS as usize / 10, "{asked} asked, {pinned} pinned");
-    let answer = ask(layer.wrap(router), common::get(&layer.prefix().url("a.txt"))).await;
+    let answer = ask(layer.wrap(router), support::get(&layer.prefix().url("a.txt"))).await;
     assert_eq!(
         (&*answer.body, answer.cache_control()),
         (content(VERSIONS).as_bytes(), YEAR.into())

@@ -2,8 +2,6 @@
 //! around `ServeDir` on one side, `ServeDir` alone on the other, and one judge of every
 //! answer.
 
-mod wire;
-
 use std::{
     collections::HashMap,
     convert::Infallible,
@@ -28,7 +26,8 @@ use tempfile::TempDir;
 use tower::{Layer as _, Service, service_fn};
 use tower_http::services::ServeDir;
 use tower_static_url::{StalePolicy, StaticUrlLayer, StaticUrlLayerBuilder};
-use wire::{Answer, Connection, Reason, Server, from_latin1};
+
+use crate::support::wire::{self, Answer, Connection, Reason, Server, from_latin1};
 
 // ---------------------------------------------------------------------------------
 // The site

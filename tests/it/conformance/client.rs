@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::oracle::{Request, Response};
+use super::oracle::{Request, Response};
 
 /// One connection, kept alive over all requests: an answer that is longer or shorter than
 /// it says spoils the next one.

@@ -1,7 +1,5 @@
 //! Where the layer may stand: each place that the docs name, with what works there.
 
-mod common;
-
 use std::{convert::Infallible, net::SocketAddr};
 
 use axum::{
@@ -10,7 +8,6 @@ use axum::{
     http::{Request, Response, Version},
     routing::get,
 };
-use common::{Answer, Site, YEAR, ask, etag_of, tree};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -24,6 +21,8 @@ use tower_http::{
 };
 use tower_static_url::{Manifest, StaticPrefix, StaticUrlLayer};
 
+use crate::support::{self, Answer, Site, YEAR, ask, etag_of, tree};
+
 async fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -36,7 +35,7 @@ fn client(http2: bool) -> Client<HttpConnector, Body> {
 
 async fn fetch(client: &Client<HttpConnector, Body>, address: SocketAddr, path: &str) -> Answer {
     let uri = format!("http://{address}{path}");
-    let (parts, body) = client.request(common::get(&uri)).await.unwrap().into_parts();
+    let (parts, body) = client.request(support::get(&uri)).await.unwrap().into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     Answer { status: parts.status, head: Response::from_parts(parts, ()), body }
 }
@@ -76,11 +75,11 @@ async fn what_router_layer_can_and_cannot_do() {
     let site = Site::new();
     let router = site.router().route("/static/route.txt", get(async || "route"));
     let layered = || router.clone().layer(site.layer.clone());
-    let answer = ask(layered(), common::get(&site.url("v/hello.txt"))).await;
+    let answer = ask(layered(), support::get(&site.url("v/hello.txt"))).await;
     assert_eq!((answer.status.as_u16(), answer.cache_control()), (200, YEAR.into()));
-    let answer = ask(layered(), common::get(&site.url("v/route.txt"))).await;
+    let answer = ask(layered(), support::get(&site.url("v/route.txt"))).await;
     assert_eq!(answer.status.as_u16(), 404, "the route is not found");
-    let answer = ask(site.layer.wrap(router.clone()), common::get(&site.url("v/route.txt"))).await;
+    let answer = ask(site.layer.wrap(router.clone()), support::get(&site.url("v/route.txt"))).await;
     assert_eq!((answer.status.as_u16(), &*answer.body), (200, &b"route"[..]));
 }
 
@@ -102,14 +101,14 @@ async fn inside_a_nest() {
             ("hello.txt", 200, "no-cache", Some("hello world")),
             ("v/missing.txt", 404, "no-store", None),
         ] {
-            let answer = ask(router.clone(), common::get(&site.url(path))).await;
+            let answer = ask(router.clone(), support::get(&site.url(path))).await;
             assert_eq!(answer.status.as_u16(), status, "{name} {path}");
             assert_eq!(answer.cache_control(), cache_control, "{name} {path}");
             if let Some(content) = etag {
                 assert_eq!(answer.field("etag"), etag_of(content), "{name} {path}");
             }
         }
-        let answer = ask(router.clone(), common::get(&site.url("v/docs"))).await;
+        let answer = ask(router.clone(), support::get(&site.url("v/docs"))).await;
         assert_eq!(answer.field("location"), site.url("v/docs/"), "{name}");
     }
     assert_eq!(site.layer.nested().prefix().as_str(), site.layer.prefix().as_str());
@@ -117,21 +116,21 @@ async fn inside_a_nest() {
 
 #[tokio::test]
 async fn around_serve_dir_alone() {
-    let site = common::site();
+    let site = support::site();
     let layer = StaticUrlLayer::new("/", site.path()).unwrap();
     let service = ServiceBuilder::new().layer(&layer).service(ServeDir::new(site.path()));
-    let answer = ask(service.clone(), common::get(&layer.prefix().url("hello.txt"))).await;
+    let answer = ask(service.clone(), support::get(&layer.prefix().url("hello.txt"))).await;
     assert_eq!((&*answer.body, answer.cache_control()), (&b"hello world"[..], YEAR.into()));
-    let answer = ask(service.clone(), common::get("/hello.txt")).await;
+    let answer = ask(service.clone(), support::get("/hello.txt")).await;
     assert_eq!((&*answer.body, answer.cache_control()), (&b"hello world"[..], "no-cache".into()));
     let evil = format!("{}/evil.example", layer.prefix());
-    let answer = ask(service, common::get(&evil)).await;
+    let answer = ask(service, support::get(&evil)).await;
     assert_eq!((answer.status.as_u16(), answer.field("location")), (404, String::new()));
 }
 
 #[tokio::test]
 async fn around_plain_hyper() {
-    let site = common::site();
+    let site = support::site();
     let layer = StaticUrlLayer::new("/static", site.path()).unwrap();
     let echo = service_fn(|request: Request<hyper::body::Incoming>| async move {
         Ok::<_, Infallible>(Response::new(Full::<bytes::Bytes>::from(request.uri().to_string())))
@@ -161,12 +160,12 @@ async fn two_layers_with_two_mounts() {
     for (url, content) in
         [(css_layer.prefix().url("a.css"), "css"), (media_layer.prefix().url("a.png"), "png")]
     {
-        let answer = ask(service(), common::get(&url)).await;
+        let answer = ask(service(), support::get(&url)).await;
         assert_eq!((&*answer.body, answer.cache_control()), (content.as_bytes(), YEAR.into()));
         assert_eq!(answer.field("etag"), etag_of(content));
     }
     // A request has one prefix: the innermost layer's.
-    let page = ask(service(), common::get("/")).await;
+    let page = ask(service(), support::get("/")).await;
     assert_eq!(page.body, media_layer.prefix().to_string());
 }
 
@@ -187,13 +186,13 @@ async fn over_a_compression_layer() {
     let strong = etag_of(&long);
     let weak = format!("W/{}-gzip\"", strong.trim_end_matches('"'));
     assert_eq!(answer.field("etag"), weak);
-    let identity = common::get(&layer.prefix().url("a.txt"));
+    let identity = support::get(&layer.prefix().url("a.txt"));
     assert_eq!(ask(layer.wrap(router.clone()), identity).await.field("etag"), strong);
 
     // What was compressed on the way is checked as well.
-    common::write(root.path(), "a.txt", long.to_uppercase());
+    support::write(root.path(), "a.txt", long.to_uppercase());
     let file = std::fs::File::options().write(true).open(root.path().join("a.txt")).unwrap();
-    file.set_modified(common::mtime() + std::time::Duration::from_secs(1)).unwrap();
+    file.set_modified(support::mtime() + std::time::Duration::from_secs(1)).unwrap();
     let gzip = with_encoding(&layer.prefix().url("a.txt"), "gzip");
     assert_eq!(ask(layer.wrap(router), gzip).await.cache_control(), "no-cache");
 }
@@ -209,7 +208,7 @@ async fn embedded_files_over_a_compression_layer() {
     let embedded = get(async move || ([("etag", "\"mine\"")], body.clone()));
     let router = Router::new().route("/static/a.txt", embedded).layer(CompressionLayer::new());
     let gzip = || with_encoding(&layer.prefix().url("a.txt"), "gzip");
-    let identity = || common::get(&layer.prefix().url("a.txt"));
+    let identity = || support::get(&layer.prefix().url("a.txt"));
     assert_eq!(ask(layer.wrap(router.clone()), gzip()).await.cache_control(), "no-cache");
     assert_eq!(ask(layer.wrap(router.clone()), identity()).await.cache_control(), YEAR);
     assert_eq!(ask(layer.wrap(router.clone()), gzip()).await.cache_control(), YEAR);
@@ -235,7 +234,7 @@ async fn over_a_blanket_cache_control() {
         axum::http::HeaderValue::from_static("max-age=3600"),
     );
     let router = site.router().layer(hour);
-    common::write(site.root.path(), "2024/year.txt", "changed, other length");
+    support::write(site.root.path(), "2024/year.txt", "changed, other length");
     for (path, cache_control) in [
         ("v/hello.txt", "max-age=3600"),
         ("hello.txt", "max-age=3600"),
@@ -243,7 +242,7 @@ async fn over_a_blanket_cache_control() {
         ("v/2024/year.txt", "no-cache"),
         ("v/missing.txt", "no-store"),
     ] {
-        let answer = ask(site.layer.wrap(router.clone()), common::get(&site.url(path))).await;
+        let answer = ask(site.layer.wrap(router.clone()), support::get(&site.url(path))).await;
         assert_eq!(answer.cache_control(), cache_control, "{path}");
     }
 }
@@ -265,7 +264,7 @@ async fn pre_compressed_files() {
         );
     }
     // A sibling that was made after the scan is nobody's version.
-    common::write(site.root.path(), "hello.txt.gz", "made after the scan");
+    support::write(site.root.path(), "hello.txt.gz", "made after the scan");
     let answer = site.send(with_encoding(&site.url("v/hello.txt"), "gzip")).await;
     assert_eq!(answer.field("content-encoding"), "gzip");
     assert_eq!(
@@ -281,7 +280,7 @@ async fn axum_handlers_that_read_the_path_see_no_version() {
         "/static/{*rest}",
         get(async |axum::extract::Path(rest): axum::extract::Path<String>| rest),
     );
-    let answer = ask(site.layer.wrap(router), common::get(&site.url("v/a/b"))).await;
+    let answer = ask(site.layer.wrap(router), support::get(&site.url("v/a/b"))).await;
     assert_eq!(answer.body, "a/b");
 }
 
@@ -290,6 +289,6 @@ async fn a_wrapped_router_is_a_service() {
     let site = Site::new();
     let service = site.layer.wrap(site.router());
     let response: axum::response::Response =
-        service.oneshot(common::get(&site.url("v/hello.txt"))).await.unwrap();
+        service.oneshot(support::get(&site.url("v/hello.txt"))).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hello world");
 }

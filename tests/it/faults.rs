@@ -5,8 +5,6 @@
 //! itself here, or a folder where a file was.
 #![cfg(unix)]
 
-mod wire;
-
 use std::{
     collections::BTreeSet,
     fs::{self, File},
@@ -30,7 +28,8 @@ use tempfile::TempDir;
 use tower::{Layer as _, service_fn};
 use tower_http::services::ServeDir;
 use tower_static_url::{Manifest, StaticUrlLayer};
-use wire::{Answer, Connection, DEADLINE, Reason, Server, exchange_http2};
+
+use crate::support::wire::{self, Answer, Connection, DEADLINE, Reason, Server, exchange_http2};
 
 const YEAR: &str = "public, max-age=31536000, immutable";
 

@@ -1,9 +1,6 @@
 //! The layer over `ServeDir`, on a socket, against an oracle that was written from the
 //! text of RFC 9110 alone: a table of requests, and random ones.
 
-mod client;
-mod oracle;
-
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -27,7 +24,7 @@ use tokio::runtime::Runtime;
 use tower_http::services::ServeDir;
 use tower_static_url::StaticUrlLayer;
 
-use crate::{
+use super::{
     client::Connection,
     oracle::{
         Mismatch, Outcome, Representation, Request, Resource, Response, Target, answers,

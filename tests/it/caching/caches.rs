@@ -2,8 +2,6 @@
 //! reads RFC 9111: what they store, for how long they use it unasked, and what they hear
 //! when they ask again.
 
-mod wire;
-
 use std::{
     fs::{self, File},
     path::Path,
@@ -16,7 +14,8 @@ use tempfile::TempDir;
 use tower::{Layer as _, ServiceBuilder};
 use tower_http::services::ServeDir;
 use tower_static_url::StaticUrlLayer;
-use wire::{Answer, Connection, Server};
+
+use crate::support::wire::{Answer, Connection, Server};
 
 // ---------------------------------------------------------------------------------
 // The site

@@ -1,12 +1,11 @@
 //! What a handler sees: the prefix, its URLs, its errors.
 
-mod common;
-
 use axum::{Router, body::Body, http::Request, routing::get};
-use common::{Site, ask};
 use proptest::prelude::*;
 use tower::Layer as _;
 use tower_static_url::{ErrorKind, Manifest, StaticPrefix, StaticUrlLayer, VersionSource};
+
+use crate::support::{self, Site, ask};
 
 fn listed(paths: &[&str]) -> StaticPrefix {
     let manifest = Manifest::from_files(paths.iter().map(|path| (path, path))).unwrap();
@@ -156,10 +155,10 @@ async fn every_listed_name_is_found_at_its_url() {
     let prefix = site.layer.prefix();
     assert_eq!(prefix.paths().len(), 13);
     for path in prefix.paths() {
-        let answer = site.send(common::get(&prefix.url(path))).await;
+        let answer = site.send(support::get(&prefix.url(path))).await;
         assert_eq!(
             (answer.status.as_u16(), answer.cache_control()),
-            (200, common::YEAR.into()),
+            (200, support::YEAR.into()),
             "{path}"
         );
         assert_eq!(answer.body, std::fs::read(site.root.path().join(path)).unwrap(), "{path}");
@@ -184,7 +183,7 @@ async fn every_request_has_the_prefix() {
         &site.url("v/hello.txt"),
         &site.url("stale/hello.txt"),
     ] {
-        let answer = ask(site.layer.layer(router.clone()), common::get(uri)).await;
+        let answer = ask(site.layer.layer(router.clone()), support::get(uri)).await;
         assert_eq!(answer.body, site.layer.prefix().to_string(), "{uri}");
     }
 }
@@ -197,15 +196,15 @@ async fn axum_extractor() {
         let optional = |prefix: Option<StaticPrefix>| async move { prefix.is_some().to_string() };
         Router::new().route("/", get(required)).route("/maybe", get(optional))
     };
-    let answer = ask(site.layer.wrap(router()), common::get("/")).await;
+    let answer = ask(site.layer.wrap(router()), support::get("/")).await;
     assert_eq!(answer.body, site.layer.prefix().url("hello.txt"));
-    let answer = ask(router(), common::get("/")).await;
+    let answer = ask(router(), support::get("/")).await;
     assert_eq!(answer.status.as_u16(), 500);
     let text = String::from_utf8(answer.body.to_vec()).unwrap();
     assert!(text.contains("`tower_static_url::StaticUrlLayer` is missing"), "{text}");
-    assert_eq!(ask(router(), common::get("/maybe")).await.body, "false");
+    assert_eq!(ask(router(), support::get("/maybe")).await.body, "false");
     let with_extension = router().layer(axum::Extension(site.layer.prefix()));
-    let answer = ask(with_extension, common::get("/")).await;
+    let answer = ask(with_extension, support::get("/")).await;
     assert_eq!(answer.body, site.layer.prefix().url("hello.txt"));
 }
 

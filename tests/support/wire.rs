@@ -1,6 +1,5 @@
 //! A server on a socket, as hyper's users have one, and HTTP/1 as bytes (RFC 9112): a client
 //! that writes exactly what it is told, and believes nothing that it reads.
-#![allow(dead_code, reason = "every test binary uses another part")]
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},

@@ -1,8 +1,6 @@
 //! Validators where the differential test cannot look: answers from memory, codings
 //! made on the way, drift under `If-Range`, digests of bodies.
 
-mod common;
-
 use std::{
     collections::VecDeque,
     convert::Infallible,
@@ -22,12 +20,13 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Request, Response},
 };
 use bytes::Bytes;
-use common::{Answer, HELLO, Site, YEAR, ask, etag_of, mtime, tree};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::{compression::CompressionLayer, services::ServeDir};
 use tower_static_url::{Manifest, ResponseBody, StaticUrlLayer};
+
+use crate::support::{self, Answer, HELLO, Site, YEAR, ask, etag_of, mtime, tree};
 
 fn request(method: &str, uri: &str, lines: &[(&str, &str)]) -> Request<Body> {
     let lines = lines
@@ -331,7 +330,7 @@ async fn no_part_of_another_version() {
 async fn a_part_that_cannot_be_had_is_refused_only_once() {
     // `ServeDir` is not told to serve what is compressed with deflate.
     let site = Site::new();
-    common::write(site.root.path(), "hello.txt.zz", "deflated");
+    support::write(site.root.path(), "hello.txt.zz", "deflated");
     let layer = StaticUrlLayer::new("/static", site.root.path()).unwrap();
     let url = layer.prefix().url("hello.txt");
     let resume = async |tag: &str| {
@@ -382,7 +381,7 @@ async fn what_is_for_one_client_has_no_tag_of_ours() {
 async fn unlisted_bytes_compressed_on_the_way_have_a_weak_tag() {
     let site = Site::new();
     let long = LONG.repeat(50);
-    common::write(site.root.path(), "unlisted.txt", &long);
+    support::write(site.root.path(), "unlisted.txt", &long);
     let router = site.router().layer(CompressionLayer::new());
     let send = async |lines: &[(&str, &str)]| {
         ask(site.layer.wrap(router.clone()), request("GET", &site.url("v/unlisted.txt"), lines))

@@ -1,18 +1,17 @@
 //! What a response gets: the table, over a real `ServeDir` and over inner services
 //! that say odd things.
 
-mod common;
-
 use std::{convert::Infallible, fs, time::Duration};
 
 use axum::{
     body::Body,
     http::{HeaderMap, Method, Request, Response, StatusCode},
 };
-use common::{HELLO, Site, Warnings, YEAR, ask, etag_of, get, mtime, tree, write};
 use proptest::prelude::*;
 use tower::{Layer as _, service_fn};
 use tower_static_url::{CachePolicy, Manifest, StalePolicy, StaticUrlLayer, VersionSource};
+
+use crate::support::{self, HELLO, Site, Warnings, YEAR, ask, etag_of, get, mtime, tree, write};
 
 #[tokio::test]
 async fn table_over_serve_dir() {
@@ -209,7 +208,7 @@ async fn answered(
     status: u16,
     fields: &[(&str, &str)],
     body: &'static str,
-) -> common::Answer {
+) -> support::Answer {
     let inner = service_fn(|_: Request<Body>| async {
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = StatusCode::from_u16(status).unwrap();

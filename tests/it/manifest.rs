@@ -1,8 +1,6 @@
 //! Scanning: the tree digest and its vectors, what is listed, what is an error.
 #![cfg(unix)]
 
-mod common;
-
 use std::{
     fs::{self, File},
     num::NonZero,
@@ -15,12 +13,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use common::{Warnings, tree, write};
 use proptest::prelude::*;
 use tower_static_url::{
     Error, ErrorKind, Manifest, StaticUrlLayer,
     manifest::{Scan, is_ignored_by_default},
 };
+
+use crate::support::{self, Warnings, tree, write};
 
 /// Trees and their digests, as `src/manifest/tree-digest.sh` prints them.
 fn vectors() -> Vec<(&'static [(&'static str, &'static str)], &'static str)> {
@@ -78,7 +77,7 @@ fn tree_digest_of_the_documented_script() {
     }
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     assert_eq!(digest(&sources), Manifest::scan(&sources).unwrap().digest_hex());
-    let site = common::site();
+    let site = support::site();
     write(site.path(), ".hidden/file", "");
     write(site.path(), "backup~", "");
     write(site.path(), "#autosave#", "");
@@ -214,7 +213,7 @@ fn what_is_known_of_a_file() {
     let root = tree([("a", "abc")]);
     let manifest = Manifest::scan(root.path()).unwrap();
     let info = manifest.get("a").unwrap();
-    assert_eq!((info.length(), info.modified()), (3, Some(common::mtime())));
+    assert_eq!((info.length(), info.modified()), (3, Some(support::mtime())));
     assert_eq!(info.sha256()[..4], [0xba, 0x78, 0x16, 0xbf]);
     assert_eq!((manifest.len(), manifest.get("b")), (1, None));
 }

@@ -1,8 +1,6 @@
 //! Saving a file changes its URL, without a restart and without a call.
 #![cfg(target_os = "linux")]
 
-mod common;
-
 use std::{
     fs::{self, File},
     path::Path,
@@ -11,8 +9,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use common::tree;
 use tower_static_url::{Changes, ErrorKind, Manifest, StaticPrefix, StaticUrlLayer, VersionSource};
+
+use crate::support::tree;
 
 /// How long a change may take before the test has failed.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test binary uses another part")]
 
 pub mod demo;
+pub mod wire;
 
 use std::{
     cell::RefCell,

@@ -1,8 +1,5 @@
 //! Files from memory: what is kept, what is never kept, and what it costs.
 
-mod common;
-mod wire;
-
 use std::{
     collections::VecDeque,
     convert::Infallible,
@@ -26,12 +23,13 @@ use axum::{
     middleware::map_request,
 };
 use bytes::{Buf, Bytes};
-use common::{HELLO, Site, YEAR, ask, etag_of, get, tree};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::{BodyExt as _, Full};
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 use tower_http::{compression::CompressionLayer, services::ServeDir};
 use tower_static_url::{AxumStaticUrl, Manifest, StaticUrl, StaticUrlLayer, StaticUrlLayerBuilder};
+
+use crate::support::{self, HELLO, Site, YEAR, ask, etag_of, get, tree, wire};
 
 const MIB: u64 = 1 << 20;
 
@@ -493,7 +491,7 @@ async fn a_file_that_was_touched_is_left_to_the_inner_service() {
         let answer = ask(service.clone(), get(&site.url("v/hello.txt"))).await;
         assert_eq!((answer.cache_control(), asked.count()), ("no-cache".into(), count));
     }
-    common::write(site.root.path(), "hello.txt", HELLO);
+    support::write(site.root.path(), "hello.txt", HELLO);
     let answer = ask(service, get(&site.url("v/hello.txt"))).await;
     assert_eq!(answer.cache_control(), YEAR);
 }
@@ -544,7 +542,7 @@ async fn a_file_that_has_changed_on_disk_is_still_the_listed_one() {
     let (service, asked) = remembering(&site);
     let url = site.url("v/hello.txt");
     ask(service.clone(), get(&url)).await;
-    common::write(site.root.path(), "hello.txt", "something else");
+    support::write(site.root.path(), "hello.txt", "something else");
     let unversioned = ask(service.clone(), get(&site.url("hello.txt"))).await;
     assert_eq!(unversioned.body, "something else");
     assert_eq!(asked.count(), 2);
@@ -682,7 +680,7 @@ async fn a_new_version_starts_with_an_empty_memory() {
     }
     assert_eq!(asked.count(), 2);
 
-    common::write(root.path(), "hello.txt", "another text");
+    support::write(root.path(), "hello.txt", "another text");
     layer.reload().unwrap();
     let after = layer.prefix();
     for (name, url, body, count) in [
@@ -705,7 +703,7 @@ async fn a_body_begun_before_a_reload_does_not_reach_the_new_version() {
     let (inner, asked) = from_disk(root.path());
     let before = layer.prefix();
     let begun = layer.layer(inner.clone()).oneshot(get(&before.url("hello.txt"))).await.unwrap();
-    common::write(root.path(), "hello.txt", "another text");
+    support::write(root.path(), "hello.txt", "another text");
     layer.reload().unwrap();
     assert_eq!(begun.into_body().collect().await.unwrap().to_bytes(), HELLO);
 
@@ -1020,7 +1018,7 @@ const LARGE: usize = 300_000;
 
 fn site_with_a_large_file() -> Site {
     let site = Site::with(|builder| builder.memory_budget(64 * MIB));
-    common::write(site.root.path(), "large.bin", vec![b'x'; LARGE]);
+    support::write(site.root.path(), "large.bin", vec![b'x'; LARGE]);
     site.layer.reload().unwrap();
     site
 }

@@ -1,0 +1,6 @@
+//! What the RFCs ask of a server, and what other servers of static files promise.
+
+mod client;
+mod differential;
+mod oracle;
+mod peers;

@@ -1,0 +1,18 @@
+//! What the crate promises, one module for each promise. Tests that need a process of their
+//! own, or programs that have to be installed, stand beside this folder.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod caching;
+mod compose;
+mod conformance;
+mod faults;
+mod hostile;
+mod links;
+mod manifest;
+mod memory;
+mod middleware;
+mod reload;
+mod validators;
+mod watch;
