@@ -15,7 +15,7 @@ mod support;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File},
+    fs,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     process::Command,
@@ -45,8 +45,6 @@ use walkdir::WalkDir;
 
 /// How long anything may take before the check has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-const FOREVER: &str = "public, max-age=31536000, immutable";
 
 #[test]
 #[ignore = "needs chromium and npm: tests/e2e/install.sh"]
@@ -287,7 +285,7 @@ fn edit_unnoticed(file: &Path, from: &str, to: &str) {
     assert_eq!(from.len(), to.len(), "{from:?}, {to:?}");
     let modified = fs::metadata(file).unwrap().modified().unwrap();
     edit(file, from, to);
-    File::options().write(true).open(file).unwrap().set_modified(modified).unwrap();
+    support::set_modified(file, modified);
 }
 
 /// Gives the URL of a page that takes from its files only the bytes that were scanned.
@@ -375,7 +373,7 @@ impl Visit {
         assert_eq!(asked, linked, "each file is asked for once");
         for request in &self.requests {
             assert!(request.path.starts_with(&self.prefix()), "{request:?}");
-            assert_eq!(request.cache_control, FOREVER, "{request:?}");
+            assert_eq!(request.cache_control, support::YEAR, "{request:?}");
         }
     }
 

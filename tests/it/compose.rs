@@ -190,9 +190,7 @@ async fn over_a_compression_layer() {
     assert_eq!(ask(layer.wrap(router.clone()), identity).await.field("etag"), strong);
 
     // What was compressed on the way is checked as well.
-    support::write(root.path(), "a.txt", long.to_uppercase());
-    let file = std::fs::File::options().write(true).open(root.path().join("a.txt")).unwrap();
-    file.set_modified(support::mtime() + std::time::Duration::from_secs(1)).unwrap();
+    support::write_at(&root.path().join("a.txt"), long.to_uppercase(), support::later(1));
     let gzip = with_encoding(&layer.prefix().url("a.txt"), "gzip");
     assert_eq!(ask(layer.wrap(router), gzip).await.cache_control(), "no-cache");
 }

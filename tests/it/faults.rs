@@ -15,29 +15,24 @@ use std::{
     pin::Pin,
     sync::mpsc,
     task::{Context, Poll},
-    time::{Duration, UNIX_EPOCH},
 };
 
 use axum::http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_LENGTH};
 use bytes::Bytes;
-use data_encoding::HEXLOWER;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tower::{Layer as _, service_fn};
 use tower_http::services::ServeDir;
 use tower_static_url::{Manifest, StaticUrlLayer};
 
-use crate::support::wire::{self, Answer, Connection, DEADLINE, Reason, Server, exchange_http2};
-
-const YEAR: &str = "public, max-age=31536000, immutable";
+use crate::support::{
+    YEAR, etag_of, later, mtime,
+    wire::{self, Answer, Connection, DEADLINE, Reason, Server, exchange_http2},
+    write_at,
+};
 
 const LISTED: &str = "hello world";
-
-fn etag_of(content: &[u8]) -> String {
-    format!("\"{}\"", HEXLOWER.encode(&Sha256::digest(content)))
-}
 
 // ---------------------------------------------------------------------------------
 // Files
@@ -79,21 +74,13 @@ impl Site {
 }
 
 fn write(path: &Path, content: &[u8]) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, content).unwrap();
-    set_time(path, 0);
-}
-
-fn set_time(path: &Path, later: u64) {
-    let modified = UNIX_EPOCH + Duration::from_secs(1_700_000_000 + later);
-    File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
+    write_at(path, content, mtime());
 }
 
 /// Writes beside, and moves it there, as a careful tool does.
 fn replace(path: &Path, content: &[u8]) {
     let new = path.with_extension("new");
-    fs::write(&new, content).unwrap();
-    set_time(&new, 1);
+    write_at(&new, content, later(1));
     fs::rename(new, path).unwrap();
 }
 
@@ -183,7 +170,7 @@ fn a_folder_that_is_another_thing_now() {
         let answer = site.ask("GET", &site.current(), &[]);
         assert_eq!(
             (answer.cache_control(), answer.field("etag")),
-            (YEAR.into(), etag_of(LISTED.as_bytes())),
+            (YEAR.into(), etag_of(LISTED)),
             "{name}, undone"
         );
     }
@@ -191,7 +178,7 @@ fn a_folder_that_is_another_thing_now() {
 
 /// However it is asked for.
 fn assert_nothing_is_pinned(name: &str, site: &Site) {
-    let tag = &*etag_of(LISTED.as_bytes());
+    let tag = &*etag_of(LISTED);
     let conditions: [&[(&str, &str)]; 7] = [
         &[],
         &[("If-None-Match", tag)],
@@ -220,7 +207,7 @@ fn assert_nothing_is_pinned(name: &str, site: &Site) {
 /// A 304 needs no file. But one that was seen with other bytes is not vouched for.
 #[test]
 fn a_copy_is_vouched_for_until_other_bytes_are_seen() {
-    let tag = &*etag_of(LISTED.as_bytes());
+    let tag = &*etag_of(LISTED);
     for (name, happening, status) in [
         ("gone", (|_| {}) as Happening, 304),
         ("a folder", |path| fs::create_dir(path).unwrap(), 304),

@@ -5,29 +5,29 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
-    fs::{self, File},
     path::Path,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, UNIX_EPOCH},
 };
 
 use axum::{
     body::Body,
     http::{Request, Response, Version},
 };
-use data_encoding::HEXLOWER;
 use hyper::body::Incoming;
 use proptest::{prelude::*, test_runner::TestRunner};
-use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tower::{Layer as _, Service, service_fn};
 use tower_http::services::ServeDir;
 use tower_static_url::{StalePolicy, StaticUrlLayer, StaticUrlLayerBuilder};
 
-use crate::support::wire::{self, Answer, Connection, Reason, Server, from_latin1};
+use crate::support::{
+    YEAR, etag_of, later,
+    wire::{self, Answer, Connection, Reason, Server, from_latin1},
+    write, write_at,
+};
 
 // ---------------------------------------------------------------------------------
 // The site
@@ -100,7 +100,7 @@ impl Site {
         let layer = settings(builder.root(&below)).build().unwrap();
         write_later(&below);
         if !mount.is_empty() {
-            write(&root.join("elsewhere.txt"), ELSEWHERE, 0);
+            write(&root, "elsewhere.txt", ELSEWHERE);
         }
         Self {
             version: layer.prefix().version().to_owned(),
@@ -125,27 +125,16 @@ impl Site {
 
 fn write_scanned(folder: &Path, below: &Path) {
     for (path, content) in FILES {
-        write(&below.join(path), content, 0);
+        write(below, path, content);
     }
     for secret in ["secret.txt", "root-secret/secret.txt", "hello.txt"] {
-        write(&folder.join(secret), SECRET, 0);
+        write(folder, secret, SECRET);
     }
 }
 
 fn write_later(below: &Path) {
-    write(&below.join(DRIFTED), "as changed", 1);
-    write(&below.join(LATE), "after the scan", 1);
-}
-
-fn write(path: &Path, content: &str, later: u64) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, content).unwrap();
-    let modified = UNIX_EPOCH + Duration::from_secs(1_700_000_000 + later);
-    File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
-}
-
-fn etag_of(content: &[u8]) -> String {
-    format!("\"{}\"", HEXLOWER.encode(&Sha256::digest(content)))
+    write_at(&below.join(DRIFTED), "as changed", later(1));
+    write_at(&below.join(LATE), "after the scan", later(1));
 }
 
 // ---------------------------------------------------------------------------------
@@ -852,12 +841,11 @@ fn sizes() {
 #[test]
 fn the_judged_are_not_all_refused() {
     let site = Site::new("/static");
-    let year = "public, max-age=31536000, immutable";
     for (ask, status, cache_control) in [
-        (Ask::get("current", "{m}/{v}/hello.txt"), 200, year),
-        (Ask::get("absolute", "http://evil.example{m}/{v}/hello.txt"), 200, year),
-        (Ask::new("part", "GET", "{m}/{v}/hello.txt", "Range: bytes=0-4\r\n"), 206, year),
-        (Ask::new("tag", "HEAD", "{m}/{v}/hello.txt", "If-None-Match: W/{tag}\r\n"), 304, year),
+        (Ask::get("current", "{m}/{v}/hello.txt"), 200, YEAR),
+        (Ask::get("absolute", "http://evil.example{m}/{v}/hello.txt"), 200, YEAR),
+        (Ask::new("part", "GET", "{m}/{v}/hello.txt", "Range: bytes=0-4\r\n"), 206, YEAR),
+        (Ask::new("tag", "HEAD", "{m}/{v}/hello.txt", "If-None-Match: W/{tag}\r\n"), 304, YEAR),
         (Ask::get("stale", "{m}/{s}/hello.txt"), 200, "no-cache"),
         (Ask::get("changed", "{m}/{v}/drifted.txt"), 200, "no-cache"),
         (Ask::get("traversal", "{m}/{v}/../../secret.txt"), 404, "no-store"),

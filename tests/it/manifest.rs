@@ -19,7 +19,7 @@ use tower_static_url::{
     manifest::{Scan, is_ignored_by_default},
 };
 
-use crate::support::{self, Warnings, tree, write};
+use crate::support::{self, Warnings, set_modified, tree, write};
 
 /// Trees and their digests, as `src/manifest/tree-digest.sh` prints them.
 fn vectors() -> Vec<(&'static [(&'static str, &'static str)], &'static str)> {
@@ -88,8 +88,7 @@ fn tree_digest_of_the_documented_script() {
 fn digest_is_of_names_and_bytes_alone() {
     let one = tree([("a", "1"), ("b/c", "2"), ("b/d", "3")]);
     let other = tree([("b/d", "3"), ("b/c", "2"), ("a", "1")]);
-    let file = File::options().write(true).open(other.path().join("a")).unwrap();
-    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1)).unwrap();
+    set_modified(&other.path().join("a"), SystemTime::UNIX_EPOCH + Duration::from_secs(1));
     fs::set_permissions(other.path().join("b/c"), fs::Permissions::from_mode(0o444)).unwrap();
     let (one, other) = (Manifest::scan(one.path()).unwrap(), Manifest::scan(other.path()).unwrap());
     assert_eq!(one.digest(), other.digest());

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
+    fs,
     path::Path,
     sync::{
         Arc, Mutex,
@@ -135,16 +135,12 @@ async fn what_fails_changes_nothing() {
 fn every_source_is_asked_again() {
     let root = tree([("touch", ""), ("a.scss", ""), ("a.css", "")]);
     let touch = root.path().join("touch");
-    let set = |seconds| {
-        let file = File::options().write(true).open(&touch).unwrap();
-        file.set_modified(mtime() + Duration::from_secs(seconds)).unwrap();
-    };
     let layer = StaticUrlLayer::builder("/static")
         .version(VersionSource::file_modified(&touch))
         .build()
         .unwrap();
     assert!(!layer.reload().unwrap().has_changed());
-    set(1);
+    support::set_modified(&touch, support::later(1));
     assert!(layer.reload().unwrap().has_changed());
     fs::rename(&touch, root.path().join("gone")).unwrap();
     assert_eq!(layer.reload().unwrap_err().kind(), ErrorKind::Io);
@@ -173,9 +169,7 @@ fn every_source_is_asked_again() {
 async fn an_edit_within_the_second_of_the_scan_shows_at_the_first_request() {
     let site = Site::new();
     let path = site.root.path().join("hello.txt");
-    fs::write(&path, HELLO.to_uppercase()).unwrap();
-    let file = File::options().write(true).open(&path).unwrap();
-    file.set_modified(mtime() + Duration::from_nanos(1)).unwrap();
+    support::write_at(&path, HELLO.to_uppercase(), mtime() + Duration::from_nanos(1));
     let answer = site.get("v/hello.txt").await;
     assert_eq!(
         (answer.cache_control(), &*answer.body),
@@ -192,9 +186,7 @@ fn content(version: u64) -> String {
 /// Puts a version into place as a deploy does: at once, and with its own time.
 fn deploy(root: &Path, version: u64) {
     let draft = root.join(".draft");
-    fs::write(&draft, content(version)).unwrap();
-    let file = File::options().write(true).open(&draft).unwrap();
-    file.set_modified(mtime() + Duration::from_secs(version)).unwrap();
+    support::write_at(&draft, content(version), support::later(version));
     fs::rename(&draft, root.join("a.txt")).unwrap();
 }
 

@@ -306,13 +306,7 @@ async fn no_part_of_another_version() {
     // The disk has another version now, of the same length: nobody knew before the
     // inner service was asked, and it answers with a part of the wrong file.
     let path = root.path().join("a.bin");
-    fs::write(&path, long.replace('0', "X")).unwrap();
-    fs::File::options()
-        .write(true)
-        .open(&path)
-        .unwrap()
-        .set_modified(mtime() + Duration::from_secs(1))
-        .unwrap();
+    support::write_at(&path, long.replace('0', "X"), support::later(1));
     let part = resume(&etag_of(&long)).await;
     assert_eq!(
         (part.status.as_u16(), part.cache_control(), part.body.len()),

@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 
 use std::{
-    fs::{self, File},
+    fs,
     path::Path,
     sync::mpsc,
     thread,
@@ -11,7 +11,7 @@ use std::{
 
 use tower_static_url::{Changes, ErrorKind, Manifest, StaticPrefix, StaticUrlLayer, VersionSource};
 
-use crate::support::tree;
+use crate::support::{set_modified, tree};
 
 /// How long a change may take before the test has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -146,7 +146,7 @@ async fn touch_to_bust() {
     let watcher = layer.watch().unwrap();
     let mut changes = watcher.changes();
     let before = layer.prefix();
-    File::options().write(true).open(&file).unwrap().set_modified(SystemTime::now()).unwrap();
+    set_modified(&file, SystemTime::now());
     until(&mut changes, |prefix| prefix.as_str() != before.as_str()).await;
 }
 

@@ -31,11 +31,24 @@ pub fn mtime() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
 }
 
+/// So many seconds after [`mtime`].
+pub fn later(seconds: u64) -> SystemTime {
+    mtime() + Duration::from_secs(seconds)
+}
+
 pub fn write(root: &Path, path: &str, content: impl AsRef<[u8]>) {
-    let path = root.join(path);
+    write_at(&root.join(path), content, mtime());
+}
+
+/// Writes a file, and the directories above it, with a modification time of its own.
+pub fn write_at(path: &Path, content: impl AsRef<[u8]>, modified: SystemTime) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, content).unwrap();
-    File::options().write(true).open(&path).unwrap().set_modified(mtime()).unwrap();
+    fs::write(path, content).unwrap();
+    set_modified(path, modified);
+}
+
+pub fn set_modified(path: &Path, modified: SystemTime) {
+    File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
 }
 
 pub fn tree<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> TempDir {

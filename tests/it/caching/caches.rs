@@ -3,9 +3,8 @@
 //! when they ask again.
 
 use std::{
-    fs::{self, File},
-    path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    fs,
+    time::{Duration, SystemTime},
 };
 
 use axum::http::{HeaderName, Request, Response, StatusCode};
@@ -15,7 +14,11 @@ use tower::{Layer as _, ServiceBuilder};
 use tower_http::services::ServeDir;
 use tower_static_url::StaticUrlLayer;
 
-use crate::support::wire::{Answer, Connection, Server};
+use crate::support::{
+    later,
+    wire::{Answer, Connection, Server},
+    write, write_at,
+};
 
 // ---------------------------------------------------------------------------------
 // The site
@@ -40,12 +43,12 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let below = folder.path().join("static");
         for path in ["app.css", "app.css.gz", "changed.css", "docs/index.html"] {
-            write(&below.join(path), &format!("as scanned: {path}"), 0);
+            write(&below, path, format!("as scanned: {path}"));
         }
         let layer = StaticUrlLayer::new("/static", &below).unwrap();
-        write(&below.join("changed.css"), "changed since", 1);
-        write(&below.join("late.css"), "made since", 1);
-        write(&folder.path().join("outside.css"), "outside", 0);
+        write_at(&below.join("changed.css"), "changed since", later(1));
+        write_at(&below.join("late.css"), "made since", later(1));
+        write(folder.path(), "outside.css", "outside");
         let files = ServeDir::new(folder.path()).precompressed_gzip();
         let inner = ServiceBuilder::new().map_response(move |it| say(it, fields)).service(files);
         Self { server: Server::start(layer.layer(inner)), folder, layer }
@@ -69,13 +72,6 @@ fn say<B>(mut response: Response<B>, fields: Lines<'_>) -> Response<B> {
         }
     }
     response
-}
-
-fn write(path: &Path, content: &str, later: u64) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, content).unwrap();
-    let modified = UNIX_EPOCH + Duration::from_secs(1_700_000_000 + later);
-    File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
 }
 
 // ---------------------------------------------------------------------------------
@@ -353,7 +349,7 @@ fn a_copy_goes_with_its_file() {
     ] {
         let site = Site::new();
         let kept = Kept::fetch(&site, Kind::Private, get(&site.url(url), &[]));
-        write(&site.folder.path().join("static").join(file), "another text", 2);
+        write_at(&site.folder.path().join("static").join(file), "another text", later(2));
         // Somebody who has no copy lets the layer see the change.
         Kept::fetch(&site, Kind::Private, get(&site.url(url), &[]));
         let (is_good, kept) = kept.revalidate(&site, YEAR);
@@ -375,7 +371,7 @@ fn a_copy_outlives_a_rollback() {
     let versioned = Kept::fetch(&site, Kind::Private, versioned);
     let plain = Kept::fetch(&site, Kind::Private, plain);
 
-    write(&file, "deployed", 3);
+    write_at(&file, "deployed", later(3));
     assert!(site.layer.reload().unwrap().has_changed());
     let (is_good, plain) = plain.revalidate(&site, 1);
     assert!(!is_good && plain.answer.text() == "deployed");
@@ -388,7 +384,7 @@ fn a_copy_outlives_a_rollback() {
     );
     assert!(versioned.question(1).is_none(), "an old page keeps its copy");
 
-    write(&file, &before, 4);
+    write_at(&file, &before, later(4));
     assert!(site.layer.reload().unwrap().has_changed());
     let (is_good, versioned) = versioned.revalidate(&site, YEAR);
     assert!(is_good && versioned.is_used() == For(YEAR), "touched, but not changed");

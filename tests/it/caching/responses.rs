@@ -11,7 +11,10 @@ use proptest::prelude::*;
 use tower::{Layer as _, service_fn};
 use tower_static_url::{CachePolicy, Manifest, StalePolicy, StaticUrlLayer, VersionSource};
 
-use crate::support::{self, HELLO, Site, Warnings, YEAR, ask, etag_of, get, mtime, tree, write};
+use crate::support::{
+    self, HELLO, Site, Warnings, YEAR, ask, etag_of, get, later, mtime, set_modified, tree, write,
+    write_at,
+};
 
 #[tokio::test]
 async fn table_over_serve_dir() {
@@ -119,14 +122,11 @@ async fn drift_is_noticed_and_said_once() {
     let site = Site::new();
     let warnings = Warnings::capture();
     let path = site.root.path().join("hello.txt");
-    let touch =
-        |time| fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
 
     assert_eq!(site.get("v/hello.txt").await.cache_control(), YEAR);
     assert_eq!(warnings.lines(), [""; 0]);
 
-    fs::write(&path, "HELLO WORLD").unwrap();
-    touch(mtime() + Duration::from_secs(1));
+    write_at(&path, "HELLO WORLD", later(1));
     for _ in 0..3 {
         let answer = site.get("v/hello.txt").await;
         assert_eq!(
@@ -140,11 +140,10 @@ async fn drift_is_noticed_and_said_once() {
     assert!(lines[0].contains("WARN") && lines[0].contains("hello.txt"), "{lines:?}");
 
     // Within the second that `Last-Modified` can tell, the inner tag tells.
-    touch(mtime() + Duration::from_nanos(1));
+    set_modified(&path, mtime() + Duration::from_nanos(1));
     assert_eq!(site.get("v/hello.txt").await.cache_control(), "no-cache");
 
-    fs::write(&path, HELLO).unwrap();
-    touch(mtime());
+    write(site.root.path(), "hello.txt", HELLO);
     assert_eq!(site.get("v/hello.txt").await.cache_control(), YEAR, "as scanned again");
     assert_eq!(warnings.lines().len(), 1);
 }
@@ -154,12 +153,10 @@ async fn drift_shows_at_the_first_request() {
     let site = Site::new();
     for (path, content, time) in [
         ("hello.txt", "another length", mtime()),
-        ("semi;colon.txt", "SEMICOLON", mtime() + Duration::from_secs(1)),
+        ("semi;colon.txt", "SEMICOLON", later(1)),
         ("plus+plus.txt", "PLUS", mtime() + Duration::from_nanos(1)),
     ] {
-        write(site.root.path(), path, content);
-        let file = fs::File::options().write(true).open(site.root.path().join(path)).unwrap();
-        file.set_modified(time).unwrap();
+        write_at(&site.root.path().join(path), content, time);
         let answer = site.get(&format!("v/{path}")).await;
         assert_eq!(
             (answer.cache_control(), &*answer.body),
@@ -174,9 +171,7 @@ async fn drift_shows_in_the_date_alone() {
     let root = tree([("hello.txt", HELLO)]);
     let layer = StaticUrlLayer::new("/static", root.path()).unwrap();
     let url = layer.prefix().url("hello.txt");
-    for (modified, cache_control) in
-        [(mtime(), YEAR), (mtime() + Duration::from_secs(1), "no-cache")]
-    {
+    for (modified, cache_control) in [(mtime(), YEAR), (later(1), "no-cache")] {
         let date = httpdate::fmt_http_date(modified);
         let answer = answered(&layer, get(&url), 200, &[("last-modified", &date)], HELLO).await;
         assert_eq!(answer.cache_control(), cache_control);

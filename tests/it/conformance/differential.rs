@@ -4,7 +4,7 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashSet},
-    fs::{self, File},
+    fs,
     future::ready,
     net::{SocketAddr, TcpListener},
     path::Path,
@@ -23,6 +23,8 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tower_http::services::ServeDir;
 use tower_static_url::StaticUrlLayer;
+
+use crate::support::write_at;
 
 use super::{
     client::Connection,
@@ -153,11 +155,8 @@ fn resource(
 }
 
 fn write(path: &Path, bytes: &[u8], modified: i64) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, bytes).unwrap();
     // Between two seconds, as files are.
-    let modified = UNIX_EPOCH + Duration::new(modified as u64, 789_000_000);
-    File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
+    write_at(path, bytes, UNIX_EPOCH + Duration::new(modified as u64, 789_000_000));
 }
 
 fn router(folder: &Path) -> Router {

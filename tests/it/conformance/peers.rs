@@ -4,7 +4,7 @@
 //! themselves; the cases are ours.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::Path,
     time::{Duration, UNIX_EPOCH},
 };
@@ -16,19 +16,18 @@ use axum::{
     response::IntoResponse,
     routing::get as route,
 };
-use data_encoding::HEXLOWER;
 use http_body_util::BodyExt as _;
-use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 use tower_http::{services::ServeDir, set_header::SetResponseHeaderLayer};
 use tower_static_url::StaticUrlLayer;
 
+use crate::support::{YEAR, etag_of, write_at};
+
 const TEXT: &str = "hello world";
 const SHEET: &str = "body { color: teal }";
 const SHEET_GZIP: &str = "stands for the gzipped sheet";
 const SHEET_BR: &str = "stands for the brotlied sheet, longer";
-const YEAR: &str = "public, max-age=31536000, immutable";
 
 /// Saturday, 15 Nov 2014 12:45:26 GMT
 const MODIFIED: u64 = 1_416_055_526;
@@ -195,10 +194,6 @@ impl Answer {
     }
 }
 
-fn tag(content: &str) -> String {
-    format!("\"{}\"", HEXLOWER.encode(&Sha256::digest(content)))
-}
-
 fn date(away: i64) -> String {
     let time = UNIX_EPOCH + Duration::from_secs(MODIFIED.checked_add_signed(away).unwrap());
     httpdate::fmt_http_date(time)
@@ -214,6 +209,7 @@ struct Site {
 impl Site {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let modified = UNIX_EPOCH + Duration::new(MODIFIED, 500);
         for (path, content) in [
             ("hello.txt", TEXT),
             ("css/app.css", SHEET),
@@ -229,7 +225,7 @@ impl Site {
             ("name.with.dots.txt", "dots"),
             ("new\nline.txt", "line"),
         ] {
-            write(&folder.path().join(path), content);
+            write_at(&folder.path().join(path), content, modified);
         }
         Self { folder }
     }
@@ -237,13 +233,6 @@ impl Site {
     fn layer(&self) -> StaticUrlLayer {
         StaticUrlLayer::new("/static", self.folder.path()).unwrap()
     }
-}
-
-fn write(path: &Path, content: &str) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, content).unwrap();
-    let modified = UNIX_EPOCH + Duration::new(MODIFIED, 500);
-    File::options().write(true).open(path).unwrap().set_modified(modified).unwrap();
 }
 
 fn router(folder: &Path) -> Router {
@@ -273,20 +262,20 @@ async fn files() {
             .is("content-length", "11")
             .is("accept-ranges", "bytes")
             .is("last-modified", date(0))
-            .is("etag", tag(TEXT))
+            .is("etag", etag_of(TEXT))
             .is("cache-control", YEAR),
-        case("the tag is a quoted string", "Plug.Static, ServeDir").is("etag", tag(TEXT)),
+        case("the tag is a quoted string", "Plug.Static, ServeDir").is("etag", etag_of(TEXT)),
         case("a file without content", "send, ServeDir")
             .url("@empty.txt")
             .body("")
             .is("content-length", "0")
-            .is("etag", tag("")),
+            .is("etag", etag_of("")),
         case("HEAD has the length and no body", "WhiteNoise, Rack, send, actix-files, ServeDir")
             .method("HEAD")
             .body("")
             .is("content-type", "text/plain")
             .is("content-length", "11")
-            .is("etag", tag(TEXT)),
+            .is("etag", etag_of(TEXT)),
         case("HEAD of a coding", "ServeDir")
             .method("HEAD")
             .url("@css/app.css")
@@ -384,7 +373,7 @@ async fn folders_and_methods() {
             .is("cache-control", "no-store"),
         case("POST with a condition", "Rack")
             .method("POST")
-            .with("if-none-match", tag(TEXT))
+            .with("if-none-match", etag_of(TEXT))
             .status(405),
         case("PUT with a condition that fails", "actix-files")
             .method("PUT")
@@ -407,10 +396,11 @@ async fn codings() {
             None => case,
         }
     };
-    let plain = |case: Case| case.body(SHEET).is("etag", tag(SHEET)).has_no(&["content-encoding"]);
+    let plain =
+        |case: Case| case.body(SHEET).is("etag", etag_of(SHEET)).has_no(&["content-encoding"]);
     let coded = |case: Case, coding: &str, body: &str| {
         case.body(body)
-            .is("etag", tag(body))
+            .is("etag", etag_of(body))
             .is("content-encoding", coding)
             .is("content-length", body.len().to_string())
             .is("cache-control", YEAR)
@@ -451,13 +441,13 @@ async fn codings() {
         case("a coding's own tag", "Plug.Static")
             .url("@css/app.css")
             .with("accept-encoding", "gzip")
-            .with("if-none-match", tag(SHEET_GZIP))
-            .not_modified(&tag(SHEET_GZIP)),
+            .with("if-none-match", etag_of(SHEET_GZIP))
+            .not_modified(&etag_of(SHEET_GZIP)),
         case("a coding's own date", "Rack")
             .url("@css/app.css")
             .with("accept-encoding", "gzip")
             .with("if-modified-since", date(0))
-            .not_modified(&tag(SHEET_GZIP)),
+            .not_modified(&etag_of(SHEET_GZIP)),
     ])
     .await;
 }
@@ -468,7 +458,7 @@ async fn codings() {
 #[tokio::test]
 async fn conditions() {
     let foreign = "\"594bd1d1-36\"";
-    let own = tag(TEXT);
+    let own = etag_of(TEXT);
     let weak = format!("W/{own}");
     assert_all(vec![
         case("If-None-Match", "all").with("if-none-match", &own).not_modified(&own),
@@ -553,7 +543,7 @@ async fn on_purpose() {
             .with("range", "bytes=0-4")
             .is("content-length", "11")
             .has_no(&["content-range"]),
-        case("a versioned URL has a tag", "not Plug.Static").is("etag", tag(TEXT)),
+        case("a versioned URL has a tag", "not Plug.Static").is("etag", etag_of(TEXT)),
     ])
     .await;
 }
@@ -576,7 +566,7 @@ async fn ranges() {
             .part("bytes 0-4/11", "hello")
             .is("content-type", "text/plain")
             .is("accept-ranges", "bytes")
-            .is("etag", tag(TEXT))
+            .is("etag", etag_of(TEXT))
             .is("cache-control", YEAR)
             .is("vary", "accept-encoding"),
         range("one byte", "send", "bytes=0-0").part("bytes 0-0/11", "h"),
@@ -603,14 +593,14 @@ async fn ranges() {
         range("reversed", "Rack", "bytes=5-4").whole(),
         range("of nothing", "Rack", "bytes=0-1234").url("@empty.txt").or_status(416).body(""),
         range("known", "Plug.Static", "bytes=0-1")
-            .with("if-none-match", tag(TEXT))
-            .not_modified(&tag(TEXT)),
+            .with("if-none-match", etag_of(TEXT))
+            .not_modified(&etag_of(TEXT)),
         range("of a coding", "Rack", "bytes=0-4")
             .url("@css/app.css")
             .with("accept-encoding", "gzip")
             .part(&format!("bytes 0-4/{}", SHEET_GZIP.len()), "stand")
             .is("content-encoding", "gzip")
-            .is("etag", tag(SHEET_GZIP)),
+            .is("etag", etag_of(SHEET_GZIP)),
         range("of a file without codings", "actix-files", "bytes=0-4")
             .with("accept-encoding", "gzip")
             .part("bytes 0-4/11", "hello")
@@ -622,7 +612,7 @@ async fn ranges() {
             .is("content-range", format!("bytes */{}", SHEET_GZIP.len()))
             .has_no(&["content-encoding", "content-type"]),
         range("If-Range, same tag", "send", "bytes=0-0")
-            .with("if-range", tag(TEXT))
+            .with("if-range", etag_of(TEXT))
             .part("bytes 0-0/11", "h"),
         range("If-Range, other tag", "send", "bytes=0-0").with("if-range", "\"0\"").whole(),
         range("If-Range, other date", "send", "bytes=0-0").with("if-range", date(-20)).whole(),
@@ -674,7 +664,7 @@ async fn files_that_change() {
         let answer = Answer::of(response).await;
         let found = (answer.status, answer.body.as_str(), answer.field("cache-control"));
         assert_eq!(found, (status, body, Some(policy.to_owned())), "{name}");
-        assert_ne!(answer.field("etag"), Some(tag(TEXT)), "{name}");
+        assert_ne!(answer.field("etag"), Some(etag_of(TEXT)), "{name}");
     }
 }
 
@@ -694,12 +684,12 @@ async fn fields_of_a_304() {
             .layer(set(header::CONTENT_LANGUAGE, "en")),
     );
     // Once asked of the inner service, once known, and once with what only it can judge.
-    for value in [tag(TEXT), tag(TEXT), "*".to_owned()] {
+    for value in [etag_of(TEXT), etag_of(TEXT), "*".to_owned()] {
         let request = Request::get(format!("{}hello.txt", layer.prefix()));
         let request = request.header("if-none-match", &value).body(Body::empty()).unwrap();
         let response = service.clone().oneshot(request).await.unwrap();
         case("If-None-Match", "send")
-            .not_modified(&tag(TEXT))
+            .not_modified(&etag_of(TEXT))
             .is("content-location", "/static/hello.txt")
             .is("expires", expires)
             .has_no(&["content-language"])
@@ -725,7 +715,7 @@ async fn handlers() {
         .route("/static/denied", route(|| async { (StatusCode::UNAUTHORIZED, "denied") }));
     let site = Site::new();
     let layer = site.layer();
-    let digest = tag(PAGE);
+    let digest = etag_of(PAGE);
     let mut wrong = Vec::new();
     for case in [
         case("has no tag", "Rack").url("@plain").body(PAGE).is("etag", &digest),
@@ -734,7 +724,7 @@ async fn handlers() {
             .method("HEAD")
             .url("@plain")
             .body("")
-            .other_than("etag", tag("")),
+            .other_than("etag", etag_of("")),
         case("has no tag, known", "Rack")
             .url("@plain")
             .with("if-none-match", &digest)
