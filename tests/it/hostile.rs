@@ -25,7 +25,7 @@ use tower_static_url::{StalePolicy, StaticUrlLayer, StaticUrlLayerBuilder};
 
 use crate::support::{
     YEAR, etag_of, later,
-    wire::{self, Answer, Connection, Reason, Server, from_latin1},
+    wire::{self, Answer, Connection, Reason, Server, from_latin1, latin1},
     write, write_at,
 };
 
@@ -253,10 +253,6 @@ impl Site {
             result.unwrap_or_else(|why| panic!("{:?}: {}: {why}", self.mount, ask.name));
         }
     }
-}
-
-fn latin1(text: &str) -> Vec<u8> {
-    text.chars().map(|c| u8::try_from(c).expect("Latin-1")).collect()
 }
 
 const STALE: &str = "00000000000000aa";

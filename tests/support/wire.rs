@@ -139,7 +139,9 @@ impl Connection {
                 return Some(Answer { status, lines, body: Vec::new(), is_complete: true });
             }
             let (name, value) = line.split_once(':').expect("a field has a name");
-            lines.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+            // Not `trim`: in Latin-1, other bytes look like white space as well.
+            let value = value.trim_matches([' ', '\t']).to_owned();
+            lines.push((name.to_ascii_lowercase(), value));
         }
     }
 
@@ -200,6 +202,10 @@ impl Connection {
 /// What HTTP/1 was written in.
 pub fn from_latin1(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
+}
+
+pub fn latin1(text: &str) -> Vec<u8> {
+    text.chars().map(|c| u8::try_from(c).expect("Latin-1")).collect()
 }
 
 /// A connection may be reset at any time; a server may not leave one waiting.

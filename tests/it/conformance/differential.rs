@@ -6,7 +6,6 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     fs,
     future::ready,
-    net::{SocketAddr, TcpListener},
     path::Path,
     sync::{
         Arc,
@@ -15,23 +14,21 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use axum::{
-    Router, extract::Request as HttpRequest, middleware::map_request, serve::ListenerExt as _,
-};
+use axum::{Router, body::Body, extract::Request as HttpRequest, http, middleware::map_request};
 use proptest::{prelude::*, test_runner::TestRunner};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
+use tower::{Service, ServiceExt as _};
 use tower_http::services::ServeDir;
 use tower_static_url::StaticUrlLayer;
 
-use crate::support::write_at;
+use crate::support::{
+    wire::{Connection, Reason, Server, latin1},
+    write_at,
+};
 
-use super::{
-    client::Connection,
-    oracle::{
-        Mismatch, Outcome, Representation, Request, Resource, Response, Target, answers,
-        imf_fixdate, judge, selectable,
-    },
+use super::oracle::{
+    Mismatch, Outcome, Representation, Request, Resource, Response, Target, answers, imf_fixdate,
+    judge, selectable,
 };
 
 // ---------------------------------------------------------------------------------
@@ -42,9 +39,8 @@ struct Site {
     folder: TempDir,
     resources: Vec<Resource>,
     version: String,
-    layered: SocketAddr,
-    bare: SocketAddr,
-    runtime: Runtime,
+    layered: Server,
+    bare: Server,
 }
 
 const TEXT: &str = "hello.txt";
@@ -92,20 +88,14 @@ impl Site {
         }
         let layer = StaticUrlLayer::new("/static", folder.path()).unwrap();
         write(&folder.path().join(LATE), b"after the scan", MODIFIED);
-
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
         let version = layer.prefix().version().to_owned();
-        let layered = serve(&runtime, router(folder.path()), Some(&layer));
-        let bare = serve(&runtime, router(folder.path()), None);
-        Self { folder, resources, version, layered, bare, runtime }
+        let layered = serve(layer.wrap(router(folder.path())));
+        let bare = serve(router(folder.path()));
+        Self { folder, resources, version, layered, bare }
     }
 
     /// A server that answers from memory, and how often it has asked its inner service.
-    fn remembering(&self) -> (SocketAddr, Arc<AtomicUsize>) {
+    fn remembering(&self) -> (Server, Arc<AtomicUsize>) {
         let layer = StaticUrlLayer::builder("/static").root(self.folder.path());
         let layer = layer.memory_budget(16 << 20).build().unwrap();
         let asked = Arc::new(AtomicUsize::new(0));
@@ -114,16 +104,16 @@ impl Site {
             counter.fetch_add(1, Ordering::Relaxed);
             ready(request)
         }));
-        (serve(&self.runtime, router, Some(&layer)), asked)
+        (serve(layer.wrap(router)), asked)
     }
 
     /// A server that has not answered anything yet.
-    fn cold(&self) -> SocketAddr {
+    fn cold(&self) -> Server {
         let late = self.folder.path().join(LATE);
         fs::remove_file(&late).unwrap();
         let layer = StaticUrlLayer::new("/static", self.folder.path()).unwrap();
         write(&late, b"after the scan", MODIFIED);
-        serve(&self.runtime, router(self.folder.path()), Some(&layer))
+        serve(layer.wrap(router(self.folder.path())))
     }
 
     fn resource(&self, path: &str) -> &Resource {
@@ -167,24 +157,14 @@ fn router(folder: &Path) -> Router {
     Router::new().nest_service("/static", files("/static")).nest_service("/plain", files("/plain"))
 }
 
-fn serve(runtime: &Runtime, router: Router, layer: Option<&StaticUrlLayer>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let address = listener.local_addr().unwrap();
-    let _context = runtime.enter();
-    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-    // Head and body are written apart: without this, each body waits for an ACK.
-    let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
-    match layer {
-        Some(layer) => {
-            let service = layer.wrap(router).into_make_service();
-            runtime.spawn(async move { axum::serve(listener, service).await });
-        }
-        None => {
-            runtime.spawn(async move { axum::serve(listener, router).await });
-        }
-    }
-    address
+/// A router, with the layer or without, on a socket.
+fn serve<S>(service: S) -> Server
+where
+    S: Service<HttpRequest, Response = axum::response::Response> + Clone + Send + 'static,
+    S::Error: Into<Reason>,
+    S::Future: Send,
+{
+    Server::start(service.map_request(|request: http::Request<_>| request.map(Body::new)))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,6 +175,26 @@ enum Place {
 
 // ---------------------------------------------------------------------------------
 // Asking
+
+/// One request as the oracle has it, and its answer. The connection goes on to the next: an
+/// answer that is longer or shorter than it says spoils that one.
+fn exchange(connection: &mut Connection, url: &str, request: &Request) -> Response {
+    let method = &*request.method;
+    let mut head = format!("{method} {url} HTTP/1.1\r\nHost: localhost\r\n").into_bytes();
+    if !["GET", "HEAD"].contains(&method) {
+        head.extend(b"Content-Length: 0\r\n");
+    }
+    for (name, value) in &request.lines {
+        head.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+    }
+    head.extend(b"\r\n");
+    connection.write(&head);
+    let answer = connection.read(method);
+    let answer = answer.unwrap_or_else(|| panic!("{method} {url}: closed without an answer"));
+    assert!(answer.is_complete, "{method} {url}: {answer:?}");
+    let lines = answer.lines.into_iter().map(|(name, value)| (name, latin1(&value)));
+    Response { status: answer.status, lines: lines.collect(), body: answer.body }
+}
 
 /// Both servers, each over one connection.
 struct Client<'s> {
@@ -207,12 +207,12 @@ struct Client<'s> {
 
 impl<'s> Client<'s> {
     fn new(site: &'s Site) -> Self {
-        let (layered, bare) = (Connection::open(site.layered), Connection::open(site.bare));
+        let (layered, bare) = (Connection::open(&site.layered), Connection::open(&site.bare));
         Self { site, layered, bare, selected: BTreeMap::new() }
     }
 
     /// Asks the layer, or another server with one, and the oracle.
-    fn ask(&mut self, ask: &Ask, cold: Option<SocketAddr>) -> (Response, Result<(), Mismatch>) {
+    fn ask(&mut self, ask: &Ask, cold: Option<&Server>) -> (Response, Result<(), Mismatch>) {
         let url = self.site.url(ask.place, ask.path);
         let is_listed = self.site.resources.iter().any(|it| it.path == ask.path);
         // The layer is not there for this one.
@@ -230,20 +230,20 @@ impl<'s> Client<'s> {
             }
             Place::Below(_) if ask.path.starts_with("missing") => Target::Missing,
             Place::Below(_) => {
-                bare = self.bare.exchange(&bare_url, &ask.request);
+                bare = exchange(&mut self.bare, &bare_url, &ask.request);
                 let mut request = ask.request.clone();
                 request.lines.retain(|(name, _)| *name != "Range");
-                whole = self.bare.exchange(&bare_url, &request);
+                whole = exchange(&mut self.bare, &bare_url, &request);
                 Target::Unlisted { bare: &bare, whole: &whole }
             }
             Place::Outside => {
-                bare = self.bare.exchange(&bare_url, &ask.request);
+                bare = exchange(&mut self.bare, &bare_url, &ask.request);
                 Target::Outside { bare: &bare }
             }
         };
         let response = match cold {
-            Some(server) => Connection::open(server).exchange(&url, &ask.request),
-            None => self.layered.exchange(&url, &ask.request),
+            Some(server) => exchange(&mut Connection::open(server), &url, &ask.request),
+            None => exchange(&mut self.layered, &url, &ask.request),
         };
         let judgement = judge(&answers(&target, &ask.request), &response);
         (response, judgement)
@@ -258,7 +258,7 @@ impl<'s> Client<'s> {
         }
         let request = Request { method: "GET".into(), lines };
         let url = self.site.url(Place::Below(Outcome::Current), ask.path);
-        let response = self.layered.exchange(&url, &request);
+        let response = exchange(&mut self.layered, &url, &request);
         let coding = response.lines("content-encoding").first().map_or("identity", |coding| {
             std::str::from_utf8(coding).expect("a content coding is a token")
         });
@@ -743,7 +743,7 @@ fn first_request_of_a_server() {
         is_small && ask.place != Place::Outside && names.contains(&"If-None-Match")
     };
     for ask in table.asks.iter().filter(is_of_interest).step_by(7) {
-        let (_, judgement) = client.ask(ask, Some(site.cold()));
+        let (_, judgement) = client.ask(ask, Some(&site.cold()));
         if let Err(what) = judgement {
             mismatches.add(&ask.name, what);
         }
@@ -761,19 +761,20 @@ fn an_answer_from_memory_is_the_inner_services() {
     fs::remove_file(&late).unwrap();
     let (server, asked) = site.remembering();
     write(&late, b"after the scan", MODIFIED);
-    let mut remembering = Connection::open(server);
+    let mut remembering = Connection::open(&server);
     let pairs = site.resources.iter().flat_map(|it| ENCODINGS.map(|encoding| (it, encoding)));
     for (resource, encoding) in pairs {
         let lines = encoding.map(|value| ("accept-encoding", value.as_bytes().to_vec()));
         let request = Request { method: "GET".into(), lines: lines.into_iter().collect() };
-        remembering.exchange(&site.url(Place::Below(Outcome::Current), resource.path), &request);
+        let url = site.url(Place::Below(Outcome::Current), resource.path);
+        exchange(&mut remembering, &url, &request);
     }
     let mut recalled = BTreeMap::<_, usize>::new();
     for ask in &table.asks {
         let url = site.url(ask.place, ask.path);
-        let expected = client.layered.exchange(&url, &ask.request);
+        let expected = exchange(&mut client.layered, &url, &ask.request);
         let before = asked.load(Ordering::Relaxed);
-        let response = remembering.exchange(&url, &ask.request);
+        let response = exchange(&mut remembering, &url, &ask.request);
         assert_eq!(fields(&response), fields(&expected), "{}", ask.name);
         assert_eq!(response.status, expected.status, "{}", ask.name);
         assert!(response.body == expected.body, "{}", ask.name);
@@ -808,9 +809,9 @@ fn head_is_get_without_a_body() {
             continue;
         }
         let url = site.url(ask.place, ask.path);
-        let get = client.layered.exchange(&url, &ask.request);
+        let get = exchange(&mut client.layered, &url, &ask.request);
         let head = Request { method: "HEAD".into(), lines: ask.request.lines.clone() };
-        let head = client.layered.exchange(&url, &head);
+        let head = exchange(&mut client.layered, &url, &head);
         let fields = |response: &Response| {
             let mut fields = response.lines.iter().cloned().collect::<BTreeSet<_>>();
             fields.retain(|(name, _)| name != "date");

@@ -1,6 +1,5 @@
 //! What the RFCs ask of a server, and what other servers of static files promise.
 
-mod client;
 mod differential;
 mod oracle;
 mod peers;
