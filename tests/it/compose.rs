@@ -34,14 +34,11 @@ fn client(http2: bool) -> Client<HttpConnector, Body> {
 }
 
 async fn fetch(client: &Client<HttpConnector, Body>, address: SocketAddr, path: &str) -> Answer {
-    let uri = format!("http://{address}{path}");
-    let (parts, body) = client.request(support::get(&uri)).await.unwrap().into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    Answer { status: parts.status, head: Response::from_parts(parts, ()), body }
+    ask(client.clone(), support::get(&format!("http://{address}{path}"))).await
 }
 
 fn with_encoding(uri: &str, coding: &str) -> Request<Body> {
-    Request::get(uri).header("accept-encoding", coding).body(Body::empty()).unwrap()
+    support::request("GET", uri, &[("accept-encoding", coding)])
 }
 
 #[tokio::test]

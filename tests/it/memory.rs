@@ -29,7 +29,7 @@ use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 use tower_http::{compression::CompressionLayer, services::ServeDir};
 use tower_static_url::{AxumStaticUrl, Manifest, StaticUrl, StaticUrlLayer, StaticUrlLayerBuilder};
 
-use crate::support::{self, HELLO, Site, YEAR, ask, etag_of, get, tree, wire};
+use crate::support::{self, HELLO, Site, YEAR, ask, etag_of, get, request, tree, wire};
 
 const MIB: u64 = 1 << 20;
 
@@ -106,16 +106,6 @@ fn counting(router: Router) -> (Router, Asked) {
 
 fn with_memory(builder: StaticUrlLayerBuilder) -> StaticUrlLayerBuilder {
     builder.memory_budget(MIB)
-}
-
-type Lines<'a> = &'a [(&'a str, &'a str)];
-
-fn request(method: Method, url: &str, lines: Lines<'_>) -> Request<Body> {
-    let mut request = Request::builder().method(method).uri(url);
-    for (name, value) in lines {
-        request = request.header(*name, *value);
-    }
-    request.body(Body::empty()).unwrap()
 }
 
 /// A body that gives what it was given.

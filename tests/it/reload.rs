@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, http::Request, routing::get};
+use axum::{Router, routing::get};
 use tower::Layer as _;
 use tower_http::services::ServeDir;
 use tower_static_url::{
@@ -101,10 +101,8 @@ async fn a_file_put_back_as_it_was_is_trusted_again() {
 async fn a_sibling_that_comes_later_is_listed_with_its_file() {
     let site = Site::new();
     support::write(site.root.path(), "hello.txt.gz", "compressed");
-    let gzip = || {
-        let request = Request::get(site.url("v/hello.txt")).header("accept-encoding", "gzip");
-        site.send(request.body(Body::empty()).unwrap())
-    };
+    let lines = [("accept-encoding", "gzip")];
+    let gzip = || site.send(support::request("GET", &site.url("v/hello.txt"), &lines));
     assert_eq!(gzip().await.cache_control(), "no-cache");
     site.layer.reload().unwrap();
     assert_eq!(
@@ -220,8 +218,7 @@ async fn swaps_under_load() {
                 let page = ask(layer.wrap(router.clone()), support::get("/")).await;
                 let current = String::from_utf8(page.body.to_vec()).unwrap();
                 for url in [&current, &last] {
-                    let request = Request::get(url).body(Body::empty()).unwrap();
-                    let answer = ask(layer.layer(router.clone()), request).await;
+                    let answer = ask(layer.layer(router.clone()), support::get(url)).await;
                     assert_eq!(answer.status.as_u16(), 200);
                     let etag = answer.field("etag");
                     assert!(etag.len() < 60 || etag == etag_of(&answer.body), "{answer:?}");

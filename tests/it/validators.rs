@@ -26,14 +26,7 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::{compression::CompressionLayer, services::ServeDir};
 use tower_static_url::{Manifest, ResponseBody, StaticUrlLayer};
 
-use crate::support::{self, Answer, HELLO, Site, YEAR, ask, etag_of, mtime, tree};
-
-fn request(method: &str, uri: &str, lines: &[(&str, &str)]) -> Request<Body> {
-    let lines = lines
-        .iter()
-        .fold(Request::builder(), |request, (name, value)| request.header(*name, *value));
-    lines.method(method).uri(uri).body(Body::empty()).unwrap()
-}
+use crate::support::{self, Answer, HELLO, Site, YEAR, ask, etag_of, mtime, request, tree};
 
 /// An inner service that counts its calls, and gives every one the same answer.
 struct Inner {

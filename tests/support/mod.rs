@@ -15,7 +15,7 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    http::{Request, Response, StatusCode},
+    http::{Method, Request, Response, StatusCode},
 };
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
@@ -114,7 +114,7 @@ impl Site {
     }
 
     pub async fn get(&self, path: &str) -> Answer {
-        self.send(Request::get(self.url(path)).body(Body::empty()).unwrap()).await
+        self.send(get(&self.url(path))).await
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
@@ -156,7 +156,18 @@ where
 }
 
 pub fn get(uri: &str) -> Request<Body> {
-    Request::get(uri).body(Body::empty()).unwrap()
+    request(Method::GET, uri, &[])
+}
+
+/// A request with these field lines, and without a body.
+pub fn request<M>(method: M, uri: &str, lines: &[(&str, &str)]) -> Request<Body>
+where
+    M: TryInto<Method>,
+    M::Error: Into<axum::http::Error>,
+{
+    let request = Request::builder().method(method).uri(uri);
+    let request = lines.iter().fold(request, |it, (name, value)| it.header(*name, *value));
+    request.body(Body::empty()).unwrap()
 }
 
 /// `"<64 hexadecimal digits>"`

@@ -12,8 +12,8 @@ use tower::{Layer as _, service_fn};
 use tower_static_url::{CachePolicy, Manifest, StalePolicy, StaticUrlLayer, VersionSource};
 
 use crate::support::{
-    self, HELLO, Site, Warnings, YEAR, ask, etag_of, get, later, mtime, set_modified, tree, write,
-    write_at,
+    self, HELLO, Site, Warnings, YEAR, ask, etag_of, get, later, mtime, request, set_modified,
+    tree, write, write_at,
 };
 
 #[tokio::test]
@@ -89,26 +89,25 @@ async fn table_over_serve_dir() {
 #[tokio::test]
 async fn ranges_and_heads_are_judged_by_the_whole_file() {
     let site = Site::new();
-    let part = Request::get(site.url("v/hello.txt")).header("range", "bytes=0-4");
-    let answer = site.send(part.body(Body::empty()).unwrap()).await;
+    let part = request("GET", &site.url("v/hello.txt"), &[("range", "bytes=0-4")]);
+    let answer = site.send(part).await;
     assert_eq!((answer.status.as_u16(), &*answer.body), (206, &b"hello"[..]));
     assert_eq!((answer.cache_control(), answer.field("etag")), (YEAR.into(), etag_of(HELLO)));
 
-    let head = Request::head(site.url("v/hello.txt")).body(Body::empty()).unwrap();
-    let answer = site.send(head).await;
+    let answer = site.send(request("HEAD", &site.url("v/hello.txt"), &[])).await;
     assert_eq!((answer.status.as_u16(), answer.field("content-length")), (200, "11".into()));
     assert_eq!((answer.cache_control(), answer.field("etag")), (YEAR.into(), etag_of(HELLO)));
 
-    let beyond = Request::get(site.url("v/hello.txt")).header("range", "bytes=99-");
-    let answer = site.send(beyond.body(Body::empty()).unwrap()).await;
+    let beyond = request("GET", &site.url("v/hello.txt"), &[("range", "bytes=99-")]);
+    let answer = site.send(beyond).await;
     assert_eq!((answer.status.as_u16(), answer.cache_control()), (416, "no-store".into()));
 }
 
 #[tokio::test]
 async fn a_pre_compressed_sibling_has_its_own_tag() {
     let site = Site::new();
-    let gzip = Request::get(site.url("v/css/app.css")).header("accept-encoding", "gzip");
-    let answer = site.send(gzip.body(Body::empty()).unwrap()).await;
+    let gzip = request("GET", &site.url("v/css/app.css"), &[("accept-encoding", "gzip")]);
+    let answer = site.send(gzip).await;
     assert_eq!(answer.field("content-encoding"), "gzip");
     assert_eq!(answer.field("etag"), etag_of("not really gzip, but its own bytes"));
     assert_eq!(answer.cache_control(), YEAR);
@@ -313,13 +312,12 @@ async fn inner_services_that_say_odd_things() {
 #[tokio::test]
 async fn authorization_never_gets_public() {
     let layer = embedded();
-    let request =
-        Request::get(layer.prefix().url("hello.txt")).header("authorization", "Basic eA==");
-    let answer = answered(&layer, request.body(Body::empty()).unwrap(), 200, &[], HELLO).await;
+    let authorized = |uri: &str| request("GET", uri, &[("authorization", "Basic eA==")]);
+    let current = authorized(&layer.prefix().url("hello.txt"));
+    let answer = answered(&layer, current, 200, &[], HELLO).await;
     assert_eq!(answer.cache_control(), "private, max-age=31536000, immutable");
     let said = [("cache-control", "public, max-age=60")];
-    let request = Request::get("/static/hello.txt").header("authorization", "Basic eA==");
-    let answer = answered(&layer, request.body(Body::empty()).unwrap(), 200, &said, HELLO).await;
+    let answer = answered(&layer, authorized("/static/hello.txt"), 200, &said, HELLO).await;
     assert_eq!(answer.cache_control(), "private, max-age=60");
 }
 
@@ -328,8 +326,7 @@ async fn other_methods_are_rewritten_and_left_alone() {
     let layer = embedded();
     for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH] {
         let uri = layer.prefix().url("hello.txt");
-        let request =
-            |uri: &str| Request::builder().method(&method).uri(uri).body(Body::empty()).unwrap();
+        let request = |uri: &str| request(&method, uri, &[]);
         let echo = service_fn(|request: Request<Body>| async move {
             Ok::<_, Infallible>(Response::new(Body::from(request.uri().to_string())))
         });
@@ -396,7 +393,7 @@ async fn a_304_has_no_length_of_a_body() {
     let prefix = layer.prefix();
     for uri in [prefix.url("hello.txt"), prefix.url("not listed"), "/static/hello.txt".into()] {
         for method in [Method::GET, Method::HEAD] {
-            let request = Request::builder().method(&method).uri(&uri).body(Body::empty()).unwrap();
+            let request = request(&method, &uri, &[]);
             let fields = [("content-length", "11"), ("etag", "\"own\"")];
             let answer = answered(&layer, request, 304, &fields, "").await;
             assert_eq!(answer.field("content-length"), "", "{method} {uri}");
@@ -418,7 +415,7 @@ async fn a_head_of_what_is_compressed_on_the_way_has_the_weak_tag_of_its_get() {
             "\"own\"",
         ),
     ] {
-        let head = Request::head(&uri).body(Body::empty()).unwrap();
+        let head = request("HEAD", &uri, &[]);
         let answer = answered(&layer, head, 200, fields, "").await;
         assert_eq!(answer.field("etag"), etag, "{name}");
     }
@@ -494,7 +491,7 @@ async fn stale_versions_can_be_sent_on_or_refused() {
         assert_eq!(answer.cache_control(), cache_control, "{name}");
         // What is not plain is nobody's version, and other methods are not ours.
         assert_eq!(site.get("stale//evil.example").await.field("location"), "", "{name}");
-        let post = Request::post(site.url("stale/hello.txt")).body(Body::empty()).unwrap();
+        let post = request("POST", &site.url("stale/hello.txt"), &[]);
         assert_eq!(site.send(post).await.status.as_u16(), 405, "{name}");
     }
 }
@@ -529,8 +526,7 @@ async fn a_redirect_keeps_the_version() {
         ("example.com", "../../x/", "/x/".into()),
         ("example.com", "/login", "/login".into()),
     ] {
-        let request = Request::get(layer.prefix().url("docs/a")).header("host", host);
-        let request = request.body(Body::empty()).unwrap();
+        let request = request("GET", &layer.prefix().url("docs/a"), &[("host", host)]);
         let answer = answered(layer, request, 302, &[("location", location)], "").await;
         assert_eq!(answer.field("location"), expected, "{location}");
     }

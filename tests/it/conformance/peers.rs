@@ -12,17 +12,15 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    http::{HeaderMap, HeaderValue, Request, StatusCode, header},
+    http::{HeaderValue, Request, StatusCode, header},
     response::IntoResponse,
     routing::get as route,
 };
-use http_body_util::BodyExt as _;
 use tempfile::TempDir;
-use tower::ServiceExt as _;
 use tower_http::{services::ServeDir, set_header::SetResponseHeaderLayer};
 use tower_static_url::StaticUrlLayer;
 
-use crate::support::{YEAR, etag_of, write_at};
+use crate::support::{Answer, YEAR, ask, etag_of, get, request, write_at};
 
 const TEXT: &str = "hello world";
 const SHEET: &str = "body { color: teal }";
@@ -135,34 +133,32 @@ impl Case {
     /// Asks a layer that has not seen any request before.
     async fn run(&self, site: &Site) -> Result<(), String> {
         let layer = site.layer();
-        let mut request = Request::builder()
-            .method(self.method)
-            .uri(self.url.replace('@', layer.prefix().as_str()));
-        for (name, value) in &self.lines {
-            request = request.header(*name, value);
-        }
         let service = layer.wrap(router(site.folder.path()));
-        let response = service.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-        self.judge(Answer::of(response).await)
+        self.judge(&ask(service, self.request(layer.prefix().as_str())).await)
     }
 
-    fn judge(&self, answer: Answer) -> Result<(), String> {
+    fn request(&self, prefix: &str) -> Request<Body> {
+        let lines = self.lines.iter().map(|(name, value)| (*name, &**value));
+        request(self.method, &self.url.replace('@', prefix), &lines.collect::<Vec<_>>())
+    }
+
+    fn judge(&self, answer: &Answer) -> Result<(), String> {
         let mut wrong = Vec::new();
-        if !self.status.contains(&answer.status) {
+        if !self.status.contains(&answer.status.as_u16()) {
             wrong.push(format!("status {}, not {:?}", answer.status, self.status));
         }
         for (name, expected) in &self.fields {
-            let found = answer.field(name);
+            let found = field(answer, name);
             if found != *expected {
                 wrong.push(format!("{name}: {found:?}, not {expected:?}"));
             }
         }
         for (name, value) in &self.not {
-            if answer.field(name).as_ref() == Some(value) {
+            if field(answer, name).as_ref() == Some(value) {
                 wrong.push(format!("{name}: {value}"));
             }
         }
-        if let Some(body) = self.body.as_ref().filter(|body| **body != answer.body) {
+        if let Some(body) = self.body.as_ref().filter(|body| answer.body != body.as_str()) {
             wrong.push(format!("body {:?}, not {body:?}", answer.body));
         }
         if wrong.is_empty() {
@@ -172,26 +168,9 @@ impl Case {
     }
 }
 
-struct Answer {
-    status: u16,
-    headers: HeaderMap,
-    body: String,
-}
-
-impl Answer {
-    async fn of(response: axum::response::Response) -> Self {
-        let (head, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        let body = String::from_utf8(body.to_vec()).unwrap();
-        Self { status: head.status.as_u16(), headers: head.headers, body }
-    }
-
-    /// All lines of a field.
-    fn field(&self, name: &str) -> Option<String> {
-        let lines = self.headers.get_all(name).iter().map(|line| line.to_str().unwrap());
-        let lines = lines.collect::<Vec<_>>();
-        (!lines.is_empty()).then(|| lines.join(" | "))
-    }
+/// All lines of a field.
+fn field(answer: &Answer, name: &str) -> Option<String> {
+    answer.head.headers().contains_key(name).then(|| answer.field(name))
 }
 
 fn date(away: i64) -> String {
@@ -626,16 +605,10 @@ async fn ranges() {
 async fn a_range_does_not_stick() {
     let site = Site::new();
     let service = site.layer().wrap(router(site.folder.path()));
-    let url = format!("{}hello.txt", site.layer().prefix());
+    let prefix = site.layer().prefix();
     let part = case("a part", "sirv").with("range", "bytes=0-4").part("bytes 0-4/11", "hello");
     for case in [part, case("the whole", "sirv").whole()] {
-        let mut request = Request::get(&url);
-        for (name, value) in &case.lines {
-            request = request.header(*name, value);
-        }
-        let request = request.body(Body::empty()).unwrap();
-        let response = service.clone().oneshot(request).await.unwrap();
-        case.judge(Answer::of(response).await).unwrap();
+        case.judge(&ask(service.clone(), case.request(prefix.as_str())).await).unwrap();
     }
 }
 
@@ -659,12 +632,10 @@ async fn files_that_change() {
         ("neither", "with%20space.txt", 200, "space", YEAR),
     ] {
         let service = layer.wrap(router(site.folder.path()));
-        let request = Request::get(url(path)).body(Body::empty()).unwrap();
-        let response = service.oneshot(request).await.unwrap();
-        let answer = Answer::of(response).await;
-        let found = (answer.status, answer.body.as_str(), answer.field("cache-control"));
-        assert_eq!(found, (status, body, Some(policy.to_owned())), "{name}");
-        assert_ne!(answer.field("etag"), Some(etag_of(TEXT)), "{name}");
+        let answer = ask(service, get(&url(path))).await;
+        let found = (answer.status.as_u16(), &*answer.body, answer.cache_control());
+        assert_eq!(found, (status, body.as_bytes(), policy.to_owned()), "{name}");
+        assert_ne!(answer.field("etag"), etag_of(TEXT), "{name}");
     }
 }
 
@@ -685,16 +656,14 @@ async fn fields_of_a_304() {
     );
     // Once asked of the inner service, once known, and once with what only it can judge.
     for value in [etag_of(TEXT), etag_of(TEXT), "*".to_owned()] {
-        let request = Request::get(format!("{}hello.txt", layer.prefix()));
-        let request = request.header("if-none-match", &value).body(Body::empty()).unwrap();
-        let response = service.clone().oneshot(request).await.unwrap();
-        case("If-None-Match", "send")
+        let case = case("If-None-Match", "send")
+            .with("if-none-match", value)
             .not_modified(&etag_of(TEXT))
             .is("content-location", "/static/hello.txt")
             .is("expires", expires)
-            .has_no(&["content-language"])
-            .judge(Answer::of(response).await)
-            .unwrap();
+            .has_no(&["content-language"]);
+        let answer = ask(service.clone(), case.request(layer.prefix().as_str())).await;
+        case.judge(&answer).unwrap();
     }
 }
 
@@ -747,14 +716,9 @@ async fn handlers() {
         case("is to be kept by nobody", "none").url("@no-store").body(PAGE).has_no(&["etag"]),
         case("is an error", "Rack").url("@denied").status(401).body("denied").has_no(&["etag"]),
     ] {
-        let url = case.url.replace('@', layer.prefix().as_str());
-        let mut request = Request::builder().method(case.method).uri(url);
-        for (name, value) in &case.lines {
-            request = request.header(*name, value);
-        }
-        let request = request.body(Body::empty()).unwrap();
-        let response = layer.wrap(router.clone()).oneshot(request).await.unwrap();
-        wrong.extend(case.judge(Answer::of(response).await).err());
+        let request = case.request(layer.prefix().as_str());
+        let answer = ask(layer.wrap(router.clone()), request).await;
+        wrong.extend(case.judge(&answer).err());
     }
     assert!(wrong.is_empty(), "{} cases\n{}", wrong.len(), wrong.join("\n"));
 }
