@@ -176,6 +176,14 @@ pub fn etag_of(content: impl AsRef<[u8]>) -> String {
     format!("\"{}\"", data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(content)))
 }
 
+/// Whether a tag is made of a digest, as those of the layer are and those of `ServeDir` are
+/// not: weak or strong, with the name of a coding or without.
+pub fn is_digest(tag: &str) -> bool {
+    let opaque = tag.trim_start_matches("W/").trim_matches('"');
+    let digits = opaque.as_bytes().get(..64);
+    digits.is_some_and(|digits| digits.iter().all(|byte| b"0123456789abcdef".contains(byte)))
+}
+
 thread_local! {
     /// What this thread has logged since it has begun to [capture](Warnings::capture).
     static LOGGED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
