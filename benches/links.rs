@@ -1,4 +1,4 @@
-//! What a link costs beside the least that anybody would write instead, `format`.
+//! What does a link cost, compared with `format!`, the least that you would write instead?
 //! Compare the rows of one run with each other.
 
 use std::{fmt::Write as _, sync::LazyLock};

@@ -1,10 +1,10 @@
-//! What a request costs beside the least that anybody would write instead (`stack`: an
-//! extension and two fixed header fields around the same inner service), and on two
-//! threads beside one.
+//! How long does a request take, compared with the least that you would write instead (`stack`:
+//! an extension and two fixed header fields around the same inner service)? Also with many
+//! requests under way at once, and on two threads compared with one.
 //!
-//! All cases of a table take turns in every round, because a machine that is shared runs
-//! at another speed now and then. Compare the rows of one table with each other; the
-//! numbers themselves are the machine's.
+//! All cases of a table take turns in every round, because the speed of a shared machine
+//! varies. Compare the rows of one table with each other: the absolute numbers depend on the
+//! machine.
 
 mod support;
 
@@ -16,15 +16,15 @@ use std::{
 };
 
 use axum::http::Request;
-use support::{Body, Case, Inner, Measure, PATH, StaticService, layer, respond};
+use support::{Body, Case, Inner, Measure, PATH, StaticService, is_ready, layer, respond};
 use tower::Layer as _;
 
 const ROUNDS: usize = 2000;
-/// In a row; few enough for the processor's caches.
+/// The number of requests in a row; few enough for the processor's caches.
 const REQUESTS: u32 = 64;
 
-/// Threads are started in every round: there, so many times `REQUESTS`.
 const ROUNDS_ON_THREADS: usize = 50;
+/// How often each thread makes [`REQUESTS`] in a round, since starting a thread takes long.
 const BATCHES: u32 = 200;
 
 fn main() {
@@ -37,6 +37,12 @@ fn main() {
         row(files.to_string(), 0, OnOneThread.measure(layer.layer(Inner), request))
     });
     compare("a current URL, of so many listed files", ROUNDS, trees.into());
+    let cases = [Case::Bare, Case::Stack, Case::Outside, Case::Current];
+    let in_flight = cases.into_iter().enumerate().flat_map(|(i, case)| {
+        [(1, case.with_service(OnOneThread)), (REQUESTS, case.with_service(InFlight))]
+            .map(|(requests, turn)| row(format!("{case:?}, {requests}"), 2 * i, turn))
+    });
+    compare("a request, alone or among others under way", ROUNDS, in_flight.collect());
     let cases = [Case::Bare, Case::Stack, Case::Current, Case::NotModified, Case::Remembered];
     let threads = cases.into_iter().enumerate().flat_map(|(i, case)| {
         [1, 2].map(|threads| {
@@ -48,7 +54,7 @@ fn main() {
 
 struct Row {
     name: String,
-    /// The row that this one is compared with.
+    /// The index of the row with which this one is compared.
     base: usize,
     turn: Turn,
 }
@@ -77,7 +83,7 @@ fn compare(title: &str, rounds: usize, mut rows: Vec<Row>) {
 
 struct Quantiles {
     median: f64,
-    /// The lowest twentieth: what it takes where nobody else wants the machine.
+    /// The 5th percentile: the time while nothing else uses the machine.
     quiet: f64,
 }
 
@@ -107,8 +113,30 @@ impl Measure<Turn> for OnOneThread {
     }
 }
 
-/// The service is cloned for each request, as hyper does. What all threads share shows
-/// as the difference.
+/// Makes all requests before the first response is polled.
+struct InFlight;
+
+impl Measure<Turn> for InFlight {
+    fn measure(
+        self,
+        mut service: impl StaticService,
+        request: impl Fn() -> Request<Body> + Sync + 'static,
+    ) -> Turn {
+        Box::new(move || {
+            let requests = (0..REQUESTS).map(|_| request()).collect::<Vec<_>>();
+            let mut under_way = Vec::with_capacity(requests.len());
+            let start = Instant::now();
+            under_way.extend(requests.into_iter().map(|request| service.call(request)));
+            for response in under_way {
+                black_box(is_ready(response));
+            }
+            start.elapsed() / REQUESTS
+        })
+    }
+}
+
+/// Clones the service for each request, as hyper does. The difference between one thread and
+/// two is the cost of memory that they share.
 struct OnThreads(u32);
 
 impl Measure<Turn> for OnThreads {

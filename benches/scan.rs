@@ -1,6 +1,5 @@
-//! What a scan and a reload cost, beside what cannot be saved: the walk, the reading,
-//! and a SHA-256 that is known to be fast. Compare the rows of one run with each
-//! other:
+//! What do a scan and a reload cost, compared with what they cannot avoid: the walk, the
+//! reading, and a fast SHA-256? Compare the rows of one run with each other:
 //!
 //! - `b_reload_with_nothing_changed` with `a_walk_with_metadata`
 //! - `f_scan_of_1_gib_on_1_thread` with `e_openssl_of_1_gib` (which needs the program
@@ -25,12 +24,12 @@ use walkdir::WalkDir;
 
 const GIB: usize = 1024 * 1024 * 1024;
 
-/// Of all trees; each is made by the first row that wants it.
+/// The directory of all trees. Each tree is made by the first row that uses it.
 static FOLDER: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
 
 static TREE: LazyLock<PathBuf> = LazyLock::new(|| {
     let root = tree("tree", 10_000, |i| format!("export default {i}").repeat(100));
-    // A file that was written just now is read again by the next scan.
+    // The next scan reads a file again if it was written just before the last scan.
     thread::sleep(Duration::from_secs(3));
     root
 });
@@ -53,7 +52,7 @@ fn tree<C: AsRef<[u8]>>(name: &str, files: usize, content: impl Fn(usize) -> C) 
     root
 }
 
-/// A static is never dropped.
+/// Removes [`FOLDER`], because a static is never dropped.
 struct RemoveFolder;
 
 impl Drop for RemoveFolder {
@@ -67,7 +66,7 @@ fn main() {
     divan::main();
 }
 
-/// The files below `root`, relative to it.
+/// Returns the files below `root`, relative to it.
 fn files(root: &Path) -> impl Iterator<Item = PathBuf> {
     let entries = WalkDir::new(root).into_iter().map(Result::unwrap);
     let files = entries.filter(|entry| entry.file_type().is_file());
@@ -110,7 +109,7 @@ fn d_scan(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| Manifest::scan(root).unwrap());
 }
 
-/// In one process, on one thread.
+/// Hashes all files in one process, on one thread.
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn e_openssl_of_1_gib(bencher: Bencher<'_, '_>) {
     let files = files(&ONE_GIB).collect::<Vec<_>>();
@@ -134,7 +133,7 @@ fn g_scan_of_1_gib_on_2_threads(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| scan(root, 2));
 }
 
-/// What a scan asks of the system, without a thing made of it.
+/// Makes the same system calls as a scan, and nothing of their results.
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn h_walk_and_read_of_100_000_files(bencher: Bencher<'_, '_>) {
     let root = &*TINY_FILES;

@@ -1,4 +1,5 @@
-//! axum: the prefix as an extractor, and a router that can be served.
+//! The layer in an axum application: [`StaticPrefix`] is an extractor, and
+//! [`StaticUrlLayer::wrap`] wraps a whole router.
 
 use std::{
     convert::Infallible,
@@ -8,12 +9,10 @@ use std::{
 };
 
 use axum_core::{
-    Error,
     body::Body,
     extract::{FromRequestParts, OptionalFromRequestParts, Request},
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 use http::{StatusCode, request::Parts};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -21,24 +20,34 @@ use tower_service::Service;
 
 use crate::{ResponseBody, ResponseFuture, StaticPrefix, StaticUrl, StaticUrlLayer};
 
+/// Extracts the prefix that the layer has put into the request. Handlers beside a
+/// [nested](StaticUrlLayer::nested) layer need an `Extension(layer.clone())`: they get the
+/// current prefix of that layer.
 impl<S: Sync> FromRequestParts<S> for StaticPrefix {
     type Rejection = MissingStaticPrefix;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        parts.extensions.get::<Self>().cloned().ok_or(MissingStaticPrefix)
+        find(parts).ok_or(MissingStaticPrefix)
     }
 }
 
+/// Extracts `None` if no layer is around the handler.
 impl<S: Sync> OptionalFromRequestParts<S> for StaticPrefix {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Self::Rejection> {
-        Ok(parts.extensions.get::<Self>().cloned())
+        Ok(find(parts))
     }
 }
 
-/// The rejection of the [`StaticPrefix`] extractor: no
-/// [`StaticUrlLayer`] is around the handler. A 500 that says so.
+fn find(parts: &Parts) -> Option<StaticPrefix> {
+    // An `Extension(layer.prefix())` was made with the router: follow it to the current one.
+    let prefix = parts.extensions.get().map(StaticPrefix::follow);
+    prefix.or_else(|| parts.extensions.get().map(StaticUrlLayer::prefix))
+}
+
+/// The rejection of the [`StaticPrefix`] extractor: no [`StaticUrlLayer`] is around the
+/// handler. The response is a 500 whose text explains that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MissingStaticPrefix;
@@ -47,8 +56,8 @@ impl std::fmt::Display for MissingStaticPrefix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(
             "no StaticPrefix in the request: `tower_static_url::StaticUrlLayer` is missing around \
-             this handler; wrap the whole router in it, `layer.wrap(router)`, or where that \
-             cannot be, add `Extension(layer.prefix())`",
+             this handler; wrap the whole router in it, `layer.wrap(router)`, or add \
+             `Extension(layer.clone())` beside a nested layer",
         )
     }
 }
@@ -62,8 +71,11 @@ impl IntoResponse for MissingStaticPrefix {
 }
 
 impl StaticUrlLayer {
-    /// Wraps a whole axum `Router`, for `axum::serve`, which takes no body type
-    /// but axum's own. A body that passes through stays the one box it is.
+    /// Wraps a whole axum `Router`, for `axum::serve`.
+    ///
+    /// `axum::serve` accepts only axum's own body type. This turns the layer's
+    /// [`ResponseBody`] back into it. A body that the layer only passes through is not boxed
+    /// a second time.
     ///
     /// ```no_run
     /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
@@ -81,17 +93,19 @@ impl StaticUrlLayer {
     }
 }
 
-/// A [`StaticUrl`] whose responses have axum's body; see [`StaticUrlLayer::wrap`]. It
-/// is a service for requests: `axum::serve` takes what
-/// [`into_make_service`](Self::into_make_service) makes of it.
+/// A [`StaticUrl`] whose responses have axum's body; see [`StaticUrlLayer::wrap`].
+///
+/// This is a service of requests. Give `axum::serve` the result of
+/// [`into_make_service`](Self::into_make_service).
 #[derive(Clone, Debug)]
 pub struct AxumStaticUrl<S> {
     inner: StaticUrl<S>,
 }
 
 impl<S> AxumStaticUrl<S> {
-    /// For `axum::serve`: every connection gets a clone. (For the peer's address
-    /// there is `into_make_service_with_connect_info` of axum's `ServiceExt`.)
+    /// Returns a service that `axum::serve` accepts: every connection gets a clone of this
+    /// one. If you need the peer's address, call `into_make_service_with_connect_info` of
+    /// axum's `ServiceExt` instead.
     pub fn into_make_service(self) -> MakeAxumStaticUrl<S> {
         MakeAxumStaticUrl { service: self }
     }
@@ -119,7 +133,7 @@ pin_project! {
     #[derive(Debug)]
     pub struct AxumResponseFuture<F> {
         #[pin]
-        inner: ResponseFuture<F, Body, Bytes, Error>,
+        inner: ResponseFuture<F, Body>,
     }
 }
 
@@ -135,7 +149,7 @@ where
     }
 }
 
-impl ResponseBody<Body, Bytes, Error> {
+impl ResponseBody<Body> {
     fn into_axum(self) -> Body {
         match self.into_inner() {
             Ok(body) => body,
@@ -144,7 +158,7 @@ impl ResponseBody<Body, Bytes, Error> {
     }
 }
 
-/// Makes an [`AxumStaticUrl`] for every connection.
+/// Makes an [`AxumStaticUrl`] for every connection; see [`AxumStaticUrl::into_make_service`].
 #[derive(Clone, Debug)]
 pub struct MakeAxumStaticUrl<S> {
     service: AxumStaticUrl<S>,

@@ -1,11 +1,14 @@
+//! What can go wrong, and how is it reported?
+
 use std::{fmt, io, path::Path};
 
-/// What was wrong with something the crate was given.
+/// Why the crate refused its input.
 ///
-/// One opaque type for the whole crate: match on [`kind`](Self::kind), show the
-/// [`Display`](fmt::Display) text to a person. The text always names the
-/// offending input; an underlying [`io::Error`] is the
-/// [`source`](std::error::Error::source).
+/// There is one opaque error type for the whole crate. Match on [`kind`](Self::kind), and show
+/// the [`Display`](fmt::Display) text to a person. The text names the offending input. The
+/// cause, such as an [`io::Error`], is not part of the text: it is the
+/// [`source`](std::error::Error::source). The `{:?}` form has both, because
+/// `main() -> Result<(), Box<dyn Error>>` prints that.
 ///
 /// ```
 /// use tower_static_url::{ErrorKind, StaticUrlLayer, VersionSource};
@@ -20,39 +23,40 @@ use std::{fmt, io, path::Path};
 pub struct Error {
     kind: ErrorKind,
     message: Box<str>,
-    source: Option<io::Error>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// The kinds of [`Error`].
+/// The kind of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A mount that is not a plain absolute URL path.
+    /// The mount is not a plain absolute URL path.
     InvalidMount,
-    /// An origin that is not `http(s)://host[:port]`.
+    /// The origin is not `http://host[:port]` or `https://host[:port]`.
     InvalidOrigin,
-    /// A literal version that does not fit in one URL segment or is also the
-    /// name of a folder of the tree, or no version source at all.
+    /// The version does not fit in one URL segment, is also the name of a directory at the
+    /// top of the tree, or is made of an empty build id; or there is no version source at all.
     InvalidVersion,
-    /// The environment variable a version was to come from is not set.
+    /// The environment variable of the version source is not set, is empty, or is not UTF-8.
     MissingVariable,
-    /// A text that is not a `Cache-Control` field value.
+    /// The text is not a `Cache-Control` field value.
     InvalidCachePolicy,
-    /// A file or folder could not be read, or vanished while it was read.
+    /// A file or directory could not be read, or vanished before it was read.
     Io,
-    /// The root of a scan is not a folder.
-    NotAFolder,
-    /// A file name or a manifest path that no URL can spell: not UTF-8, a `..`
-    /// segment, a backslash, listed twice.
+    /// The root of a scan is not a directory.
+    NotADirectory,
+    /// A path cannot be listed: it is not UTF-8, has an empty or dot segment, a backslash or
+    /// a NUL, or is listed twice.
     InvalidPath,
-    /// JSON that is no manifest: of another format, or with a digest that is none.
+    /// The JSON is not a manifest, has another format, or its digests are malformed or do not
+    /// match its files.
     InvalidManifest,
-    /// A tree without a single file.
+    /// The tree has no file to list.
     EmptyManifest,
-    /// A path that the manifest does not list.
+    /// The manifest does not list the path.
     NotListed,
-    /// A layer whose version cannot change: neither a folder nor a file's time is
-    /// behind it.
+    /// The layer neither scans a directory nor takes its version from a file's time, so
+    /// nothing on the disk can change its version.
     NothingToWatch,
 }
 
@@ -64,12 +68,21 @@ impl Error {
     pub(crate) fn io(action: &str, path: &Path, source: io::Error) -> Self {
         Self {
             kind: ErrorKind::Io,
-            message: format!("cannot {action} {path:?}: {source}").into(),
-            source: Some(source),
+            message: format!("cannot {action} {path:?}").into(),
+            source: Some(source.into()),
         }
     }
 
-    /// Which of the things that can go wrong this is.
+    #[cfg(feature = "serde")]
+    pub(crate) fn invalid_json(message: &str, source: serde_json::Error) -> Self {
+        Self {
+            kind: ErrorKind::InvalidManifest,
+            message: message.into(),
+            source: Some(source.into()),
+        }
+    }
+
+    /// Returns the kind of the error, to match on.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
@@ -81,15 +94,19 @@ impl fmt::Display for Error {
     }
 }
 
-/// For `main() -> Result<(), Box<dyn Error>>`, which shows it to a person, too.
+/// Readable, because `main() -> Result<(), Box<dyn Error>>` shows this form to a person.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self} ({:?})", self.kind)
+        write!(f, "{self}")?;
+        if let Some(source) = &self.source {
+            write!(f, ": {source}")?;
+        }
+        write!(f, " ({:?})", self.kind)
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| source as _)
+        self.source.as_deref().map(|source| source as _)
     }
 }

@@ -7,10 +7,10 @@
 //! GET /static/css/app.css                       what the wrapped service sees
 //! ```
 //!
-//! The version stands in a path *segment*, so relative links keep it and no file is
-//! rewritten. The layer wraps any [`Service`](tower_service::Service) of HTTP
-//! requests, adds `Cache-Control` and `ETag`, answers conditional requests, and puts
-//! a [`StaticPrefix`] into the extensions of every request, to link with.
+//! The version is a path *segment*: relative links between the files keep it, and no file is
+//! rewritten. The layer wraps any [`Service`](tower_service::Service) of HTTP requests. It adds
+//! `Cache-Control` and `ETag` to responses, answers conditional requests, and puts a
+//! [`StaticPrefix`] into the extensions of every request, from which handlers make their links.
 //!
 //! ```
 //! use axum::{Router, routing::get};
@@ -42,129 +42,110 @@
 //! - *mount*: the URL path under which the files live, `/static`
 //! - *version*: the segment after the mount; by default 16 hexadecimal digits
 //! - *prefix*: mount + version, `/static/3f9c2a7be01d4c55/`
+//! - *logical path*: what a file is called inside the tree, `css/app.css`
 //! - *manifest*: the list of files, with their digests
-//! - *current*, *stale*, *unversioned*, *outside*: what the version of a URL turned
-//!   out to be: the current one; of the right shape, but another; none; not below
-//!   the mount at all
+//! - *outcome*: how the version in a URL was recognized: *current*, *kept* (that of another
+//!   known release), *stale* (the right shape, but unknown), *unversioned*, or *outside* the
+//!   mount
 //!
-//! # Which URLs are ours
+//! # Which URLs belong to the layer
 //!
-//! Paths are compared raw, byte for byte. A segment right after the mount is a
-//! version only if it has exactly the shape of the current one; a folder at the top
-//! of a scanned tree never is one, whatever it is called. Only one version is
-//! removed. What follows must be a plain path: with a `.` or `..` segment, an empty
-//! one, a backslash, or one of these (or a slash or NUL) behind a percent-escape, a
-//! request passes as it came, and counts as unversioned and unlisted.
+//! Paths are compared raw, byte for byte.
+//!
+//! - A segment right after the mount is a version if it is the current one, or has exactly the
+//!   same shape. A directory at the top of the tree is never a version, whatever its name.
+//! - The layer removes only one version, and only from `GET`, `HEAD` and `OPTIONS` requests.
+//! - The rest must be a plain path. A request passes unchanged, and counts as unversioned and
+//!   unlisted, if the rest has an empty segment, a `.` or `..` segment, a backslash, or a
+//!   percent-escape that hides a dot segment, a slash, a backslash or a NUL.
+//!
+//! With a mount of `/` and a manifest, only the listed files and the directories of listed
+//! files are below the mount; see [layer order](docs::layer_order#a-mount-of-).
 //!
 //! # What a response gets
 //!
-//! Only GET and HEAD are ours. Requests with other methods are rewritten, and their
-//! responses left alone, but for errors.
+//! Only the responses to `GET` and `HEAD` are edited.
 //!
 //! | URL | inner response | `Cache-Control` | `ETag` |
 //! |---|---|---|---|
-//! | current, listed and unchanged; or no manifest | 200, 206, 304 | `public, max-age=31536000, immutable` | the file's digest |
-//! | current, not listed or changed | 2xx, 304 | `no-cache` | the inner service's, else the body's digest |
+//! | current, file listed and unchanged | 200, 206, 304 | `public, max-age=31536000, immutable` | the file's digest |
+//! | current, layer without a manifest | 200, 206, 304 | `public, max-age=31536000, immutable` | the inner service's, else the body's digest |
+//! | current, file not listed or changed | 2xx, 304 | `no-cache` | the inner service's, else the body's digest |
 //! | stale | 2xx, 304 | `no-cache` | as unversioned |
 //! | unversioned | 2xx, 304 | `no-cache` | the file's digest if listed and unchanged, else as above |
 //! | any below the mount | 3xx | `no-cache`; `Location` keeps the version | |
 //! | any below the mount | 4xx, 5xx | `no-store` | |
 //! | outside | any | untouched | untouched |
 //!
-//! [`StaticUrlLayerBuilder`] has the settings, [`CachePolicy`] the field values.
+//! [Caching](docs::caching) explains each row, whose `Cache-Control` wins, and how the layer knows
+//! that a file is unchanged. [`StaticUrlLayerBuilder`] has the settings, and [`CachePolicy`] the
+//! `Cache-Control` values.
 //!
-//! What the inner service says about caching stays where that is safe. A
-//! `Cache-Control` of its own is kept, but on stale URLs, changed files and errors
-//! only if it is at least as strict as ours; what was `private` stays so. To a
-//! response with `Set-Cookie`, `Vary: *`, `private` or `no-store` we add no
-//! permission and no tag. A request with `Authorization` gets `private` instead of
-//! `public`.
+//! # Pages
 //!
-//! # Validators
+//! - [Caching](docs::caching): what each response gets and why
+//! - [Deploys](docs::deploys): rolling deploys, stale versions, several nodes, CDNs
+//! - [Layer order](docs::layer_order): routers and nests, compression, CORS, two layers
+//! - [Development](docs::development): watching, live reload, bundlers in watch mode
+//! - [Files from memory](docs::files_from_memory)
+//! - [Embedded files](docs::embedded_files): manifests from bytes and from JSON
+//! - [What not to version](docs::what_not_to_version): service workers, feeds, bundlers' hashes
+//! - [Limits](docs::limits): what the layer cannot do, and what you can do about it
+//! - [Moving from django-static-url](docs::django)
 //!
-//! The tag of a listed file is strong and made of its content, so that all nodes
-//! agree and a rollback is safe. Each pre-compressed sibling in the tree
-//! (`app.css.gz`, `.br`, `.zst`, `.zz`) has its own.
+//! # Features
 //!
-//! For listed files the layer owns all conditions ([RFC 9110 §13]): the inner service
-//! does not see them, because its validators are not ours. `If-Modified-Since`
-//! counts for exactly the date that was sent, and `If-Range` for a strong tag alone:
-//! two versions of a file may well have one date. If the wrapped service turns out to
-//! have sent a part of something else than `If-Range` names, the client gets a 412
-//! instead; from then on that range is not asked for again, and the file sent whole.
+//! All are off by default. A feature only adds: it changes nothing that works without it.
 //!
-//! What is not listed keeps the inner service's validators, and its handling of
-//! conditions. Without any, the SHA-256 of a body of known size becomes its tag (up to
-//! a limit, [`body_digest_limit`](StaticUrlLayerBuilder::body_digest_limit)); a HEAD
-//! has no body to make one of.
-//!
-//! `Range` reaches the inner service in the one spelling that everybody understands;
-//! what is malformed, of another unit, or several ranges at once, is ignored. HEAD
-//! knows no ranges.
-//!
-//! # Files from memory
-//!
-//! With a [`memory_budget`](StaticUrlLayerBuilder::memory_budget) the layer answers for
-//! listed files itself, under the current version, where their bytes cannot change. The
-//! answers are those of the inner service, which is then not called. Off by default.
-//!
-//! # Where to put it
-//!
-//! - **Around a whole axum `Router`**, with `StaticUrlLayer::wrap`: the version is
-//!   gone before axum routes. `Router::layer` runs after routing ([axum#1120]): there
-//!   the layer serves what is behind a `nest_service`, whose wildcard matches with
-//!   the version, but no route that is spelled out is found with it.
-//! - **Inside a `nest`**, which strips the mount: [`StaticUrlLayer::nested`].
-//! - **Around `ServeDir`** or anything else, with `ServiceBuilder`, and with a mount
-//!   that the service expects in the path.
-//! - **Compression belongs inside** the layer. `CompressionLayer` around it leaves our
-//!   strong tag on bytes that it has changed, so that the compressed and the plain
-//!   form have the same: revalidation works, but a client could put parts of both
-//!   together. Inside, what it makes gets a weak tag that names the coding.
-//! - **Two layers**, each with its mount, work one around the other. A request then
-//!   carries the prefix of the inner one.
-//!
-//! [RFC 9110 §13]: https://www.rfc-editor.org/rfc/rfc9110#section-13
-//! [axum#1120]: https://github.com/tokio-rs/axum/issues/1120
+//! - `axum`: [`StaticPrefix`] as an extractor, and an `axum` module with `StaticUrlLayer::wrap`
+//! - `memory`: `StaticUrlLayerBuilder::memory_budget`, to serve files from memory
+//! - `serde`: manifests to and from JSON, and `Serialize` for [`StaticPrefix`]
+//! - `tracing`: a WARN for each file that has changed since the scan, is not found by the inner
+//!   service, or cannot be listed
+//! - `watch`: a `watch` module with `StaticUrlLayer::watch`
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), warn(clippy::panic, clippy::unwrap_used))]
 
 #[cfg(feature = "axum")]
-mod axum;
+pub mod axum;
+#[cfg(any(doc, doctest))]
+pub mod docs;
 mod error;
 mod exchange;
 mod header;
 mod layer;
 pub mod manifest;
+#[cfg(feature = "memory")]
+mod memory;
+#[cfg(not(feature = "memory"))]
+#[path = "memory/off.rs"]
 mod memory;
 mod observe;
 mod policy;
 mod prefix;
 mod snapshot;
+mod sync;
 mod url;
 mod version_source;
 #[cfg(feature = "watch")]
-mod watch;
+pub mod watch;
 
-#[cfg(feature = "axum")]
-pub use crate::axum::{AxumResponseFuture, AxumStaticUrl, MakeAxumStaticUrl, MissingStaticPrefix};
-#[cfg(feature = "watch")]
-pub use crate::watch::{Changes, Watcher};
 pub use crate::{
     error::{Error, ErrorKind},
     layer::{
-        Reload, StalePolicy, StaticUrlLayer, StaticUrlLayerBuilder, body::ResponseBody,
+        Reload, StaticUrlLayer, body::ResponseBody, builder::StaticUrlLayerBuilder,
         future::ResponseFuture, service::StaticUrl,
     },
-    manifest::Manifest,
-    policy::CachePolicy,
+    manifest::tree::Manifest,
+    policy::{CachePolicy, StalePolicy},
     prefix::{DisplayUrl, StaticPrefix},
+    url::StaticUrlOutcome,
     version_source::VersionSource,
 };
 
-/// The examples of the README are tests.
-#[cfg(all(doctest, feature = "axum"))]
+/// Compiles and runs the examples of the README.
+#[cfg(all(doctest, feature = "axum", feature = "memory"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! Outcome × status → `Cache-Control`.
+//! Which `Cache-Control` does a response get? Outcome × status × match → `Cache-Control`.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -6,15 +6,22 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::{
     Error, ErrorKind,
-    header::head::Said,
-    header::{members, split_list},
-    url::Outcome,
+    header::{
+        cache_control::{Directive, Strictness, directives, has_directive, to_private},
+        head::InnerCaching,
+        split_list,
+    },
+    url::StaticUrlOutcome,
 };
 
-/// "One year" is the customary maximum; RFC 8246 §2.1 shows the same value.
+/// The customary maximum, as in the example of RFC 8246 §2.
 pub(crate) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// A `Cache-Control` field value (RFC 9111 §5.2), parsed when it is made.
+/// A `Cache-Control` field value (RFC 9111 §5.2): what a browser, and a proxy on the way, may
+/// do with a copy of the response.
+///
+/// The constructors give the usual values. Any other value is parsed from text, and a mistake
+/// in it is an error at once.
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,28 +38,28 @@ pub(crate) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CachePolicy {
     value: HeaderValue,
-    /// The same for one client alone: without `public` and `s-maxage`.
+    /// The same value for one client only: `private`, and neither `public` nor `s-maxage`.
     private: HeaderValue,
-    /// Whether `value` lets a shared cache keep answers to authorized requests.
+    /// Whether `value` lets a shared cache store responses to authorized requests.
     is_shared: bool,
     strictness: Strictness,
 }
 
 impl CachePolicy {
-    /// `no-store`: no browser and no proxy keeps a copy.
+    /// Returns `no-store`: neither a browser nor a proxy keeps a copy.
     pub fn no_store() -> Self {
         Self::fixed("no-store")
     }
 
-    /// `no-cache`: a copy is kept, but every use of it asks the server first, and
-    /// costs a 304 where nothing has changed.
+    /// Returns `no-cache`: the browser keeps a copy, but asks the server before each use. That
+    /// costs a round trip. If the file has not changed, the answer is a 304 without content.
     pub fn no_cache() -> Self {
         Self::fixed("no-cache")
     }
 
-    /// `public, max-age=…` in whole seconds: browsers and proxies use their copy
-    /// for so long without asking, whatever has changed meanwhile. Below a second
-    /// that is [`no_cache`](Self::no_cache).
+    /// Returns `public, max-age=…`, in whole seconds: browsers and proxies use their copy for
+    /// that long without asking, even if the file changes meanwhile. If the user reloads the
+    /// page, the browser asks. Less than a second gives [`no_cache`](Self::no_cache).
     pub fn max_age(age: Duration) -> Self {
         match age.as_secs() {
             0 => Self::no_cache(),
@@ -60,8 +67,11 @@ impl CachePolicy {
         }
     }
 
-    /// `public, max-age=…, immutable` (RFC 8246): not even a reload asks.
-    pub(crate) fn immutable(age: Duration) -> Self {
+    /// Returns `public, max-age=…, immutable` (RFC 8246), in whole seconds: as
+    /// [`max_age`](Self::max_age), but the browser does not ask on a reload either. Use it
+    /// only for URLs whose bytes never change. Less than a second gives
+    /// [`no_cache`](Self::no_cache).
+    pub fn immutable(age: Duration) -> Self {
         match age.as_secs() {
             0 => Self::no_cache(),
             _ if age == YEAR => Self::fixed("public, max-age=31536000, immutable"),
@@ -69,8 +79,7 @@ impl CachePolicy {
         }
     }
 
-    /// With a value that costs nothing to clone: no reference is counted that all
-    /// threads have to share.
+    /// Makes a policy whose value is static, so that cloning it counts no reference.
     fn fixed(value: &'static str) -> Self {
         Self { value: HeaderValue::from_static(value), ..Self::known(value) }
     }
@@ -79,27 +88,27 @@ impl CachePolicy {
         value.parse().expect("the crate's own policies are valid")
     }
 
-    /// Whether a copy may be used without asking.
+    /// Whether a cache may use its copy without asking.
     pub(crate) fn is_lasting(&self) -> bool {
         self.strictness > Strictness::Revalidate
     }
 
-    /// The field value, fit for what the request carried: no answer to
-    /// `Authorization` may be `public` (RFC 9111 §3.5).
-    fn value(&self, authorized: bool) -> &HeaderValue {
-        if authorized && self.is_shared { &self.private } else { &self.value }
+    /// Returns the field value. The response to a request with `Authorization` must not be
+    /// `public` (RFC 9111 §3.5).
+    fn value(&self, is_authorized: bool) -> &HeaderValue {
+        if is_authorized && self.is_shared { &self.private } else { &self.value }
     }
 }
 
 impl FromStr for CachePolicy {
     type Err = Error;
 
-    /// Any list of directives: `public, max-age=60, stale-while-revalidate=30`.
+    /// Parses any list of directives: `public, max-age=60, stale-while-revalidate=30`.
     ///
     /// # Errors
     ///
-    /// [`InvalidCachePolicy`](ErrorKind::InvalidCachePolicy) where the text is
-    /// empty, or a directive is malformed or lacks its seconds.
+    /// [`InvalidCachePolicy`](ErrorKind::InvalidCachePolicy): the text is empty, or a
+    /// directive is malformed or lacks its number of seconds.
     fn from_str(text: &str) -> Result<Self, Error> {
         let invalid = |why: String| {
             let message = format!("cache policy {text:?}: {why}");
@@ -114,7 +123,7 @@ impl FromStr for CachePolicy {
             return Err(invalid("is empty".into()));
         }
         Ok(Self {
-            private: private(&directives).unwrap_or_else(|| value.clone()),
+            private: to_private(&directives).unwrap_or_else(|| value.clone()),
             is_shared: directives.iter().any(Directive::is_shared),
             strictness: Strictness::of(directives.into_iter()),
             value,
@@ -128,111 +137,35 @@ impl fmt::Display for CachePolicy {
     }
 }
 
-/// The same directives for a browser's own cache; `no-store` is that already.
-fn private(directives: &[Directive<'_>]) -> Option<HeaderValue> {
-    if directives.iter().any(|directive| directive.is("no-store")) {
-        return None;
-    }
-    let goes = |directive: &&Directive<'_>| directive.is_shared() || directive.is("private");
-    let kept = directives.iter().filter(|directive| !goes(directive)).map(Directive::to_string);
-    let texts = ["private".to_owned()].into_iter().chain(kept).collect::<Vec<_>>();
-    HeaderValue::from_str(&texts.join(", ")).ok()
+/// What the layer does with a stale URL: its version has the right shape, but is not the
+/// current one. Such a request comes from an old page that is still open. During a rolling
+/// deploy it also comes from a new page, if the request reaches an old node.
+///
+/// If your scripts are modules that import each other, choose [`NotFound`](Self::NotFound): a
+/// page must not run modules of two versions.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum StalePolicy {
+    /// Serves the current file with `no-cache`: old pages keep working, and the browser asks
+    /// again before it uses its copy. This is the default.
+    #[default]
+    Serve,
+    /// Serves the current file with this `Cache-Control`. With
+    /// [`no_store`](CachePolicy::no_store) the browser keeps no copy. With a lifetime it may
+    /// use the bytes of the wrong version for that long.
+    ServeWith(CachePolicy),
+    /// Redirects to the current URL with 307 and `no-store`: the browser then caches the file
+    /// under the current version. During a rolling deploy, two nodes with different versions
+    /// can send a browser back and forth until the deploy has finished.
+    Redirect,
+    /// Answers 404 with `no-store`: an old page breaks rather than run with new files.
+    NotFound,
 }
 
-/// `token [ "=" ( token / quoted-string ) ]`
-#[derive(Clone, Copy, Debug)]
-struct Directive<'h> {
-    name: &'h [u8],
-    argument: Option<&'h [u8]>,
-}
-
-impl<'h> Directive<'h> {
-    fn of(member: &'h [u8]) -> Self {
-        match member.iter().position(|&byte| byte == b'=') {
-            Some(i) => Self { name: &member[..i], argument: Some(&member[i + 1..]) },
-            None => Self { name: member, argument: None },
-        }
-    }
-
-    fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name.as_bytes())
-    }
-
-    fn is_shared(&self) -> bool {
-        self.is("public") || self.is("s-maxage")
-    }
-
-    /// Delta seconds (RFC 9111 §1.2.2), also where a sender has quoted them.
-    fn seconds(&self) -> Option<u64> {
-        let digits = self.argument?;
-        let digits =
-            digits.strip_prefix(b"\"").and_then(|d| d.strip_suffix(b"\"")).unwrap_or(digits);
-        let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-        is_number.then(|| std::str::from_utf8(digits).ok()?.parse().ok().or(Some(u64::MAX)))?
-    }
-
-    fn is_valid(&self) -> bool {
-        let is_token = |text: &[u8]| !text.is_empty() && text.iter().all(|&byte| is_tchar(byte));
-        let is_quoted =
-            |text: &[u8]| text.len() > 1 && text.starts_with(b"\"") && text.ends_with(b"\"");
-        let needs_seconds = LIFETIMES.iter().chain(&GRACES).any(|name| self.is(name));
-        is_token(self.name)
-            && self.argument.is_none_or(|text| is_token(text) || is_quoted(text))
-            && (!needs_seconds || self.seconds().is_some())
-    }
-}
-
-/// For how long a copy is fresh (RFC 9111 §5.2.2), and for how long it may be used
-/// after that (RFC 5861).
-const LIFETIMES: [&str; 2] = ["max-age", "s-maxage"];
-const GRACES: [&str; 2] = ["stale-while-revalidate", "stale-if-error"];
-
-/// RFC 9110 §5.6.2
-fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-impl fmt::Display for Directive<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", String::from_utf8_lossy(self.name))?;
-        self.argument.map_or(Ok(()), |text| write!(f, "={}", String::from_utf8_lossy(text)))
-    }
-}
-
-/// How little a `Cache-Control` lets a cache do, strictest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Strictness {
-    NoStore,
-    Revalidate,
-    /// Usable for so many seconds without asking, stale or fresh.
-    Usable(u64),
-    /// Nothing said: up to the cache's heuristics (RFC 9111 §4.2.2).
-    Unsaid,
-}
-
-impl Strictness {
-    fn of<'d>(directives: impl Iterator<Item = Directive<'d>>) -> Self {
-        let (mut no_store, mut no_cache, mut must_revalidate) = (false, false, false);
-        let (mut fresh, mut stale) = (None, 0);
-        for directive in directives {
-            let seconds = || directive.seconds().unwrap_or(u64::MAX);
-            no_store |= directive.is("no-store");
-            // `no-cache="field"` restricts the field alone (RFC 9111 §5.2.2.4).
-            no_cache |= directive.is("no-cache") && directive.argument.is_none();
-            must_revalidate |= directive.is("must-revalidate");
-            if LIFETIMES.iter().any(|name| directive.is(name)) {
-                fresh = fresh.max(Some(seconds()));
-            } else if GRACES.iter().any(|name| directive.is(name)) {
-                stale = seconds().max(stale);
-            }
-        }
-        match fresh {
-            _ if no_store => Self::NoStore,
-            _ if no_cache => Self::Revalidate,
-            Some(0) if must_revalidate => Self::Revalidate,
-            Some(seconds) => Self::Usable(seconds.saturating_add(stale)),
-            None => Self::Unsaid,
-        }
+/// Makes [`StalePolicy::ServeWith`].
+impl From<CachePolicy> for StalePolicy {
+    fn from(policy: CachePolicy) -> Self {
+        Self::ServeWith(policy)
     }
 }
 
@@ -242,7 +175,8 @@ pub(crate) struct Policies {
     pub(crate) current: CachePolicy,
     pub(crate) unversioned: CachePolicy,
     pub(crate) errors: CachePolicy,
-    pub(crate) no_cache: CachePolicy,
+    stale: CachePolicy,
+    no_cache: CachePolicy,
 }
 
 impl Default for Policies {
@@ -251,32 +185,40 @@ impl Default for Policies {
             current: CachePolicy::immutable(YEAR),
             unversioned: CachePolicy::no_cache(),
             errors: CachePolicy::no_store(),
+            stale: CachePolicy::no_cache(),
             no_cache: CachePolicy::no_cache(),
         }
     }
 }
 
-/// What is known of the bytes in a response.
+/// Whether the bytes of a response are those that the manifest lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Content {
-    /// They are the version's, or nobody but the version's owner can say so.
-    AsVersioned,
-    /// No manifest lists them.
+pub(crate) enum Match {
+    /// The response is proven to be the listed file. Without a manifest: the user who declared
+    /// the version vouches for the bytes.
+    Verified,
+    /// The response contradicts the manifest.
+    Mismatch,
+    /// The response does not contradict the manifest, but does not prove anything either.
+    Unproven,
+    /// The manifest does not list the path.
     Unlisted,
-    /// A manifest lists other bytes, or nothing shows that it lists these.
-    Doubtful,
 }
 
-/// What becomes of a response's `Cache-Control`.
+/// How to edit a response's `Cache-Control`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Ruling<'p> {
+pub(crate) enum CacheControlEdit<'p> {
     /// Leave it alone.
-    None,
-    /// Said where the inner service has said nothing, and the response is for
-    /// everybody.
-    Offer(&'p CachePolicy),
-    /// The least that must be said: a looser word of the inner service goes.
-    Floor(&'p CachePolicy),
+    Keep,
+    /// Keep what the inner service has set. Set the policy if there is nothing and the
+    /// response is not private.
+    Default(&'p CachePolicy),
+    /// As `Default`, but replace what the inner service has set unless it is at least as
+    /// strict.
+    Cap(&'p CachePolicy),
+    /// Set the policy, also on a private response, unless the inner service has set something
+    /// at least as strict.
+    Limit(&'p CachePolicy),
 }
 
 impl Policies {
@@ -285,27 +227,44 @@ impl Policies {
         Self { unversioned, ..self }
     }
 
-    /// The table: what a GET or HEAD gets.
-    pub(crate) fn rule(
-        &self,
-        outcome: Outcome,
-        status: StatusCode,
-        content: Content,
-    ) -> Ruling<'_> {
-        use Content::{AsVersioned, Doubtful};
-        match outcome {
-            _ if status.is_informational() => Ruling::None,
-            _ if is_error(status) => Ruling::Floor(&self.errors),
-            Outcome::Stale => Ruling::Floor(&self.no_cache),
-            _ if is_redirect(status) => Ruling::Offer(&self.no_cache),
-            Outcome::Unversioned => Ruling::Offer(&self.unversioned),
-            Outcome::Current if content == AsVersioned && is_whole_or_part(status) => {
-                Ruling::Offer(&self.current)
-            }
-            // Other bytes than the URL names must not be pinned to it, whoever asks.
-            Outcome::Current if content == Doubtful => Ruling::Floor(&self.no_cache),
-            Outcome::Current => Ruling::Offer(&self.no_cache),
+    pub(crate) fn with_stale(self, stale: &StalePolicy) -> Self {
+        match stale {
+            StalePolicy::ServeWith(policy) => Self { stale: policy.clone(), ..self },
+            StalePolicy::Serve | StalePolicy::Redirect | StalePolicy::NotFound => self,
         }
+    }
+
+    /// Returns what becomes of the `Cache-Control` of a response to `GET` or `HEAD`: the table
+    /// of the crate docs.
+    pub(crate) fn cache_control(
+        &self,
+        outcome: StaticUrlOutcome,
+        status: StatusCode,
+        matching: Match,
+    ) -> CacheControlEdit<'_> {
+        use CacheControlEdit::{Cap, Default, Keep, Limit};
+        use StaticUrlOutcome::{Current, Kept, Outside, Stale, Unversioned};
+        let is_verified = matching == Match::Verified;
+        match outcome {
+            Outside => Keep,
+            _ if status.is_informational() => Keep,
+            _ if is_error(status) => Limit(&self.errors),
+            Stale if is_redirect(status) => Limit(&self.no_cache),
+            Stale => Limit(&self.stale),
+            Current | Kept if is_verified && is_whole_or_part(status) => Default(&self.current),
+            Current | Kept if is_verified => Default(&self.no_cache),
+            Current | Kept if matching == Match::Unlisted => Cap(&self.no_cache),
+            // These may not be the bytes that the URL names: no cache may pin them to it, not
+            // even a private one.
+            Current | Kept => Limit(&self.no_cache),
+            Unversioned if is_redirect(status) => Default(&self.no_cache),
+            Unversioned if is_verified || matching == Match::Unlisted => Default(&self.unversioned),
+            Unversioned => Cap(&self.unversioned),
+        }
+    }
+
+    pub(crate) fn on_error(&self) -> CacheControlEdit<'_> {
+        CacheControlEdit::Limit(&self.errors)
     }
 }
 
@@ -317,58 +276,62 @@ pub(crate) fn is_redirect(status: StatusCode) -> bool {
     status.is_redirection() && status != StatusCode::NOT_MODIFIED
 }
 
-/// The statuses that carry a listed file, a part of it, or stand for it.
+/// Whether a response carries a file (200) or a part of it (206), or stands for it (304).
 pub(crate) fn is_whole_or_part(status: StatusCode) -> bool {
     [StatusCode::OK, StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED].contains(&status)
 }
 
-/// Fields by which some caches are told something else than by `Cache-Control`:
-/// targeted cache control (RFC 9213), and what stands in its place at some.
+/// Fields that some caches obey instead of `Cache-Control`: targeted cache control
+/// (RFC 9213), and older fields for the same purpose.
 const TARGETED: [&str; 4] =
     ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control", "x-accel-expires"];
 
-impl Ruling<'_> {
-    /// `said` is what the inner service says in these `headers`.
-    pub(crate) fn apply(self, headers: &mut HeaderMap, said: Said, authorized: bool) {
-        if let Self::Floor(_) = self {
-            for name in TARGETED {
-                headers.remove(name);
+impl CacheControlEdit<'_> {
+    /// Edits `headers`; `inner` describes what the inner service has put into them.
+    pub(crate) fn apply(self, headers: &mut HeaderMap, inner: InnerCaching, is_authorized: bool) {
+        let policy = match self {
+            Self::Keep => return,
+            Self::Default(policy) => policy,
+            Self::Cap(policy) | Self::Limit(policy) => {
+                remove_targeted(headers);
+                policy
             }
-        }
+        };
         let value = match self {
-            Self::None => return,
-            Self::Offer(_) if said.cache_control => return keep(headers, authorized),
-            Self::Offer(_) if said.personal => return,
-            Self::Offer(policy) => policy.value(authorized),
-            Self::Floor(floor) if Strictness::of(directives(headers)) <= floor.strictness => {
-                return keep(headers, authorized);
+            Self::Default(_) | Self::Cap(_) if !inner.has_cache_control && inner.is_private => {
+                return;
             }
-            // What was for one client stays so.
-            Self::Floor(floor) if says(headers, "private") => &floor.private,
-            Self::Floor(floor) => floor.value(authorized),
+            _ if !inner.has_cache_control => policy.value(is_authorized),
+            Self::Keep | Self::Default(_) => return keep(headers, is_authorized),
+            Self::Cap(_) | Self::Limit(_)
+                if Strictness::of(directives(headers)) <= policy.strictness =>
+            {
+                return keep(headers, is_authorized);
+            }
+            // A response for one client stays private.
+            Self::Cap(_) | Self::Limit(_) if has_directive(headers, "private") => &policy.private,
+            Self::Cap(_) | Self::Limit(_) => policy.value(is_authorized),
         };
         headers.insert(header::CACHE_CONTROL, value.clone());
     }
 }
 
-/// Leaves what the inner service says, but for what no answer to `Authorization` may
-/// say.
-fn keep(headers: &mut HeaderMap, authorized: bool) {
-    if authorized && directives(headers).any(|directive| directive.is_shared()) {
-        let said = directives(headers).collect::<Vec<_>>();
-        if let Some(private) = private(&said) {
-            headers.insert(header::CACHE_CONTROL, private);
+fn remove_targeted(headers: &mut HeaderMap) {
+    if headers.keys().any(|name| TARGETED.contains(&name.as_str())) {
+        for name in TARGETED {
+            headers.remove(name);
         }
     }
 }
 
-fn directives(headers: &HeaderMap) -> impl Iterator<Item = Directive<'_>> {
-    members(headers, header::CACHE_CONTROL).map(Directive::of)
-}
-
-/// Whether `Cache-Control` has a directive.
-pub(crate) fn says(headers: &HeaderMap, name: &str) -> bool {
-    directives(headers).any(|directive| directive.is(name))
+/// Keeps the inner service's directives. If the request was authorized, makes them `private`.
+fn keep(headers: &mut HeaderMap, is_authorized: bool) {
+    if is_authorized && directives(headers).any(|directive| directive.is_shared()) {
+        let inner = directives(headers).collect::<Vec<_>>();
+        if let Some(private) = to_private(&inner) {
+            headers.insert(header::CACHE_CONTROL, private);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -388,165 +351,186 @@ mod tests {
         lines.map(|line| line.to_str().unwrap()).collect::<Vec<_>>().join(" | ")
     }
 
-    fn apply(ruling: Ruling<'_>, headers: &mut HeaderMap, authorized: bool) {
-        let said = ResponseFields::of(headers).said;
-        ruling.apply(headers, said, authorized);
+    fn apply(edit: CacheControlEdit<'_>, headers: &mut HeaderMap, is_authorized: bool) {
+        let inner = ResponseFields::of(headers).caching;
+        edit.apply(headers, inner, is_authorized);
     }
 
     #[test]
     fn table() {
-        use Content::*;
-        use Outcome::*;
+        use Match::*;
+        use StaticUrlOutcome::*;
         let policies = Policies::default();
         let year = "public, max-age=31536000, immutable";
-        for (outcome, content, status, expected) in [
-            (Current, AsVersioned, 200, year),
-            (Current, AsVersioned, 206, year),
-            (Current, AsVersioned, 304, year),
-            (Current, AsVersioned, 204, "no-cache"),
-            (Current, AsVersioned, 203, "no-cache"),
-            (Current, AsVersioned, 301, "no-cache"),
-            (Current, AsVersioned, 307, "no-cache"),
-            (Current, AsVersioned, 404, "no-store"),
-            (Current, AsVersioned, 412, "no-store"),
-            (Current, AsVersioned, 416, "no-store"),
-            (Current, AsVersioned, 500, "no-store"),
-            (Current, AsVersioned, 101, ""),
+        for (outcome, matching, status, expected) in [
+            (Current, Verified, 200, year),
+            (Current, Verified, 206, year),
+            (Current, Verified, 304, year),
+            (Current, Verified, 204, "no-cache"),
+            (Current, Verified, 203, "no-cache"),
+            (Current, Verified, 301, "no-cache"),
+            (Current, Verified, 307, "no-cache"),
+            (Current, Verified, 404, "no-store"),
+            (Current, Verified, 412, "no-store"),
+            (Current, Verified, 416, "no-store"),
+            (Current, Verified, 500, "no-store"),
+            (Current, Verified, 101, ""),
             (Current, Unlisted, 200, "no-cache"),
             (Current, Unlisted, 304, "no-cache"),
             (Current, Unlisted, 404, "no-store"),
-            (Current, Doubtful, 200, "no-cache"),
-            (Current, Doubtful, 206, "no-cache"),
-            (Current, Doubtful, 503, "no-store"),
-            (Stale, AsVersioned, 200, "no-cache"),
+            (Current, Mismatch, 200, "no-cache"),
+            (Current, Mismatch, 206, "no-cache"),
+            (Current, Mismatch, 503, "no-store"),
+            (Stale, Verified, 200, "no-cache"),
             (Stale, Unlisted, 206, "no-cache"),
-            (Stale, Doubtful, 304, "no-cache"),
-            (Stale, AsVersioned, 307, "no-cache"),
-            (Stale, AsVersioned, 404, "no-store"),
-            (Unversioned, AsVersioned, 200, "no-cache"),
+            (Stale, Mismatch, 304, "no-cache"),
+            (Stale, Verified, 307, "no-cache"),
+            (Stale, Verified, 404, "no-store"),
+            (Unversioned, Verified, 200, "no-cache"),
             (Unversioned, Unlisted, 304, "no-cache"),
-            (Unversioned, Doubtful, 200, "no-cache"),
-            (Unversioned, AsVersioned, 308, "no-cache"),
-            (Unversioned, AsVersioned, 410, "no-store"),
+            (Unversioned, Mismatch, 200, "no-cache"),
+            (Unversioned, Verified, 308, "no-cache"),
+            (Unversioned, Verified, 410, "no-store"),
+            (Current, Unproven, 200, "no-cache"),
+            (Current, Unproven, 304, "no-cache"),
+            (Kept, Verified, 200, year),
+            (Kept, Verified, 206, year),
+            (Kept, Verified, 304, year),
+            (Kept, Mismatch, 200, "no-cache"),
+            (Kept, Unproven, 206, "no-cache"),
+            (Kept, Verified, 404, "no-store"),
+            (Unversioned, Unproven, 206, "no-cache"),
+            (Outside, Verified, 200, ""),
+            (Outside, Unlisted, 500, ""),
         ] {
             let mut headers = HeaderMap::new();
             let status = StatusCode::from_u16(status).unwrap();
-            apply(policies.rule(outcome, status, content), &mut headers, false);
-            assert_eq!(cache_control(&headers), expected, "{outcome:?} {content:?} {status}");
+            apply(policies.cache_control(outcome, status, matching), &mut headers, false);
+            assert_eq!(cache_control(&headers), expected, "{outcome:?} {matching:?} {status}");
         }
     }
 
     #[test]
-    fn what_the_inner_service_says() {
+    fn the_inner_services_own_directives() {
         let policies = Policies::default();
         let year = &policies.current;
-        let floor = |text: &str| text.parse::<CachePolicy>().unwrap();
+        let policy = |text: &str| text.parse::<CachePolicy>().unwrap();
         let (no_cache, no_store, minute) =
-            (floor("no-cache"), floor("no-store"), floor("public, max-age=60"));
-        let offer = Ruling::Offer(year);
-        for (name, ruling, said, expected) in [
-            ("offer, silence", offer, &[][..], "public, max-age=31536000, immutable"),
-            ("offer, own word", offer, &[("cache-control", "max-age=3600")], "max-age=3600"),
+            (policy("no-cache"), policy("no-store"), policy("public, max-age=60"));
+        let default = CacheControlEdit::Default(year);
+        for (name, edit, inner, expected) in [
+            ("default, none set", default, &[][..], "public, max-age=31536000, immutable"),
             (
-                "offer, own lines",
-                offer,
+                "default, own lifetime",
+                default,
+                &[("cache-control", "max-age=3600")],
+                "max-age=3600",
+            ),
+            (
+                "default, own lines",
+                default,
                 &[("cache-control", "max-age=1"), ("cache-control", "public")],
                 "max-age=1 | public",
             ),
-            ("offer, cookie", offer, &[("set-cookie", "a=b")], ""),
-            ("offer, varies on everything", offer, &[("vary", "accept-encoding, *")], ""),
+            ("default, cookie", default, &[("set-cookie", "a=b")], ""),
+            ("default, varies on everything", default, &[("vary", "accept-encoding, *")], ""),
             (
-                "offer, varies",
-                offer,
+                "default, varies",
+                default,
                 &[("vary", "accept-encoding")],
                 "public, max-age=31536000, immutable",
             ),
-            ("offer, private", offer, &[("cache-control", "private")], "private"),
-            ("offer, no-store", offer, &[("cache-control", "No-Store")], "No-Store"),
-            ("no-cache, silence", Ruling::Floor(&no_cache), &[], "no-cache"),
+            ("default, private", default, &[("cache-control", "private")], "private"),
+            ("default, no-store", default, &[("cache-control", "No-Store")], "No-Store"),
+            ("no-cache, none set", CacheControlEdit::Limit(&no_cache), &[], "no-cache"),
             (
                 "no-cache, blanket hour",
-                Ruling::Floor(&no_cache),
+                CacheControlEdit::Limit(&no_cache),
                 &[("cache-control", "max-age=3600")],
                 "no-cache",
             ),
             (
                 "no-cache, year over two lines",
-                Ruling::Floor(&no_cache),
+                CacheControlEdit::Limit(&no_cache),
                 &[("cache-control", "public"), ("cache-control", "max-age=1, immutable")],
                 "no-cache",
             ),
             (
                 "no-cache, same",
-                Ruling::Floor(&no_cache),
+                CacheControlEdit::Limit(&no_cache),
                 &[("cache-control", "no-cache, must-revalidate")],
                 "no-cache, must-revalidate",
             ),
             (
                 "no-cache, stricter",
-                Ruling::Floor(&no_cache),
+                CacheControlEdit::Limit(&no_cache),
                 &[("cache-control", "no-store")],
                 "no-store",
             ),
             (
                 "no-cache, spelled out",
-                Ruling::Floor(&no_cache),
+                CacheControlEdit::Limit(&no_cache),
                 &[("cache-control", "max-age=0, must-revalidate")],
                 "max-age=0, must-revalidate",
             ),
             (
                 "no-cache, stale allowed",
-                Ruling::Floor(&no_cache),
+                CacheControlEdit::Limit(&no_cache),
                 &[("cache-control", "max-age=0")],
                 "no-cache",
             ),
             (
                 "no-cache, for a field only",
-                Ruling::Floor(&no_cache),
+                CacheControlEdit::Limit(&no_cache),
                 &[("cache-control", r#"no-cache="a, b", max-age=9"#)],
                 "no-cache",
             ),
             (
                 "no-cache, private hour",
-                Ruling::Floor(&no_cache),
+                CacheControlEdit::Limit(&no_cache),
                 &[("cache-control", "private, max-age=3600")],
                 "private, no-cache",
             ),
-            ("no-cache, cookie", Ruling::Floor(&no_cache), &[("set-cookie", "a=b")], "no-cache"),
+            (
+                "no-cache, cookie",
+                CacheControlEdit::Limit(&no_cache),
+                &[("set-cookie", "a=b")],
+                "no-cache",
+            ),
             (
                 "no-cache, quoted trick",
-                Ruling::Floor(&no_cache),
+                CacheControlEdit::Limit(&no_cache),
                 &[("cache-control", r#"max-age=9, x="no-store""#)],
                 "no-cache",
             ),
             (
                 "no-cache, bad number",
-                Ruling::Floor(&no_cache),
+                CacheControlEdit::Limit(&no_cache),
                 &[("cache-control", "max-age=x")],
                 "no-cache",
             ),
-            ("no-store, silence", Ruling::Floor(&no_store), &[], "no-store"),
+            ("no-store, none set", CacheControlEdit::Limit(&no_store), &[], "no-store"),
             (
                 "no-store, no-cache",
-                Ruling::Floor(&no_store),
+                CacheControlEdit::Limit(&no_store),
                 &[("cache-control", "no-cache")],
                 "no-store",
             ),
             (
                 "no-store, private",
-                Ruling::Floor(&no_store),
+                CacheControlEdit::Limit(&no_store),
                 &[("cache-control", "private, max-age=3600")],
                 "no-store",
             ),
             (
                 "no-store, same",
-                Ruling::Floor(&no_store),
+                CacheControlEdit::Limit(&no_store),
                 &[("cache-control", "private, no-store")],
                 "private, no-store",
             ),
             (
-                "no-store, told to CDNs alone",
-                Ruling::Floor(&no_store),
+                "no-store, but not for CDNs",
+                CacheControlEdit::Limit(&no_store),
                 &[
                     ("cache-control", "no-store"),
                     ("cdn-cache-control", "max-age=3600"),
@@ -558,37 +542,103 @@ mod tests {
             ),
             (
                 "minute, hour",
-                Ruling::Floor(&minute),
+                CacheControlEdit::Limit(&minute),
                 &[("cache-control", "max-age=3600")],
                 "public, max-age=60",
             ),
             (
                 "minute, shared hour",
-                Ruling::Floor(&minute),
+                CacheControlEdit::Limit(&minute),
                 &[("cache-control", "max-age=1, s-maxage=3600")],
                 "public, max-age=60",
             ),
             (
                 "minute, stale hour",
-                Ruling::Floor(&minute),
+                CacheControlEdit::Limit(&minute),
                 &[("cache-control", "max-age=1, stale-while-revalidate=3600")],
                 "public, max-age=60",
             ),
             (
                 "minute, second",
-                Ruling::Floor(&minute),
+                CacheControlEdit::Limit(&minute),
                 &[("cache-control", r#"max-age="1""#)],
                 r#"max-age="1""#,
             ),
-            ("nothing", Ruling::None, &[], ""),
+            ("nothing", CacheControlEdit::Keep, &[], ""),
+            ("cap, none set", CacheControlEdit::Cap(&no_cache), &[], "no-cache"),
+            ("cap, cookie", CacheControlEdit::Cap(&no_cache), &[("set-cookie", "a=b")], ""),
+            (
+                "cap, cookie and an hour",
+                CacheControlEdit::Cap(&no_cache),
+                &[("set-cookie", "a=b"), ("cache-control", "max-age=3600")],
+                "no-cache",
+            ),
+            (
+                "cap, blanket hour",
+                CacheControlEdit::Cap(&no_cache),
+                &[("cache-control", "max-age=3600"), ("cdn-cache-control", "max-age=3600")],
+                "no-cache",
+            ),
+            (
+                "cap, private hour",
+                CacheControlEdit::Cap(&no_cache),
+                &[("cache-control", "private, max-age=3600")],
+                "private, no-cache",
+            ),
+            (
+                "cap, stricter",
+                CacheControlEdit::Cap(&no_cache),
+                &[("cache-control", "no-store")],
+                "no-store",
+            ),
         ] {
-            let mut headers = headers(said);
-            apply(ruling, &mut headers, false);
+            let mut headers = headers(inner);
+            apply(edit, &mut headers, false);
             assert_eq!(cache_control(&headers), expected, "{name}");
             let is_expected = |name: &http::HeaderName| {
                 ["cache-control", "set-cookie", "vary"].contains(&name.as_str())
             };
             assert!(headers.keys().all(is_expected), "{name}: {headers:?}");
+        }
+    }
+
+    #[test]
+    fn looser_directives_stay_only_where_nothing_wrong_can_be_pinned() {
+        use Match::*;
+        use StaticUrlOutcome::*;
+        let policies = Policies::default();
+        for (outcome, matching, stays) in [
+            (Current, Verified, true),
+            (Current, Mismatch, false),
+            (Current, Unproven, false),
+            (Current, Unlisted, false),
+            (Kept, Verified, true),
+            (Kept, Unlisted, false),
+            (Stale, Verified, false),
+            (Stale, Unlisted, false),
+            (Unversioned, Verified, true),
+            (Unversioned, Mismatch, false),
+            (Unversioned, Unproven, false),
+            (Unversioned, Unlisted, true),
+            (Outside, Unlisted, true),
+        ] {
+            let loose = "max-age=86400, immutable";
+            let mut headers = headers(&[("cache-control", loose)]);
+            apply(policies.cache_control(outcome, StatusCode::OK, matching), &mut headers, false);
+            let expected = if stays { loose } else { "no-cache" };
+            assert_eq!(cache_control(&headers), expected, "{outcome:?} {matching:?}");
+        }
+    }
+
+    #[test]
+    fn stale_urls_have_a_policy_of_their_own() {
+        let policies = Policies::default().with_stale(&CachePolicy::no_store().into());
+        for (status, expected) in [(200, "no-store"), (302, "no-cache"), (404, "no-store")] {
+            let mut headers = HeaderMap::new();
+            let status = StatusCode::from_u16(status).unwrap();
+            let edit = policies.cache_control(StaticUrlOutcome::Stale, status, Match::Verified);
+            apply(edit, &mut headers, false);
+            assert_eq!(cache_control(&headers), expected, "{status}");
         }
     }
 
@@ -602,12 +652,12 @@ mod tests {
             ("private, max-age=1", "private, max-age=1"),
         ] {
             let mut headers = HeaderMap::new();
-            apply(Ruling::Offer(&policy.parse().unwrap()), &mut headers, true);
+            apply(CacheControlEdit::Default(&policy.parse().unwrap()), &mut headers, true);
             assert_eq!(cache_control(&headers), expected, "{policy}");
-            // The inner service may not say otherwise.
-            let mut said = self::headers(&[("cache-control", policy)]);
-            apply(Ruling::Offer(&CachePolicy::no_cache()), &mut said, true);
-            assert_eq!(cache_control(&said), expected, "{policy}");
+            // Not even if the inner service has set it.
+            let mut inner = self::headers(&[("cache-control", policy)]);
+            apply(CacheControlEdit::Default(&CachePolicy::no_cache()), &mut inner, true);
+            assert_eq!(cache_control(&inner), expected, "{policy}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Following the tree while the process runs: save a file, and its URL has changed.
+//! Watching the files of a running server: save a file, and its URL changes.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,29 +14,33 @@ use std::{
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use crate::{
-    Error, ErrorKind, StaticPrefix, StaticUrlLayer, observe::log, snapshot::current::State,
+    Error, ErrorKind, StaticPrefix, StaticUrlLayer, observe::log, snapshot::current::Current,
 };
 
-/// A burst of events (an editor's rename dance, a checkout, a bundler's run) is over
-/// when nothing has happened for so long,
+/// How long it must be quiet for a burst of events to be over. Editors save a file in several
+/// steps, and a checkout or a bundler writes many files.
 const QUIET: Duration = Duration::from_millis(50);
-/// but is not waited for longer than this.
+/// The longest that a burst is waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// When to try again what has failed (a file is half saved, the folder is gone), and
-/// how often to look where the system cannot watch.
+/// The time until the next attempt after a failed reload, and between two scans on a system
+/// that cannot watch.
 const RETRY: Duration = Duration::from_secs(1);
 
 impl StaticUrlLayer {
-    /// Reloads whenever something below the scanned folder changes, or the file whose
-    /// time is the version, until the returned guard is dropped. Works on a thread of
-    /// its own, without an async runtime.
+    /// Reloads the layer whenever its files change, until you drop the returned [`Watcher`].
     ///
-    /// A burst of changes is one reload, once nothing has happened for 50 ms (at most
-    /// half a second after the first), and so is what has changed since the layer was
-    /// built. While the tree cannot be read (a file is half
-    /// saved, a bundler has emptied the folder, the folder is gone) the state stays
-    /// what it was, and every second is another try. Where the system cannot watch (a
-    /// limit is reached), the tree is looked at every second instead, with a WARN.
+    /// Watches the scanned directory, and the file whose time is the version. Runs on a
+    /// thread of its own, without an async runtime. A browser gets the new URLs with the next
+    /// page that it loads; use [`Watcher::changes`] to tell pages that are already open.
+    ///
+    /// A burst of changes causes one reload: once nothing has happened for 50 ms, and at most
+    /// half a second after the first change. Changes made between building the layer and this
+    /// call are picked up too.
+    ///
+    /// If the tree cannot be read (a file is half saved, a bundler has emptied or removed the
+    /// directory), the layer keeps serving the previous version and tries again every second.
+    /// If the system cannot watch (a limit is reached), the layer logs a WARN and scans the
+    /// tree every second instead.
     ///
     /// ```
     /// # use tower_static_url::StaticUrlLayer;
@@ -60,12 +64,14 @@ impl StaticUrlLayer {
     ///
     /// # Errors
     ///
-    /// [`NothingToWatch`](ErrorKind::NothingToWatch): the layer has neither a folder
-    /// to scan nor a version made of a file's time.
+    /// - [`NothingToWatch`](ErrorKind::NothingToWatch): the layer neither scans a directory
+    ///   nor takes its version from a file's time.
+    /// - [`Io`](ErrorKind::Io): the current directory is unknown, or no thread can be
+    ///   started.
     pub fn watch(&self) -> Result<Watcher, Error> {
         let (events, received) = channel();
-        let watch = Watch::new(Arc::clone(self.state()), events.clone())?;
-        // What has changed since the layer was built is news, too.
+        let watch = Watch::new(Arc::clone(self.current()), events.clone())?;
+        // Reloads once at the start: files may have changed since the layer was built.
         let _ = events.send(Signal::Changed);
         let is_over = Arc::new(AtomicBool::new(false));
         let thread = thread::Builder::new()
@@ -77,8 +83,8 @@ impl StaticUrlLayer {
     }
 }
 
-/// Keeps a layer [watching](StaticUrlLayer::watch) until it is dropped. Dropping it
-/// waits for a reload under way.
+/// Keeps a layer [watching](StaticUrlLayer::watch) until you drop it. Dropping it blocks until
+/// a reload under way has finished.
 #[derive(Debug)]
 #[must_use = "watching stops when this is dropped"]
 pub struct Watcher {
@@ -88,7 +94,7 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Tells of every new version from now on.
+    /// Returns a receiver of every new version from now on.
     pub fn changes(&self) -> Changes {
         Changes { seen: self.changes.layer.prefix(), ..self.changes.clone() }
     }
@@ -97,16 +103,16 @@ impl Watcher {
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.changes.is_over.store(true, Ordering::Release);
-        // The thread may be gone already; then there is nobody to stop.
+        // Fails if the thread has ended already.
         let _ = self.events.send(Signal::Stop);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        self.changes.layer.state().published.notify(usize::MAX);
+        self.changes.layer.current().reloaded.notify(usize::MAX);
     }
 }
 
-/// Tells of new versions, on any async runtime.
+/// Receives new versions, on any async runtime; see [`Watcher::changes`].
 #[derive(Clone, Debug)]
 pub struct Changes {
     layer: StaticUrlLayer,
@@ -115,19 +121,19 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// The prefix that was told of last; at first the one that was current when this
-    /// was made. What [`changed`](Self::changed) returns next has
-    /// [changed since](StaticPrefix::changed_since) that one.
+    /// Returns the prefix that [`changed`](Self::changed) returned last. Before the first
+    /// call it is the prefix that was current when this receiver was made. Compare the next
+    /// one with it to [list the changed files](StaticPrefix::changed_since).
     pub fn prefix(&self) -> &StaticPrefix {
         &self.seen
     }
 
-    /// Waits until the prefix is another one than this has told of before, and
-    /// returns it; of several versions only the last. `None` once the [`Watcher`] is
-    /// dropped. Dropping the future loses nothing.
+    /// Waits until the prefix differs from [`prefix`](Self::prefix), and returns the new one.
+    /// Skips versions that were replaced before you called. Returns `None` once the
+    /// [`Watcher`] is dropped. Cancel safe: dropping the future loses no version.
     pub async fn changed(&mut self) -> Option<StaticPrefix> {
         loop {
-            let listener = self.layer.state().published.listen();
+            let listener = self.layer.current().reloaded.listen();
             let current = self.layer.prefix();
             if current.as_str() != self.seen.as_str() {
                 self.seen = current.clone();
@@ -141,42 +147,42 @@ impl Changes {
     }
 }
 
-/// What the thread is told.
+/// A message to the watching thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Signal {
-    /// Something that matters is other than it was, or may be.
+    /// A watched file has changed, or may have.
     Changed,
-    /// The folder itself may be another one.
+    /// The directory itself may have been replaced, and must be watched anew.
     Replaced,
     Stop,
 }
 
-/// What the thread has.
+/// The state of the watching thread.
 struct Watch {
-    state: Arc<State>,
+    current: Arc<Current>,
     watcher: Option<RecommendedWatcher>,
     paths: Paths,
     is_polling: bool,
 }
 
-/// What is watched, as absolute paths, which is how events name it.
+/// The watched paths. They are absolute, because events have absolute paths.
 #[derive(Clone, Debug)]
 struct Paths {
-    folder: Option<PathBuf>,
+    directory: Option<PathBuf>,
     file: Option<PathBuf>,
 }
 
 impl Watch {
-    fn new(state: Arc<State>, events: Sender<Signal>) -> Result<Self, Error> {
-        let paths = Paths::of(&state)?;
-        let mut watch = Self { state, watcher: None, paths: paths.clone(), is_polling: false };
-        let tell = move |event: notify::Result<notify::Event>| {
+    fn new(current: Arc<Current>, events: Sender<Signal>) -> Result<Self, Error> {
+        let paths = Paths::of(&current)?;
+        let mut watch = Self { current, watcher: None, paths: paths.clone(), is_polling: false };
+        let send = move |event: notify::Result<notify::Event>| {
             if let Some(signal) = paths.signal(&event) {
-                // Nobody listens any more while the watcher is being dropped.
+                // Fails while the `Watcher` is being dropped.
                 let _ = events.send(signal);
             }
         };
-        match notify::recommended_watcher(tell) {
+        match notify::recommended_watcher(send) {
             Ok(watcher) => watch.watcher = Some(watcher),
             Err(error) => watch.poll_instead(&error),
         }
@@ -192,7 +198,7 @@ impl Watch {
                 Signal::Replaced => self.watch_all(),
                 Signal::Changed => {}
             }
-            let reloaded = self.state.reload();
+            let reloaded = self.current.reload();
             if let (Err(error), false) = (&reloaded, has_failed) {
                 log::not_reloaded(error);
             }
@@ -206,7 +212,7 @@ impl Watch {
     fn watch_all(&mut self) {
         for (path, mode) in self.paths.to_watch() {
             let Some(watcher) = &mut self.watcher else { return };
-            // A folder that is not there is seen to come by what it is in.
+            // A missing directory is no failure: its parent is watched and shows its return.
             if let (Err(error), true) = (watcher.watch(&path, mode), path.exists()) {
                 self.poll_instead(&error);
             }
@@ -222,36 +228,38 @@ impl Watch {
 }
 
 impl Paths {
-    fn of(state: &State) -> Result<Self, Error> {
+    fn of(current: &Current) -> Result<Self, Error> {
         let absolute = |path: &Path| {
             let absolute = std::path::absolute(path);
             absolute.map_err(|error| Error::io("watch", path, error))
         };
-        let (folder, file) = state.sources();
+        let (directory, file) = current.sources();
         let paths = Self {
-            folder: folder.map(absolute).transpose()?,
+            directory: directory.map(absolute).transpose()?,
             file: file.map(absolute).transpose()?,
         };
-        if paths.folder.is_none() && paths.file.is_none() {
-            let message = "nothing to watch: no folder and no file's time is behind the version";
+        if paths.directory.is_none() && paths.file.is_none() {
+            let message = "nothing to watch: the layer neither scans a directory nor takes its \
+                           version from a file's time";
             return Err(Error::new(ErrorKind::NothingToWatch, message));
         }
         Ok(paths)
     }
 
-    /// The folder with all that is in it; and what it, and the file, are in, to see
-    /// them replaced.
+    /// Returns the directory with everything in it, and the parents of the directory and of
+    /// the file. An event of a parent shows that one of the two was replaced.
     fn to_watch(&self) -> Vec<(PathBuf, RecursiveMode)> {
-        let both = [&self.folder, &self.file].into_iter().flatten();
+        let both = [&self.directory, &self.file].into_iter().flatten();
         let around =
             both.filter_map(|path| Some((path.parent()?.to_owned(), RecursiveMode::NonRecursive)));
-        let folder = self.folder.iter().map(|folder| (folder.clone(), RecursiveMode::Recursive));
-        around.chain(folder).collect()
+        let directory =
+            self.directory.iter().map(|directory| (directory.clone(), RecursiveMode::Recursive));
+        around.chain(directory).collect()
     }
 
     fn signal(&self, event: &notify::Result<notify::Event>) -> Option<Signal> {
         let event = match event {
-            // Reading, which a scan does, is no change.
+            // A scan reads, and must not cause the next scan.
             Ok(event) if matches!(event.kind, EventKind::Access(_)) => return None,
             Ok(event) if !event.need_rescan() => event,
             _ => {
@@ -261,38 +269,48 @@ impl Paths {
         };
         let is =
             |wanted: &Option<PathBuf>| event.paths.iter().any(|path| Some(path) == wanted.as_ref());
-        let is_inside = |folder: &PathBuf| event.paths.iter().any(|path| path.starts_with(folder));
-        if is(&self.folder) {
+        let is_inside =
+            |directory: &PathBuf| event.paths.iter().any(|path| path.starts_with(directory));
+        if is(&self.directory) {
             return Some(Signal::Replaced);
         }
-        let matters = is(&self.file) || self.folder.as_ref().is_some_and(is_inside);
+        let matters = is(&self.file) || self.directory.as_ref().is_some_and(is_inside);
         matters.then_some(Signal::Changed)
     }
 }
 
-/// Waits for a change, and for the end of the burst that it begins; where a look
-/// `is_due` anyway, not for long.
+/// Waits for a change and for the end of its burst. If a scan `is_due` without any change,
+/// waits no longer than [`RETRY`]. Returns the signal of the burst that asks for the most.
 fn wait(signals: &Receiver<Signal>, is_due: bool) -> Signal {
-    let first = match is_due {
-        true => signals.recv_timeout(RETRY),
-        false => signals.recv().map_err(|_| RecvTimeoutError::Disconnected),
+    let first = if is_due {
+        signals.recv_timeout(RETRY)
+    } else {
+        signals.recv().map_err(|_| RecvTimeoutError::Disconnected)
     };
-    let mut worst = match first {
-        Ok(signal) => signal,
-        Err(RecvTimeoutError::Timeout) => return Signal::Replaced,
-        Err(RecvTimeoutError::Disconnected) => return Signal::Stop,
-    };
-    let deadline = Instant::now() + PATIENCE;
-    while worst != Signal::Stop {
+    match first {
+        Ok(signal) => rest_of_burst(signals, signal, Instant::now() + PATIENCE),
+        Err(RecvTimeoutError::Timeout) => Signal::Replaced,
+        Err(RecvTimeoutError::Disconnected) => Signal::Stop,
+    }
+}
+
+/// Waits until nothing has happened for [`QUIET`], or until the deadline.
+fn rest_of_burst(signals: &Receiver<Signal>, first: Signal, deadline: Instant) -> Signal {
+    let mut strongest = first;
+    while strongest != Signal::Stop {
         let left = deadline.saturating_duration_since(Instant::now());
         match signals.recv_timeout(QUIET.min(left)) {
-            Ok(Signal::Changed) if !left.is_zero() => {}
-            Ok(signal) if !left.is_zero() => worst = signal,
+            Ok(Signal::Changed) => {}
+            Ok(signal) => strongest = signal,
             Err(RecvTimeoutError::Disconnected) => return Signal::Stop,
-            _ => break,
+            Err(RecvTimeoutError::Timeout) => break,
+        }
+        // Not earlier: a signal that has been received must not be lost.
+        if left.is_zero() {
+            break;
         }
     }
-    worst
+    strongest
 }
 
 #[cfg(test)]
@@ -300,17 +318,17 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// As after a limit was reached: nothing tells of changes.
+    /// As after a limit was reached: no event arrives.
     #[test]
-    fn where_the_system_cannot_watch_the_tree_is_looked_at() {
+    fn a_system_that_cannot_watch_is_polled() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a"), "1").unwrap();
         let layer = StaticUrlLayer::new("/static", folder.path()).unwrap();
         let (events, signals) = channel();
-        let mut watch = Watch::new(Arc::clone(layer.state()), events.clone()).unwrap();
+        let mut watch = Watch::new(Arc::clone(layer.current()), events.clone()).unwrap();
         watch.watcher = None;
         watch.poll_instead(&notify::Error::new(notify::ErrorKind::MaxFilesWatch));
-        let listener = layer.state().published.listen();
+        let listener = layer.current().reloaded.listen();
         let before = layer.prefix();
         let thread = thread::spawn(move || watch.run(&signals));
         fs::write(folder.path().join("a"), "2").unwrap();
@@ -321,15 +339,26 @@ mod tests {
     }
 
     #[test]
+    fn no_signal_of_a_long_burst_is_lost() {
+        for (name, signal) in [("stop", Signal::Stop), ("replaced", Signal::Replaced)] {
+            let (events, signals) = channel();
+            events.send(signal).unwrap();
+            let is_over = Instant::now();
+            assert_eq!(rest_of_burst(&signals, Signal::Changed, is_over), signal, "{name}");
+        }
+    }
+
+    #[test]
     fn only_what_matters_is_a_signal() {
         use notify::{Event, event};
 
-        let paths = Paths { folder: Some("/site/dist".into()), file: Some("/site/touch".into()) };
+        let paths =
+            Paths { directory: Some("/site/dist".into()), file: Some("/site/touch".into()) };
         let modified = EventKind::Modify(event::ModifyKind::Any);
         let read = EventKind::Access(event::AccessKind::Any);
         for (name, kind, path, expected) in [
             ("a file", modified, "/site/dist/css/app.css", Some(Signal::Changed)),
-            ("the folder", modified, "/site/dist", Some(Signal::Replaced)),
+            ("the directory", modified, "/site/dist", Some(Signal::Replaced)),
             ("the file of the version", modified, "/site/touch", Some(Signal::Changed)),
             ("a neighbour", modified, "/site/other", None),
             ("a neighbour with a longer name", modified, "/site/dist2/a", None),

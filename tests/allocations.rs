@@ -42,18 +42,18 @@ impl Measure<u64> for Counted {
     }
 }
 
-/// As many as the inner service's own, the extension's three (its map twice, and
-/// itself), and the path where it has to be copied.
+/// As many as the inner service's own, the extensions' four (their map twice, the prefix and
+/// the outcome), and the path where it has to be copied.
 #[test]
 fn requests() {
     let inner = Case::Bare.with_service(Counted { extended: false });
     for (case, expected) in [
-        (Case::Outside, 3),
-        (Case::Current, 3),
-        (Case::CurrentWithQuery, 4),
-        (Case::CurrentUnlisted, 4),
-        (Case::CurrentDeclared, 4),
-        (Case::Unversioned, 3),
+        (Case::Outside, 4),
+        (Case::Current, 4),
+        (Case::CurrentWithQuery, 5),
+        (Case::CurrentUnlisted, 5),
+        (Case::CurrentDeclared, 5),
+        (Case::Unversioned, 4),
     ] {
         let over = case.with_service(Counted { extended: false }) - inner;
         assert_eq!(over, expected, "{case:?}");

@@ -112,7 +112,7 @@ async fn soak(duration: Duration, pause: Duration) {
 /// its new version is there.
 fn complaints(stderr: ChildStderr) -> JoinHandle<Vec<String>> {
     let lines = io::BufReader::new(stderr).lines().map(Result::unwrap);
-    let complaints = lines.filter(|line| !line.contains("not what the manifest lists"));
+    let complaints = lines.filter(|line| !line.contains("not the file that the manifest lists"));
     thread::spawn(|| complaints.collect())
 }
 

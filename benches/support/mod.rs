@@ -1,5 +1,4 @@
-//! The services and requests whose cost is compared, for the benches by time and by
-//! instructions.
+//! Which services and requests are compared? Shared by the benches of time and of instructions.
 
 use std::{
     convert::Infallible,
@@ -26,8 +25,8 @@ pub const CONTENT: &str = "hello world";
 pub const PATH: &str = "css/app.css";
 const ETAG: &str = "\"b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9\"";
 
-/// Answers with the five fields that `ServeDir` sends, from behind a boxed future as it
-/// does, but without a disk.
+/// Answers as `ServeDir` does, with the same five fields and a boxed future, but without a
+/// disk.
 #[derive(Clone)]
 pub struct Inner;
 
@@ -56,14 +55,14 @@ impl Service<Request<Body>> for Inner {
     }
 }
 
-/// The least that anybody would write instead: an extension and two fixed fields, with
-/// none of what the layer is for. The tag, which is there already, is replaced first.
+/// The least that you would write instead of the layer: an extension and two fixed fields. The
+/// tag, which the inner service has set, is replaced first.
 pub fn stack() -> impl StaticService {
     extension_around(fixed_cache_control().layer(fixed_etag().layer(Inner)))
 }
 
-/// The same in the other order. The map of header fields has room for one more, and
-/// grows when it is asked for a second one, even if that is there.
+/// The same in the other order. The map of header fields has room for one more field. It grows
+/// at the second insertion, even if that replaces a field.
 pub fn growing_stack() -> impl StaticService {
     extension_around(fixed_etag().layer(fixed_cache_control().layer(Inner)))
 }
@@ -82,7 +81,7 @@ fn fixed_cache_control() -> SetResponseHeaderLayer<HeaderValue> {
     SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, year)
 }
 
-/// The layer, with so many listed files.
+/// Returns the layer, with so many listed files.
 pub fn layer(files: usize) -> StaticUrlLayer {
     builder(files).build().unwrap()
 }
@@ -94,7 +93,7 @@ fn builder(files: usize) -> StaticUrlLayerBuilder {
     StaticUrlLayer::builder("/static").manifest(manifest)
 }
 
-/// The layer with a memory that has the answer to this request.
+/// Returns the layer with a memory that has the file of this request.
 fn remembering(request: Request<Body>) -> StaticUrl<Inner> {
     let layer = builder(1).memory_budget(1024 * 1024).build().unwrap();
     let mut service = layer.layer(Inner);
@@ -105,16 +104,16 @@ fn remembering(request: Request<Body>) -> StaticUrl<Inner> {
     service
 }
 
-/// The layer without a manifest.
+/// Returns the layer without a manifest.
 fn declared() -> StaticUrlLayer {
     let version = tower_static_url::VersionSource::literal("v1.2.3");
     StaticUrlLayer::builder("/static").version(version).build().unwrap()
 }
 
-/// What a request asks for.
+/// A kind of request, and the service that answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Case {
-    /// Through [`stack`], what all else is compared with.
+    /// Through [`stack`], with which all others are compared.
     Stack,
     /// Through [`growing_stack`].
     GrowingStack,
@@ -149,7 +148,7 @@ impl Case {
         Self::Remembered,
     ];
 
-    /// A request as a browser makes it.
+    /// Returns a function that makes this request as a browser does.
     pub fn requests(self) -> impl Fn() -> Request<Body> + Sync + 'static {
         self.requests_to(self.url())
     }
@@ -185,7 +184,7 @@ impl Case {
         }
     }
 
-    /// Gives the service of this case to `measure`.
+    /// Measures the service of this case.
     pub fn with_service<R>(self, measure: impl Measure<R>) -> R {
         match self {
             Self::Stack => measure.measure(stack(), self.requests()),
@@ -210,7 +209,7 @@ impl<S> StaticService for S where
 {
 }
 
-/// What is done with a service and the requests to it.
+/// A way to measure a service.
 pub trait Measure<R> {
     fn measure(
         self,
@@ -219,13 +218,17 @@ pub trait Measure<R> {
     ) -> R;
 }
 
-/// Calls the service and polls once, which is enough for a response that is there.
+/// Calls the service and polls once, which is enough for a response that is ready.
 pub fn respond<S, B>(service: &mut S, request: Request<B>) -> bool
 where
     S: Service<Request<B>, Error = Infallible>,
 {
-    let mut response = pin!(service.call(request));
-    response.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    is_ready(service.call(request))
+}
+
+/// Polls once, and drops the response.
+pub fn is_ready(response: impl Future) -> bool {
+    pin!(response).poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
 fn browser_fields() -> HeaderMap {

@@ -1,23 +1,25 @@
-//! The command line.
+//! Which options does the command line have?
 
 use std::{ffi::OsString, path::PathBuf};
 
 pub(crate) const USAGE: &str = "\
-Serves a folder of static files below a versioned prefix, and shows at / what a
-browser takes from its cache.
+Serves a directory of static files below a versioned prefix, and shows at / what
+a browser takes from its cache.
 
 Usage: serve_dir [--root DIR] [--listen ADDR:PORT] [--watch | --no-watch]
                  [--memory MIB]
 
 Options:
-  --root DIR           the folder to serve [default: the small site in examples/site]
+  --root DIR           the directory to serve [default: the small site in examples/site]
   --listen ADDR:PORT   where to listen; port 0 takes a free one [default: 127.0.0.1:3000]
-  --watch, --no-watch  whether to follow the files while they change: a new version for
-                       the server, and for the pages that are open
+  --watch, --no-watch  whether to watch the files: when one changes, the server has a
+                       new version, and open pages show it
                        [default: --watch in a debug build, else --no-watch]
-  --memory MIB         answer from so much memory for the files that are asked for again
-                       [default: 0, all come from the disk]
+  --memory MIB         how much memory to use for files, so that the disk need not be
+                       read again [default: 64; 0: all files come from the disk]
   -h, --help           print this help";
+
+const MEBIBYTE: u64 = 1024 * 1024;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
@@ -31,10 +33,12 @@ pub(crate) struct Args {
     /// Not a `SocketAddr`, so that `localhost:3000` is an address too.
     pub(crate) listen: String,
     pub(crate) watch: bool,
-    /// In bytes.
+    /// The budget in bytes.
     pub(crate) memory: u64,
 }
 
+/// Parses the arguments after the program's name.
+///
 /// # Errors
 ///
 /// One line that names what is wrong.
@@ -43,7 +47,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command,
         root: crate::BUNDLED_SITE.into(),
         listen: "127.0.0.1:3000".into(),
         watch: cfg!(debug_assertions),
-        memory: 0,
+        memory: 64 * MEBIBYTE,
     };
     while let Some(arg) = args.next() {
         match arg.to_str() {
@@ -59,8 +63,8 @@ pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command,
     Ok(Command::Serve(parsed))
 }
 
-/// What looks like the next option is no value: a folder of such a name can be
-/// written `./--root`.
+/// Takes the value of an option. An argument that starts with `--` is the next option, not a
+/// value: write `./--root` for a directory of that name.
 fn value(option: &str, value: Option<OsString>) -> Result<OsString, String> {
     let given = |value: &OsString| !value.is_empty() && !value.to_string_lossy().starts_with("--");
     value.filter(given).ok_or_else(|| format!("missing value: {option}"))
@@ -78,6 +82,6 @@ fn address(value: OsString) -> Result<String, String> {
 
 fn mebibytes(value: OsString) -> Result<u64, String> {
     let number = value.to_str().and_then(|value| value.parse::<u64>().ok());
-    let bytes = number.and_then(|number| number.checked_mul(1024 * 1024));
+    let bytes = number.and_then(|number| number.checked_mul(MEBIBYTE));
     bytes.ok_or_else(|| format!("{value:?} is not a number of mebibytes: --memory MIB"))
 }

@@ -1,4 +1,4 @@
-//! Tells open pages of every new version, as server-sent events.
+//! How do open pages get to know of a new version? By server-sent events.
 
 use std::{
     convert::Infallible,
@@ -14,22 +14,22 @@ use axum::response::{
 use futures_core::Stream;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
-use tower_static_url::{StaticPrefix, StaticUrlLayer, Watcher};
+use tower_static_url::{StaticPrefix, StaticUrlLayer, watch::Watcher};
 
 use crate::say;
 
-/// When a page that has lost the server looks for it again.
+/// How long a page waits before it connects again to a server that it has lost.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// The newest prefix, for all pages that are open. Ends with the [`Watcher`], so that
-/// no page keeps a stopping server alive.
+/// The newest prefix, for all open pages. It ends with the [`Watcher`], so that no page keeps a
+/// stopping server alive.
 #[derive(Clone)]
 pub(crate) struct Feed {
     prefixes: watch::Receiver<StaticPrefix>,
 }
 
 impl Feed {
-    /// Needs a tokio runtime.
+    /// Starts a task that follows the watcher. Needs a tokio runtime.
     pub(crate) fn start(layer: &StaticUrlLayer, watcher: &Watcher) -> Self {
         let mut changes = watcher.changes();
         let (newest, prefixes) = watch::channel(layer.prefix());
@@ -42,68 +42,68 @@ impl Feed {
         Self { prefixes }
     }
 
-    /// The answer to one page.
+    /// Returns the stream of events for one page.
     pub(crate) async fn events(self) -> impl IntoResponse {
         let (sender, events) = mpsc::channel(1);
-        tokio::spawn(tell_while_open(self.prefixes, sender));
+        tokio::spawn(send_while_open(self.prefixes, sender));
         Sse::new(Events(events)).keep_alive(KeepAlive::default())
     }
 }
 
 fn announce(older: &StaticPrefix, newer: &StaticPrefix) {
     let version = newer.version();
-    match *newer.changed_since(older) {
+    match *newer.changed_since(older).collect::<Vec<_>>() {
         [path] => say(format_args!("version {version}: {path} has changed")),
         ref paths => say(format_args!("version {version}: {} files have changed", paths.len())),
     }
 }
 
-/// A page that is closed says nothing: its end is seen at once, not with the next
+/// Ends as soon as the page is closed. Without this the end would be noticed only at the next
 /// change, which may never come.
-async fn tell_while_open(prefixes: watch::Receiver<StaticPrefix>, page: mpsc::Sender<Event>) {
+async fn send_while_open(prefixes: watch::Receiver<StaticPrefix>, page: mpsc::Sender<Event>) {
     tokio::select! {
         () = page.closed() => {}
-        () = tell(prefixes, &page) => {}
+        () = send_all(prefixes, &page) => {}
     }
 }
 
-/// Begins with the version as it is: the page may be older, of before a restart or of
-/// just before a change.
-async fn tell(mut prefixes: watch::Receiver<StaticPrefix>, page: &mpsc::Sender<Event>) {
-    let mut told = prefixes.borrow_and_update().clone();
-    let mut event = describe(&told, &told).retry(RETRY);
+/// Sends the current version first: the page may be older, from before a restart or just before
+/// a change.
+async fn send_all(mut prefixes: watch::Receiver<StaticPrefix>, page: &mpsc::Sender<Event>) {
+    let mut sent = prefixes.borrow_and_update().clone();
+    let mut event = describe(&sent, &sent).retry(RETRY);
     while page.send(event).await.is_ok() && prefixes.changed().await.is_ok() {
         let newest = prefixes.borrow_and_update().clone();
-        event = describe(&told, &newest);
-        told = newest;
+        event = describe(&sent, &newest);
+        sent = newest;
     }
 }
 
 fn describe(older: &StaticPrefix, newer: &StaticPrefix) -> Event {
-    let changed = newer.changed_since(older);
-    // What has come or gone changes the table, too.
-    let is_edit = |path: &&str| [older, newer].iter().all(|it| it.try_url(path).is_ok());
+    let changed = newer.changed_since(older).collect::<Vec<_>>();
+    // An added or removed file changes the table of the page, too.
+    let is_edit = |path: &&str| [older, newer].iter().all(|prefix| prefix.try_url(path).is_ok());
     let are_edited_styles = changed.iter().all(|path| is_style(path) && is_edit(path));
     let message = json!({
         "version": newer.version(),
         "prefix": newer.as_str(),
         "changed": changed,
-        // Where nothing is known to have changed, anything may have.
+        // If no change is known, anything may have changed.
         "onlyStyles": are_edited_styles && !changed.is_empty(),
     });
-    // On one line, as JSON escapes line ends.
+    // One line, since JSON escapes line ends.
     Event::default().data(message.to_string())
 }
 
-/// Also what a bundler writes beside it; and source maps of scripts, in which a style
-/// sheet may be named, and which a page does not show.
+/// Whether a path is a style sheet, or something that a bundler writes beside one. Source maps
+/// count, also those of scripts: a page does not show them.
 fn is_style(path: &str) -> bool {
     let codings = [".gz", ".br", ".zst"];
     let path = codings.iter().find_map(|end| path.strip_suffix(end)).unwrap_or(path);
     path.ends_with(".css") || path.ends_with(".map")
 }
 
-/// The receiving end, as the stream that a response is made of.
+/// The receiving end, as the stream of a response.
 struct Events(mpsc::Receiver<Event>);
 
 impl Stream for Events {

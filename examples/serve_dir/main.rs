@@ -1,4 +1,4 @@
-//! Serves a folder of static files below a versioned prefix. The page at `/`
+//! Serves a directory of static files below a versioned prefix. The page at `/`
 //! links every file by its versioned URL, loads each one once, and shows what the
 //! browser took from its cache and what it had to fetch:
 //!
@@ -8,18 +8,20 @@
 //! ```
 //!
 //! Open the address twice: the second time nothing below the prefix is fetched.
-//! Then change a file and start again: the version is new, and so is every URL.
-//! With `--watch`, as in a debug build, that needs no new start, and the open page
-//! shows it within a second.
+//! Then change a file and restart the server: the version is new, and so is every URL.
+//! With `--watch`, the default in a debug build, no restart is needed, and the open page
+//! shows the change within a second.
 
 mod args;
 mod changes;
 mod page;
 
 use std::{
+    error::Error,
     fmt::Display,
     fs,
     io::{self, IsTerminal as _, Write as _},
+    iter,
     net::SocketAddr,
     path::Path,
     process::ExitCode,
@@ -32,7 +34,7 @@ use tokio::{
     runtime::Runtime,
 };
 use tower_http::services::ServeDir;
-use tower_static_url::{Error, StaticPrefix, StaticUrlLayer, Watcher};
+use tower_static_url::{StaticPrefix, StaticUrlLayer, watch::Watcher};
 
 use crate::{
     args::{Args, Command},
@@ -42,7 +44,7 @@ use crate::{
 
 const MOUNT: &str = "/static";
 
-/// Served unless `--root` names another folder.
+/// Served unless `--root` names another directory.
 const BUNDLED_SITE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/site");
 
 /// How long a stopping server waits for requests that are under way.
@@ -77,24 +79,30 @@ fn fail(message: impl Display, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Unlike `println!` does not panic where nobody reads, and leaves nothing in a
-/// buffer that somebody waits for.
+/// Prints a line. Unlike `println!`, it does not panic if the output is closed, and flushes
+/// the output.
 fn say(message: impl Display) {
     let mut stdout = io::stdout().lock();
     let _ = writeln!(stdout, "{message}").and_then(|()| stdout.flush());
 }
 
-/// Scans before there is a runtime, which a scan would block.
+/// Scans the files before it starts the runtime, which the scan would block.
 fn run(args: Args) -> Result<(), String> {
-    let (layer, watcher) = layer(&args).map_err(|error| error.to_string())?;
+    let (layer, watcher) = layer(&args).map_err(|error| with_causes(&*error))?;
     let runtime = Runtime::new().map_err(|error| format!("cannot start: {error}"))?;
     let served = runtime.block_on(serve(&args, layer, watcher));
-    // A read that hangs, as of a pipe, must not keep a stopped server alive.
+    // A read that hangs, such as that of a pipe, must not keep a stopped server alive.
     runtime.shutdown_background();
     served
 }
 
-fn layer(args: &Args) -> Result<(StaticUrlLayer, Option<Watcher>), Error> {
+/// Formats an error and its causes in one line.
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let causes = iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}
+
+fn layer(args: &Args) -> Result<(StaticUrlLayer, Option<Watcher>), Box<dyn Error>> {
     let builder = StaticUrlLayer::builder(MOUNT).root(&args.root).memory_budget(args.memory);
     let layer = builder.development(args.watch).build()?;
     let watcher = args.watch.then(|| layer.watch()).transpose()?;
@@ -121,21 +129,20 @@ async fn serve(
     }
 }
 
-/// A file's head and body leave in two writes. Without this the second waits for
-/// the client to acknowledge the first, which takes up to 40 ms. Where it cannot
-/// be set, the connection is slow, but not broken.
+/// Turns off Nagle's algorithm. A response's head and body are two writes, and the second would
+/// wait up to 40 ms for the client to acknowledge the first. If this fails, the connection is
+/// only slow.
 fn send_at_once(stream: &mut TcpStream) {
     let _ = stream.set_nodelay(true);
 }
 
 fn announce(root: &Path, prefix: &StaticPrefix, address: SocketAddr) {
     let (root, version) = (root.display(), prefix.version());
-    let files = prefix.paths().len();
+    let files = prefix.paths().count();
     say(format_args!("serving {root} ({files} files, version {version}) at http://{address}/"));
 }
 
-/// `ServeDir` knows nothing of versions, nor does the router: the layer goes
-/// around all of it.
+/// Neither `ServeDir` nor the router knows about versions: the layer wraps the whole router.
 fn router(root: &Path, feed: Option<Feed>) -> Router {
     let files = ServeDir::new(root)
         .redirect_path_prefix(MOUNT)
@@ -152,33 +159,33 @@ fn router(root: &Path, feed: Option<Feed>) -> Router {
     }
 }
 
-/// Only of this site, or a copy of it, do we know that its style and script fit into
-/// our page.
+/// Whether this is the bundled site or a copy of it: only its style and script fit into the
+/// page.
 fn is_bundled_site(root: &Path) -> bool {
     let index = fs::read(root.join("index.html"));
     index.is_ok_and(|index| index == include_bytes!("../site/index.html"))
 }
 
-/// The page is never stored: it is what tells a browser of a new version.
+/// The page is `no-store`: it links to the current version, and an old copy would not.
 async fn index(prefix: StaticPrefix, options: Options) -> impl IntoResponse {
     let headers =
         [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
     (headers, page::render(&prefix, options))
 }
 
-/// The end of the [`Watcher`] is that of the event streams, which pages would keep open.
+/// Drops the [`Watcher`], which ends the event streams that pages would keep open.
 async fn stop_watching(watcher: Option<Watcher>) {
     stop_signal().await;
     drop(watcher);
 }
 
-/// A client that does not finish must not keep a stopped server alive.
+/// Ends some time after the stop signal: a slow client must not keep a stopped server alive.
 async fn grace_is_over() {
     stop_signal().await;
     tokio::time::sleep(GRACE).await;
 }
 
-/// Ctrl-C, or the signal by which a service manager asks to stop.
+/// Waits for Ctrl-C, or for the signal by which a service manager stops a process.
 async fn stop_signal() {
     tokio::select! {
         () = ctrl_c() => {}
@@ -186,7 +193,7 @@ async fn stop_signal() {
     }
 }
 
-/// Where a signal cannot be listened for, it still ends the process in its own way.
+/// If this cannot listen for the signal, the signal ends the process as usual.
 async fn ctrl_c() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;

@@ -1,4 +1,4 @@
-//! The page that links every file.
+//! What does the page look like that links every file?
 
 use std::{
     borrow::Cow,
@@ -13,10 +13,9 @@ const FOLLOW: &str = include_str!("changes.js");
 
 #[derive(Clone, Copy)]
 pub(crate) struct Options {
-    /// The files are those of the bundled site, so that the page can use them as the
-    /// site does.
+    /// The files are those of the bundled site, so the page can use its style and script.
     pub(crate) greets: bool,
-    /// The server tells of changes.
+    /// The server sends events of changes.
     pub(crate) follows: bool,
 }
 
@@ -28,7 +27,7 @@ pub(crate) fn render(prefix: &StaticPrefix, options: Options) -> String {
 }
 
 fn write_page(html: &mut String, prefix: &StaticPrefix, options: Options) -> fmt::Result {
-    let paths = prefix.paths();
+    let paths = prefix.paths().collect::<Vec<_>>();
     write_head(html, prefix, options)?;
     write_intro(html, prefix)?;
     if options.greets {
@@ -40,8 +39,7 @@ fn write_page(html: &mut String, prefix: &StaticPrefix, options: Options) -> fmt
     Ok(())
 }
 
-/// The script comes before any style sheet: it must watch when the first file is
-/// asked for.
+/// The script comes before any style sheet: it must run before the first file is requested.
 fn write_head(html: &mut String, prefix: &StaticPrefix, options: Options) -> fmt::Result {
     write!(
         html,
@@ -94,7 +92,7 @@ fn write_intro(html: &mut String, prefix: &StaticPrefix) -> fmt::Result {
     Ok(())
 }
 
-/// Styled by `css/app.css`, filled by `js/app.js`.
+/// Styled by the site's `css/app.css`, and filled by its `js/app.js`.
 const POSTCARD: &str = r#"
 <article class="postcard" aria-label="A postcard, drawn by the bundled site's own files">
   <p data-greeting>Dear reader, …</p>
@@ -150,8 +148,8 @@ fn write_row(html: &mut String, index: usize, path: &str, url: &str) -> fmt::Res
     )
 }
 
-/// For text and for quoted attributes. A carriage return is escaped too, which
-/// HTML would read as a line feed.
+/// Escapes a text for HTML, also in quoted attributes. A carriage return is escaped too, because
+/// HTML would read it as a line feed.
 fn escape(text: &str) -> Cow<'_, str> {
     const SPECIAL: [char; 6] = ['&', '<', '>', '"', '\'', '\r'];
     if !text.contains(SPECIAL) {

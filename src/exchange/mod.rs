@@ -1,5 +1,140 @@
-//! One request and its response.
+//! What does the layer do with one request and its response?
+//!
+//! Two functions decide, without I/O: [`request::plan`] turns a request head and a snapshot
+//! into a plan. [`Exchange::on_response`] turns that and the inner service's response into
+//! edits, and into [observations](crate::snapshot::file::Observation) about the file.
 
+#[cfg(feature = "memory")]
+mod from_memory;
 pub(crate) mod redirect;
 pub(crate) mod request;
 pub(crate) mod response;
+
+use http::{HeaderValue, Method, Uri, uri::Authority};
+
+use crate::{
+    header::{
+        content_coding::AcceptedCodings,
+        etag::EntityTag,
+        preconditions::{Evaluation, Preconditions, Validators},
+        range::ForwardedRange,
+    },
+    manifest::FileIndex,
+    memory::Selection,
+    snapshot::{current::Handle, file::File},
+    url::StaticUrlOutcome,
+};
+
+/// A request on its way to the inner service, with all that is needed to edit its response.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    snapshot: Handle,
+    target: Target,
+    /// Boxed, because most requests have none, and an exchange is moved several times.
+    conditions: Option<Box<ClientConditions>>,
+    /// The key under which to store the response, if it is the whole file.
+    selection: Option<Selection>,
+    /// The client's target, if the request was rewritten.
+    original: Option<Original>,
+}
+
+/// The resource that the client requested, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    pub(crate) nested: bool,
+    pub(crate) outcome: StaticUrlOutcome,
+    pub(crate) file: Option<FileIndex>,
+    pub(crate) method: MethodKind,
+    pub(crate) is_authorized: bool,
+    /// The request to the inner service has a `Range`.
+    pub(crate) range: ForwardedRange,
+}
+
+/// The methods as far as the layer treats them differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MethodKind {
+    Get,
+    Head,
+    /// The version is removed from the request; the response is left alone.
+    Options,
+    /// Request and response are left alone.
+    Other,
+}
+
+impl MethodKind {
+    pub(crate) fn of(method: &Method) -> Self {
+        match *method {
+            Method::GET => Self::Get,
+            Method::HEAD => Self::Head,
+            Method::OPTIONS => Self::Options,
+            _ => Self::Other,
+        }
+    }
+
+    pub(crate) fn is_get_or_head(self) -> bool {
+        matches!(self, Self::Get | Self::Head)
+    }
+}
+
+/// The conditions in a client's request.
+#[derive(Debug)]
+pub(crate) struct ClientConditions {
+    pub(crate) preconditions: Preconditions,
+    pub(crate) accepted: AcceptedCodings,
+    /// The tag of an `If-Range` that matched, so that `Range` was forwarded. A 206 of anything
+    /// else must not reach the client.
+    pub(crate) if_range: Option<HeaderValue>,
+}
+
+impl ClientConditions {
+    fn evaluate(&self, headers: &http::HeaderMap) -> Evaluation {
+        let etag = headers.get(http::header::ETAG);
+        self.preconditions.evaluate(Validators {
+            etag: etag.and_then(|etag| EntityTag::parse(etag.as_bytes())),
+            last_modified: headers.get(http::header::LAST_MODIFIED),
+        })
+    }
+}
+
+/// The target as the client sent it.
+#[derive(Debug)]
+struct Original {
+    uri: Uri,
+    host: Option<HeaderValue>,
+}
+
+impl Original {
+    /// Returns the authority of the target URI: that of an absolute request target, else the
+    /// `Host` field (RFC 9110 §7.1).
+    fn authority(&self) -> Option<&str> {
+        let target = self.uri.authority().map(Authority::as_str);
+        target.or_else(|| self.host.as_ref()?.to_str().ok())
+    }
+}
+
+impl Exchange {
+    pub(crate) fn new(
+        snapshot: Handle,
+        target: Target,
+        conditions: Option<Box<ClientConditions>>,
+        selection: Option<Selection>,
+    ) -> Self {
+        Self { snapshot, target, conditions, selection, original: None }
+    }
+
+    pub(crate) fn snapshot(&self) -> &Handle {
+        &self.snapshot
+    }
+
+    pub(crate) fn outcome(&self) -> StaticUrlOutcome {
+        self.target.outcome
+    }
+
+    fn file(&self) -> Option<&File> {
+        self.snapshot.file(self.target.file?).map(|file| &**file)
+    }
+
+    fn is_development(&self) -> bool {
+        self.snapshot.settings().is_development
+    }
+}

@@ -1,40 +1,44 @@
-//! Giving the version back to a `Location`: the inner service answered for a path
-//! without it, but the client resolves what it reads against the path with it.
+//! Where does a redirect lead? The inner service made its `Location` for a path without the
+//! version, but the client resolves it against the path with the version.
 
 use crate::url::{Split, split, with_version};
 
-/// The request as the client knows it.
+/// The URL as the client requested it, taken apart.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct RequestedUrl<'a> {
     pub(crate) mount: &'a str,
     pub(crate) version: &'a str,
     pub(crate) rest: &'a str,
-    /// `host[:port]` of the request, where it says so.
+    /// `host[:port]` of the request, if known.
     pub(crate) authority: Option<&'a str>,
 }
 
-/// The `Location` that leads the client where `location` was meant to lead, with
-/// the version if that is below the mount. `None`: it does so as it is.
+/// Returns the `Location` that leads the client to where the inner service meant it to go,
+/// with the version if that is below the mount; `is_below` decides for a path that starts with
+/// the mount. Returns `None` if `location` does so already.
 pub(crate) fn restore_version(
     location: &str,
-    asked: Asked<'_>,
+    requested: RequestedUrl<'_>,
     is_version: impl FnOnce(&str) -> bool,
+    is_below: impl FnOnce(&str) -> bool,
 ) -> Option<String> {
     let (origin, reference) = split_origin(location)?;
     let (path, suffix) = reference.split_at(reference.find(['?', '#']).unwrap_or(reference.len()));
-    if !origin.is_empty() && (path.is_empty() || !is_same_host(origin, asked.authority)) {
+    if !origin.is_empty() && (path.is_empty() || !is_same_host(origin, requested.authority)) {
         return None;
     }
-    let Asked { mount, version, rest, .. } = asked;
-    let meant = resolve(&format!("{mount}/{rest}"), path);
-    let wanted = match split(mount, version, &meant, is_version) {
-        Split::Unversioned { rest } if meant != mount => with_version(mount, version, rest, None),
-        _ => meant,
+    let RequestedUrl { mount, version, rest, .. } = requested;
+    let inner_target = resolve(&format!("{mount}/{rest}"), path);
+    let target = match split(mount, version, &inner_target, is_version) {
+        Split::Unversioned { rest } if inner_target != mount && is_below(&inner_target) => {
+            with_version(mount, version, rest, None)
+        }
+        _ => inner_target,
     };
-    let read = resolve(&format!("{mount}/{version}/{rest}"), path);
+    let client_target = resolve(&format!("{mount}/{version}/{rest}"), path);
     // Without an origin, a path that starts with `//` would name another host.
-    let guard = if origin.is_empty() && wanted.starts_with("//") { "/." } else { "" };
-    (read != wanted).then(|| format!("{origin}{guard}{wanted}{suffix}"))
+    let guard = if origin.is_empty() && target.starts_with("//") { "/." } else { "" };
+    (client_target != target).then(|| format!("{origin}{guard}{target}{suffix}"))
 }
 
 /// Splits `scheme://authority` or `//authority` off a URI reference (RFC 3986
@@ -53,7 +57,7 @@ fn split_origin(location: &str) -> Option<(&str, &str)> {
     Some(location.split_at(location.len() - hierarchy.len() + authority_end))
 }
 
-/// Whether an `http(s)://authority` or `//authority` is where the request went.
+/// Whether an `http(s)://authority` or `//authority` is that of the request.
 fn is_same_host(origin: &str, authority: Option<&str>) -> bool {
     let Some((scheme, host)) = origin.split_once("//") else { return false };
     let default_port = match scheme.to_ascii_lowercase().as_str() {
@@ -68,19 +72,19 @@ fn is_same_host(origin: &str, authority: Option<&str>) -> bool {
     authority.is_some_and(|authority| bare(authority) == bare(host))
 }
 
-/// The path that a relative reference's path means (RFC 3986 §5.2.2).
+/// Resolves the path of a relative reference against `base` (RFC 3986 §5.2.2).
 fn resolve(base: &str, path: &str) -> String {
     match path {
         "" => base.to_owned(),
         _ if path.starts_with('/') => remove_dot_segments(path),
         _ => {
-            let folder = &base[..base.rfind('/').map_or(0, |i| i + 1)];
-            remove_dot_segments(&format!("{folder}{path}"))
+            let directory = &base[..base.rfind('/').map_or(0, |i| i + 1)];
+            remove_dot_segments(&format!("{directory}{path}"))
         }
     }
 }
 
-/// RFC 3986 §5.2.4, for a path that starts with a slash.
+/// Removes dot segments (RFC 3986 §5.2.4) from a path that starts with a slash.
 fn remove_dot_segments(path: &str) -> String {
     let mut kept = Vec::new();
     let mut segments = path.split('/').skip(1).peekable();
@@ -103,9 +107,11 @@ mod tests {
     use super::*;
 
     fn restored(mount: &str, rest: &str, location: &str) -> String {
-        let asked = Asked { mount, version: "1234", rest, authority: Some("Example.com") };
+        let requested =
+            RequestedUrl { mount, version: "1234", rest, authority: Some("Example.com") };
         let is_version = |segment: &str| segment.len() == 4 && segment.parse::<u16>().is_ok();
-        restore_version(location, asked, is_version).unwrap_or_else(|| location.to_owned())
+        let restored = restore_version(location, requested, is_version, |_| true);
+        restored.unwrap_or_else(|| location.to_owned())
     }
 
     #[test]
@@ -121,13 +127,13 @@ mod tests {
             ("outside the mount", "docs", "/login", "/login"),
             ("looks like the mount", "docs", "/staticfoo/", "/staticfoo/"),
             ("the mount itself", "docs", "/static", "/static"),
-            ("the mount's folder", "docs", "/static/", "/static/1234/"),
+            ("the mount with a slash", "docs", "/static/", "/static/1234/"),
             ("already versioned", "docs", "/static/1234/docs/", "/static/1234/docs/"),
             ("another version", "docs", "/static/9999/docs/", "/static/9999/docs/"),
             ("dots are resolved", "docs", "/static/x/../docs/", "/static/1234/docs/"),
-            ("relative, same folder", "a/docs", "docs/", "docs/"),
+            ("relative, same directory", "a/docs", "docs/", "docs/"),
             ("relative, up but below", "a/b/c", "../d", "../d"),
-            ("relative, to the mount's folder", "a/b", "../", "../"),
+            ("relative, to the mount", "a/b", "../", "../"),
             ("relative, out of the mount", "a/b", "../../login", "/login"),
             ("relative, far out", "a", "../../../login", "../../../login"),
             ("relative with a colon", "a", "b/c:d", "b/c:d"),
@@ -207,8 +213,21 @@ mod tests {
     }
 
     #[test]
+    fn the_rest_of_a_site_gets_no_version() {
+        let requested = RequestedUrl { mount: "", version: "1234", rest: "docs", authority: None };
+        let restored = |location| {
+            restore_version(location, requested, |_| false, |path| path.starts_with("/docs"))
+        };
+        assert_eq!(restored("/docs/").as_deref(), Some("/1234/docs/"));
+        assert_eq!(restored("/login"), None);
+        assert_eq!(restored("login").as_deref(), Some("/login"), "the client would stay below");
+    }
+
+    #[test]
     fn without_a_known_host_absolute_urls_are_left_alone() {
-        let asked = Asked { mount: "/static", version: "1234", rest: "a", authority: None };
-        assert_eq!(restore_version("http://example.com/static/a/", asked, |_| false), None);
+        let requested =
+            RequestedUrl { mount: "/static", version: "1234", rest: "a", authority: None };
+        let location = "http://example.com/static/a/";
+        assert_eq!(restore_version(location, requested, |_| false, |_| true), None);
     }
 }

@@ -1,43 +1,42 @@
-//! The decision on a request, pure: request head + snapshot → plan. What becomes
-//! of the response is the plan's [`Review`].
+//! What is done with a request? Request head + snapshot → plan.
 
-use std::{mem, sync::Arc};
+use std::mem;
 
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::PathAndQuery,
 };
 
+#[cfg(feature = "memory")]
+use crate::exchange::from_memory::LookUp;
 use crate::{
-    StalePolicy,
-    exchange::response::{Review, Subject, Terms},
-    header::content_coding::AcceptedCodings,
-    header::etag::EntityTag,
-    header::head::RequestFields,
-    header::preconditions::Conditions,
-    header::range::{self, Part, RangeEdit},
-    memory::{Answer, Choice, Coded, Memory, Wanted},
-    policy::Content,
-    snapshot::Snapshot,
-    snapshot::current::CurrentSnapshot,
-    snapshot::file::{ServedFile, is_digest},
-    snapshot::files::FileIndex,
-    url::{Outcome, path_and_query, with_path, with_version},
+    exchange::{ClientConditions, Exchange, MethodKind, Original, Target},
+    header::{
+        content_coding::AcceptedCodings,
+        etag::EntityTag,
+        head::RequestFields,
+        preconditions::Preconditions,
+        range::{self, ForwardedRange, RangeEdit},
+    },
+    policy::{Match, StalePolicy},
+    snapshot::{Below, Place, Snapshot, current::Handle, file::File, representation::is_digest},
+    url::{StaticUrlOutcome, path_and_query, with_path, with_version},
 };
 
-/// What is to be done with a request. It is large, and to move it costs more than most of
-/// the decision: it is read and edited where it stands.
+/// What to do with a request. A plan is large, and moving it costs more than most of the
+/// decision: use it through a reference.
 #[derive(Debug)]
 pub(crate) enum Plan {
-    /// Nothing of ours: request and response pass untouched.
-    Pass(CurrentSnapshot),
-    /// Answered here; to be taken out.
-    Answer(Option<Response<Bytes>>),
-    /// Goes to the inner service, edited; what comes back is reviewed.
-    Forward { edit: RequestEdit, review: Review },
+    /// Request and response pass unchanged.
+    Pass { snapshot: Handle, outcome: StaticUrlOutcome },
+    /// The inner service is not called. An `Option`, so that the response can be taken out
+    /// through a reference.
+    Respond(Option<Response<Bytes>>),
+    /// The edited request goes to the inner service, and its response will be edited.
+    Forward { edit: RequestEdit, exchange: Exchange },
 }
 
-/// The part of a request that decides.
+/// The parts of a request on which the plan depends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestHead<'r> {
     pub(crate) method: &'r Method,
@@ -45,7 +44,7 @@ pub(crate) struct RequestHead<'r> {
     pub(crate) headers: &'r HeaderMap,
 }
 
-/// What the inner service is asked instead.
+/// The changes to a request before it goes to the inner service.
 #[derive(Debug)]
 pub(crate) struct RequestEdit {
     path: PathEdit,
@@ -55,218 +54,148 @@ pub(crate) struct RequestEdit {
 #[derive(Debug)]
 enum PathEdit {
     Keep,
-    /// To the one that is known for the file. It is fetched by [`RequestEdit::apply`]: a
-    /// plan is moved several times, and is small without it.
+    /// Replace it by the file's own, which the file stores. [`RequestEdit::apply`] gets it from
+    /// there, so that the plan, which is moved several times, stays small.
     OfFile,
     To(PathAndQuery),
 }
 
-/// Who answers to the conditions and ranges of a request.
+/// Who evaluates the conditions and ranges of a request.
 #[derive(Debug)]
-enum FieldEdit {
-    /// The inner service, or there are none.
+pub(super) enum FieldEdit {
+    /// The inner service; or the request has none.
     Keep,
-    /// We: it sees no condition, and only a range that we stand by.
-    Own(Box<OwnEdit>),
-    /// The inner service, but for a `Range` that hangs on a tag of ours.
+    /// The layer. The inner service sees no condition, and a `Range` only if it is safe.
+    Strip(Box<StrippedFields>),
+    /// The inner service, but without a `Range` whose `If-Range` has a tag of the layer.
     DropRange,
 }
 
 #[derive(Debug)]
-struct OwnEdit {
-    range: RangeEdit,
-    /// The only coding that will do.
-    coding: Option<&'static str>,
+pub(super) struct StrippedFields {
+    pub(super) range: RangeEdit,
+    /// The only coding in which the inner service may respond.
+    pub(super) coding: Option<&'static str>,
 }
 
-/// Only GET and HEAD are ours; other methods have their URI rewritten, and no
-/// error of theirs is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asking {
-    Get,
-    Head,
-    Otherwise,
+/// A request below the mount, parsed.
+pub(super) struct IncomingRequest<'r> {
+    pub(super) head: RequestHead<'r>,
+    nested: bool,
+    pub(super) method: MethodKind,
+    pub(super) fields: RequestFields,
+    pub(super) below: Below<'r, 'r>,
 }
 
-impl Asking {
-    fn with(method: &Method) -> Self {
-        match *method {
-            Method::GET => Self::Get,
-            Method::HEAD => Self::Head,
-            _ => Self::Otherwise,
+/// Decides what to do with a request. `nested` means that an outer router has stripped the
+/// mount from its path.
+pub(crate) fn plan(head: RequestHead<'_>, nested: bool, snapshot: Handle) -> Plan {
+    let method = MethodKind::of(head.method);
+    let below = match snapshot.locate(nested, head.uri.path()) {
+        Place::Below(below) => below,
+        Place::Outside { is_version_shaped: true } if method.is_get_or_head() => {
+            return forward_foreign(head, method, snapshot);
+        }
+        Place::Outside { .. } => {
+            return Plan::Pass { snapshot, outcome: StaticUrlOutcome::Outside };
+        }
+    };
+    if method == MethodKind::Other {
+        let outcome = below.outcome;
+        return Plan::Pass { snapshot, outcome };
+    }
+    let incoming =
+        IncomingRequest { head, nested, method, fields: RequestFields::of(head.headers), below };
+    let response = incoming.response(&snapshot);
+    if response.is_some() {
+        return Plan::Respond(response);
+    }
+    let (conditions, fields) = incoming.conditions(&snapshot);
+    #[cfg(feature = "memory")]
+    let selection = match incoming.look_up(&snapshot, &fields) {
+        LookUp::Miss(selection) => Some(selection),
+        LookUp::Bypass => None,
+        hit => {
+            let target = incoming.target(&fields);
+            return hit.into_plan(Exchange::new(snapshot, target, conditions, None));
+        }
+    };
+    #[cfg(not(feature = "memory"))]
+    let selection = None;
+    let path = incoming.edit_path(snapshot.base(nested));
+    let target = incoming.target(&fields);
+    let edit = RequestEdit { path, fields };
+    Plan::Forward { edit, exchange: Exchange::new(snapshot, target, conditions, selection) }
+}
+
+/// Forwards a request for the rest of the site whose path starts like a version. Its response
+/// is edited if it is an error.
+fn forward_foreign(head: RequestHead<'_>, method: MethodKind, snapshot: Handle) -> Plan {
+    let target = Target {
+        nested: false,
+        outcome: StaticUrlOutcome::Outside,
+        file: None,
+        method,
+        is_authorized: head.headers.contains_key(header::AUTHORIZATION),
+        range: ForwardedRange::None,
+    };
+    let edit = RequestEdit { path: PathEdit::Keep, fields: FieldEdit::Keep };
+    Plan::Forward { edit, exchange: Exchange::new(snapshot, target, None, None) }
+}
+
+impl<'r> IncomingRequest<'r> {
+    fn file(&self) -> Option<&'r File> {
+        self.below.file.map(|(_, file)| &**file)
+    }
+
+    fn target(&self, fields: &FieldEdit) -> Target {
+        let range = match fields {
+            FieldEdit::Keep if self.fields.range => ForwardedRange::Unparsed,
+            FieldEdit::Keep | FieldEdit::DropRange => ForwardedRange::None,
+            FieldEdit::Strip(stripped) => stripped.range.forwarded(),
+        };
+        Target {
+            nested: self.nested,
+            outcome: self.below.outcome,
+            file: self.below.file.map(|(index, _)| index),
+            method: self.method,
+            is_authorized: self.fields.authorization,
+            range,
         }
     }
-}
 
-/// A request below the mount, taken apart.
-struct Asked<'r> {
-    head: RequestHead<'r>,
-    asking: Asking,
-    fields: RequestFields,
-    outcome: Outcome,
-    /// What follows the mount and the version, if that is a plain path.
-    rest: Option<&'r str>,
-    /// The logical path is `rest` itself, without an escape.
-    is_literal: bool,
-    file: Option<(FileIndex, &'r Arc<ServedFile>)>,
-}
-
-/// Where a service stands.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    /// An outer router has stripped the mount off the paths that arrive.
-    pub(crate) nested: bool,
-    /// What the bodies carry can be kept and given again.
-    pub(crate) carries_bytes: bool,
-}
-
-pub(crate) fn plan(head: RequestHead<'_>, place: Place, snapshot: CurrentSnapshot) -> Plan {
-    let Some(asked) = Asked::of(head, place.nested, &snapshot) else {
-        return Plan::Pass(snapshot);
-    };
-    let answer = asked.answer(&snapshot);
-    if answer.is_some() {
-        return Plan::Answer(answer);
-    }
-    let (terms, fields) = asked.terms();
-    let memory = snapshot.memory().filter(|_| place.carries_bytes);
-    let recalled = memory.map_or(Recalled::Nothing, |memory| asked.recall(memory, &fields));
-    let path = match recalled {
-        Recalled::Whole(_) | Recalled::Answer(_) => PathEdit::Keep,
-        Recalled::Unknown(_) | Recalled::Nothing => asked.edit_path(snapshot.base(place.nested)),
-    };
-    let (subject, edit) = (asked.subject(place.nested), RequestEdit { path, fields });
-    let review = |choice| Review::new(snapshot, subject, terms, choice);
-    match recalled {
-        Recalled::Whole(answer) => {
-            let edit = |response| review(None).edit_recalled(response);
-            Plan::Answer(Some(answer.edited(edit)))
-        }
-        Recalled::Answer(response) => Plan::Answer(Some(review(None).edit_recalled(response))),
-        Recalled::Unknown(choice) => Plan::Forward { edit, review: review(Some(choice)) },
-        Recalled::Nothing => Plan::Forward { edit, review: review(None) },
-    }
-}
-
-/// What memory has for a request.
-enum Recalled {
-    /// All of what the inner service would say, wanted on no terms.
-    Whole(Arc<Answer>),
-    /// What the inner service would say.
-    Answer(Response<Bytes>),
-    /// Not yet what it will say.
-    Unknown(Choice),
-    /// Nothing, nor is there anything to keep.
-    Nothing,
-}
-
-impl<'r> Asked<'r> {
-    /// `None` outside the mount.
-    fn of(head: RequestHead<'r>, nested: bool, snapshot: &'r Snapshot) -> Option<Self> {
-        let (outcome, _, rest) = snapshot.divide(nested, head.uri.path())?;
-        let located = snapshot.locate(rest);
-        Some(Self {
-            head,
-            asking: Asking::with(head.method),
-            fields: RequestFields::of(head.headers),
-            // What is not plain has no version that could be taken off.
-            outcome: located.as_ref().map_or(Outcome::Unversioned, |_| outcome),
-            rest: located.as_ref().map(|_| rest),
-            is_literal: located.as_ref().is_some_and(|it| it.is_literal),
-            file: located.and_then(|it| it.file),
-        })
-    }
-
-    fn file(&self) -> Option<&'r ServedFile> {
-        self.file.map(|(_, file)| &**file)
-    }
-
-    /// The path loses its version.
+    /// Removes the version from the path.
     fn edit_path(&self, base: &str) -> PathEdit {
-        let Some(rest) = self.rest.filter(|_| self.outcome != Outcome::Unversioned) else {
+        let is_versioned = self.below.outcome != StaticUrlOutcome::Unversioned;
+        let Some(rest) = self.below.rest.filter(|_| is_versioned) else {
             return PathEdit::Keep;
         };
-        match (self.file, self.head.uri.query()) {
-            (Some(_), None) if self.is_literal => PathEdit::OfFile,
+        match (self.below.file, self.head.uri.query()) {
+            (Some(_), None) if self.below.is_literal => PathEdit::OfFile,
             (_, query) => path_and_query(base, rest, query).map_or(PathEdit::Keep, PathEdit::To),
         }
     }
 
-    /// What the inner service would say to the edited request.
-    fn recall(&self, memory: &Memory, edit: &FieldEdit) -> Recalled {
-        let Some((file, part)) = self.recallable(edit) else { return Recalled::Nothing };
-        let coding = match edit {
-            FieldEdit::Own(own) => own.coding,
-            FieldEdit::Keep | FieldEdit::DropRange => None,
-        };
-        if let Some(coding) = coding {
-            let answer = memory.recall(Coded { file, coding });
-            return answer.and_then(|it| it.to(part)).map_or(Recalled::Nothing, Recalled::Answer);
-        }
-        let Some(wanted) = Wanted::of(file, self.head.headers) else { return Recalled::Nothing };
-        let coding = memory.chosen(wanted);
-        let answer = coding.and_then(|coding| memory.recall(Coded { file, coding }));
-        match (answer, part, edit) {
-            (Some(answer), Part::Whole, FieldEdit::Keep) => Recalled::Whole(answer),
-            (None, Part::Whole, _) => Recalled::Unknown(wanted.to_choice()),
-            (answer, ..) => {
-                answer.and_then(|it| it.to(part)).map_or(Recalled::Nothing, Recalled::Answer)
+    /// Returns the response, if it can be made without the inner service.
+    fn response(&self, snapshot: &Snapshot) -> Option<Response<Bytes>> {
+        match self.below.outcome {
+            _ if !self.method.is_get_or_head() => None,
+            StaticUrlOutcome::Current => self.not_modified_response(snapshot),
+            StaticUrlOutcome::Stale => {
+                stale_response(snapshot, self.below.rest?, self.head.uri.query())
+            }
+            StaticUrlOutcome::Kept | StaticUrlOutcome::Unversioned | StaticUrlOutcome::Outside => {
+                None
             }
         }
     }
 
-    /// The file and the part of it that memory may be asked for: under the current version
-    /// its bytes cannot change.
-    fn recallable(&self, edit: &FieldEdit) -> Option<(FileIndex, Part)> {
-        let (index, file) = self.file.filter(|_| self.outcome == Outcome::Current)?;
-        if self.fields.authorization || self.head.uri.query().is_some() || file.must_ask() {
-            return None;
-        }
-        let part = match (self.asking, edit) {
-            (Asking::Otherwise, _) => return None,
-            (Asking::Head, _) => Part::Head,
-            (Asking::Get, FieldEdit::Own(own)) => own.range.part()?,
-            (Asking::Get, FieldEdit::Keep | FieldEdit::DropRange) => Part::Whole,
-        };
-        Some((index, part))
-    }
-
-    /// On what terms the client wants an answer, and who answers to them.
-    fn terms(&self) -> (Option<Box<Terms>>, FieldEdit) {
-        if !self.fields.has_own() {
-            return (None, FieldEdit::Keep);
-        }
-        let headers = self.head.headers;
-        let (conditions, accepted) = (Conditions::of(headers), AcceptedCodings::of(headers));
-        let (fields, expected) = self.own_fields(accepted);
-        (Some(Box::new(Terms { conditions, accepted, expected })), fields)
-    }
-
-    fn subject(&self, nested: bool) -> Subject {
-        Subject {
-            nested,
-            outcome: self.outcome,
-            file: self.file.map(|(index, _)| index),
-            asking: self.asking,
-            authorized: self.fields.authorization,
-        }
-    }
-
-    /// The answer, where the inner service need not be asked.
-    fn answer(&self, snapshot: &Snapshot) -> Option<Response<Bytes>> {
-        match self.outcome {
-            _ if self.asking == Asking::Otherwise => None,
-            Outcome::Current => self.answer_from_memory(snapshot),
-            Outcome::Stale => answer_stale(snapshot, self.rest?, self.head.uri.query()),
-            Outcome::Unversioned => None,
-        }
-    }
-
-    /// 304 where `If-None-Match` names a tag of the file, and the browser need not have
-    /// asked. Not where it was told to ask, nor where the file is known to have changed.
-    fn answer_from_memory(&self, snapshot: &Snapshot) -> Option<Response<Bytes>> {
-        let file =
-            self.file().filter(|_| self.fields.if_none_match && !self.fields.precondition)?;
+    /// Returns a 304, if `If-None-Match` has a tag of the file and the policy lets caches use
+    /// their copy without asking. Where caches must ask, and if the file is known to have
+    /// changed, only the inner service can tell.
+    fn not_modified_response(&self, snapshot: &Snapshot) -> Option<Response<Bytes>> {
+        let is_simple = self.fields.if_none_match && !self.fields.precondition;
+        let file = self.file().filter(|file| is_simple && !must_bypass(file, snapshot))?;
         let policies = &snapshot.settings().policies;
         if file.has_changed() || !policies.current.is_lasting() {
             return None;
@@ -274,94 +203,139 @@ impl<'r> Asked<'r> {
         let lines = self.head.headers.get_all(header::IF_NONE_MATCH);
         let accepts = |coding: &str| AcceptedCodings::is_one(self.head.headers, coding);
         let named = file.only_named(&lines, accepts)?;
-        let learned = file.learned()?;
-        let mut answer = Response::new(Bytes::new());
-        *answer.status_mut() = StatusCode::NOT_MODIFIED;
-        let headers = answer.headers_mut();
+        let remembered = file.not_modified_fields()?;
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        let headers = response.headers_mut();
         headers.insert(header::ETAG, named.etag().clone());
-        learned.write_to(headers);
-        let ruling =
-            policies.rule(Outcome::Current, StatusCode::NOT_MODIFIED, Content::AsVersioned);
-        ruling.apply(headers, learned.said(), self.fields.authorization);
-        Some(answer)
+        remembered.write_to(headers);
+        let edit = policies.cache_control(
+            StaticUrlOutcome::Current,
+            StatusCode::NOT_MODIFIED,
+            Match::Verified,
+        );
+        edit.apply(headers, remembered.caching(), self.fields.authorization);
+        Some(response)
     }
 
-    /// What is taken off a request for a listed file, and the tag that a part must
-    /// have.
-    fn own_fields(&self, accepted: AcceptedCodings) -> (FieldEdit, Option<HeaderValue>) {
+    /// Returns the client's conditions, and who evaluates them.
+    fn conditions(&self, snapshot: &Snapshot) -> (Option<Box<ClientConditions>>, FieldEdit) {
+        if !self.fields.has_conditional() || !self.method.is_get_or_head() {
+            return (None, FieldEdit::Keep);
+        }
         let headers = self.head.headers;
-        let file = match self.file() {
-            _ if self.asking == Asking::Otherwise => return (FieldEdit::Keep, None),
-            None if has_digest_range(headers) => return (FieldEdit::DropRange, None),
-            None => return (FieldEdit::Keep, None),
-            Some(file) => file,
+        let (preconditions, accepted) = (Preconditions::of(headers), AcceptedCodings::of(headers));
+        let (fields, if_range) = self.strip_fields(accepted, snapshot);
+        (Some(Box::new(ClientConditions { preconditions, accepted, if_range })), fields)
+    }
+
+    /// Returns what to strip from a request for a listed file, and the tag of an `If-Range`
+    /// that matched: only a part with this tag may be sent.
+    fn strip_fields(
+        &self,
+        accepted: AcceptedCodings,
+        snapshot: &Snapshot,
+    ) -> (FieldEdit, Option<HeaderValue>) {
+        let headers = self.head.headers;
+        let Some(file) = self.file() else {
+            let edit =
+                if has_digest_range(headers) { FieldEdit::DropRange } else { FieldEdit::Keep };
+            return (edit, None);
         };
         let accepted = file.acceptable(accepted);
-        let own = |range, coding| FieldEdit::Own(Box::new(OwnEdit { range, coding }));
-        // RFC 9110 §14.2: `Range` means something to GET alone.
-        if self.asking == Asking::Head {
-            return (own(RangeEdit::Drop, None), None);
+        // RFC 9110 §14.2: `Range` is defined for `GET` only.
+        if self.method == MethodKind::Head {
+            return (strip(RangeEdit::Drop, None), None);
         }
-        if !self.fields.if_range || !self.fields.range {
-            return (own(range::edit(headers, file.lengths(accepted)), None), None);
+        if self.fields.if_range && self.fields.range {
+            // Only the whole body can be hashed, and no part would be verified.
+            let is_hashed = is_hashed_first(file, snapshot);
+            let stripped = || strip_if_range(headers, file, accepted);
+            return if is_hashed { (strip(RangeEdit::Drop, None), None) } else { stripped() };
         }
-        // §13.1.5: a part only of exactly what the client has the rest of. A date does
-        // not tell: two versions of a file may have the same.
-        let tag = only_line(headers).and_then(|line| EntityTag::parse(line.as_bytes()));
-        let named = tag.and_then(|tag| file.strongly_named(&tag, accepted));
-        let named = named
-            .filter(|_| !file.has_changed())
-            .map(|(coding, it)| (coding, it, range::edit(headers, [it.info.length].into_iter())));
-        match named {
-            None | Some((_, _, RangeEdit::Drop)) => (own(RangeEdit::Drop, None), None),
-            Some((coding, it, range)) => (own(range, Some(coding)), Some(it.etag().clone())),
-        }
+        (strip(range::edit(headers, file.lengths(accepted)), None), None)
     }
 }
 
-/// The answer to a stale version that is not to be served. Nobody keeps it: the
-/// version may be the current one of the next node asked.
-fn answer_stale(snapshot: &Snapshot, rest: &str, query: Option<&str>) -> Option<Response<Bytes>> {
-    let mut answer = Response::new(Bytes::new());
-    *answer.status_mut() = match snapshot.settings().stale {
-        StalePolicy::Serve => return None,
+fn strip(range: RangeEdit, coding: Option<&'static str>) -> FieldEdit {
+    FieldEdit::Strip(Box::new(StrippedFields { range, coding }))
+}
+
+/// Keeps a `Range` only if its `If-Range` is the strong tag of a representation, and then asks
+/// for exactly that one. RFC 9110 §13.1.5: the client must not get a part of other bytes than
+/// those of which it has the rest. A date does not prove that, because two versions of a file
+/// may have the same date.
+fn strip_if_range(
+    headers: &HeaderMap,
+    file: &File,
+    accepted: AcceptedCodings,
+) -> (FieldEdit, Option<HeaderValue>) {
+    let tag = only_line(headers).and_then(|line| EntityTag::parse(line.as_bytes()));
+    let named = tag.and_then(|tag| file.strongly_named(&tag, accepted));
+    let named = named.filter(|_| !file.has_changed()).map(|(coding, named)| {
+        (coding, named, range::edit(headers, [named.info().length()].into_iter()))
+    });
+    match named {
+        None | Some((_, _, RangeEdit::Drop)) => (strip(RangeEdit::Drop, None), None),
+        Some((coding, named, range)) => (strip(range, Some(coding)), Some(named.etag().clone())),
+    }
+}
+
+/// Whether the inner service must be called, whatever is known of the file. In development
+/// only its response shows that a file without a modification time has changed.
+pub(super) fn must_bypass(file: &File, snapshot: &Snapshot) -> bool {
+    file.must_bypass() || is_hashed_first(file, snapshot)
+}
+
+/// Whether only the digest of a body proves that it is the file's.
+fn is_hashed_first(file: &File, snapshot: &Snapshot) -> bool {
+    snapshot.settings().is_development && !file.has_time()
+}
+
+/// Returns the response to a stale URL, unless the policy is to serve the file. It is
+/// `no-store`, because the version may be the current one on the next node.
+fn stale_response(snapshot: &Snapshot, rest: &str, query: Option<&str>) -> Option<Response<Bytes>> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = match snapshot.settings().stale {
+        StalePolicy::Serve | StalePolicy::ServeWith(_) => return None,
         StalePolicy::NotFound => StatusCode::NOT_FOUND,
         StalePolicy::Redirect => {
             let current = with_version(snapshot.mount(), snapshot.version(), rest, query);
             let location = HeaderValue::from_maybe_shared(Bytes::from(current)).ok()?;
-            answer.headers_mut().insert(header::LOCATION, location);
+            response.headers_mut().insert(header::LOCATION, location);
             StatusCode::TEMPORARY_REDIRECT
         }
     };
-    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Some(answer)
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Some(response)
 }
 
+/// Returns `If-Range`, unless it has several lines.
 fn only_line(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut lines = headers.get_all(header::IF_RANGE).iter();
     lines.next().filter(|_| lines.next().is_none())
 }
 
-/// Whether `If-Range` carries a tag that only we give to what is not listed, and
-/// that the inner service therefore cannot honour.
+/// Whether `If-Range` has a tag that the layer made from the digest of a body. The inner
+/// service does not know such a tag, and cannot evaluate it.
 fn has_digest_range(headers: &HeaderMap) -> bool {
     let tag = only_line(headers).and_then(|line| EntityTag::parse(line.as_bytes()));
     tag.is_some_and(|tag| is_digest(&tag))
 }
 
 impl RequestEdit {
-    /// Edits the request, and notes in `review` what it was for where that is something
-    /// else now.
-    pub(crate) fn apply<B>(&mut self, request: &mut Request<B>, review: &mut Review) {
+    /// Edits the request. If that changes its path, keeps the original in `exchange`.
+    pub(crate) fn apply<B>(&mut self, request: &mut Request<B>, exchange: &mut Exchange) {
         let path = match mem::replace(&mut self.path, PathEdit::Keep) {
             PathEdit::Keep => None,
-            PathEdit::OfFile => review.inner_path(),
+            PathEdit::OfFile => exchange.inner_path(),
             PathEdit::To(path) => Some(path),
         };
         if let Some(path) = path {
             let inner = with_path(request.uri(), path);
-            review.uri = Some(mem::replace(request.uri_mut(), inner));
-            review.host = request.headers().get(header::HOST).cloned();
+            let uri = mem::replace(request.uri_mut(), inner);
+            let host = request.headers().get(header::HOST).cloned();
+            exchange.original = Some(Original { uri, host });
         }
         let headers = request.headers_mut();
         match mem::replace(&mut self.fields, FieldEdit::Keep) {
@@ -370,25 +344,217 @@ impl RequestEdit {
                 headers.remove(header::RANGE);
                 headers.remove(header::IF_RANGE);
             }
-            FieldEdit::Own(own) => {
-                let OwnEdit { range, coding } = *own;
-                for name in OWN_FIELDS {
-                    headers.remove(name);
-                }
-                range.apply(headers);
-                if let Some(coding) = coding {
-                    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(coding));
-                }
-            }
+            FieldEdit::Strip(stripped) => stripped.apply(headers),
         }
     }
 }
 
+impl StrippedFields {
+    fn apply(self, headers: &mut HeaderMap) {
+        for name in CONDITIONAL_FIELDS {
+            headers.remove(name);
+        }
+        self.range.apply(headers);
+        if let Some(coding) = self.coding {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(coding));
+        }
+    }
+}
+
+impl Exchange {
+    /// Returns the path under which the inner service has the file.
+    fn inner_path(&self) -> Option<PathAndQuery> {
+        let nested = self.target.nested;
+        self.file()?.inner_path(nested, self.snapshot.base(nested))
+    }
+}
+
 /// The conditions of RFC 9110 §13.1.
-const OWN_FIELDS: [header::HeaderName; 5] = [
+const CONDITIONAL_FIELDS: [header::HeaderName; 5] = [
     header::IF_MATCH,
     header::IF_NONE_MATCH,
     header::IF_MODIFIED_SINCE,
     header::IF_UNMODIFIED_SINCE,
     header::IF_RANGE,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CachePolicy, Manifest, StaticUrlLayer, StaticUrlLayerBuilder, VersionSource};
+
+    const STALE: &str = "v8.8.8";
+
+    fn builder(mount: &str) -> StaticUrlLayerBuilder {
+        let manifest = Manifest::from_files([("css/app.css", "body"), ("two words", "")]).unwrap();
+        let version = VersionSource::literal("v1.2.3");
+        StaticUrlLayer::builder(mount).manifest(manifest).version(version)
+    }
+
+    /// Plans a request. Returns `pass`, `response <status>`, or the path and the conditional
+    /// fields of the forwarded request; and its outcome.
+    fn planned(
+        builder: StaticUrlLayerBuilder,
+        nested: bool,
+        request: http::request::Builder,
+    ) -> (String, Option<StaticUrlOutcome>) {
+        let layer = builder.build().unwrap();
+        let mut request = request.body(()).unwrap();
+        let head = RequestHead {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+        };
+        match plan(head, nested, layer.current().handle()) {
+            Plan::Pass { outcome, .. } => ("pass".into(), Some(outcome)),
+            Plan::Respond(answer) => {
+                (format!("response {}", answer.unwrap().status().as_u16()), None)
+            }
+            Plan::Forward { mut edit, mut exchange } => {
+                edit.apply(&mut request, &mut exchange);
+                let fields = ["range", "if-range", "if-match", "if-none-match", "accept-encoding"];
+                let line = |name: &str| {
+                    let value = request.headers().get(name)?.to_str().unwrap();
+                    Some(format!(" {name}: {value}"))
+                };
+                let fields = fields.into_iter().filter_map(line).collect::<String>();
+                (format!("{}{fields}", request.uri()), Some(exchange.outcome()))
+            }
+        }
+    }
+
+    fn get(uri: &str) -> http::request::Builder {
+        Request::get(uri)
+    }
+
+    #[test]
+    fn paths_and_methods() {
+        use StaticUrlOutcome::{Current, Outside, Stale, Unversioned};
+        for (name, method, uri, expected, outcome) in [
+            ("current", "GET", "/static/v1.2.3/css/app.css", "/static/css/app.css", Current),
+            ("query", "GET", "/static/v1.2.3/css/app.css?a", "/static/css/app.css?a", Current),
+            ("escaped", "GET", "/static/v1.2.3/two%20words", "/static/two%20words", Current),
+            ("not listed", "GET", "/static/v1.2.3/x", "/static/x", Current),
+            ("HEAD", "HEAD", "/static/v1.2.3/css/app.css", "/static/css/app.css", Current),
+            ("OPTIONS", "OPTIONS", "/static/v1.2.3/css/app.css", "/static/css/app.css", Current),
+            ("POST", "POST", "/static/v1.2.3/css/app.css", "pass", Current),
+            ("QUERY", "QUERY", "/static/v1.2.3/css/app.css", "pass", Current),
+            ("stale", "GET", "/static/v8.8.8/css/app.css", "/static/css/app.css", Stale),
+            ("unversioned", "GET", "/static/css/app.css", "/static/css/app.css", Unversioned),
+            ("odd", "GET", "/static/v1.2.3/../x", "/static/v1.2.3/../x", Unversioned),
+            ("outside", "GET", "/other", "pass", Outside),
+            ("looks like the mount", "GET", "/staticfoo/v1.2.3/x", "pass", Outside),
+        ] {
+            let request = Request::builder().method(method).uri(uri);
+            let planned = planned(builder("/static"), false, request);
+            assert_eq!(planned, (expected.into(), Some(outcome)), "{name}");
+        }
+        let nested = planned(builder("/static"), true, get("/v1.2.3/css/app.css"));
+        assert_eq!(nested, ("/css/app.css".into(), Some(Current)));
+    }
+
+    #[test]
+    fn the_rest_of_a_site_is_outside_a_mount_of_the_root() {
+        use StaticUrlOutcome::{Current, Outside, Stale, Unversioned};
+        for (name, method, uri, expected, outcome) in [
+            ("current", "GET", "/v1.2.3/css/app.css", "/css/app.css", Current),
+            ("stale", "GET", "/v8.8.8/css/app.css", "/css/app.css", Stale),
+            ("unversioned", "GET", "/css/app.css", "/css/app.css", Unversioned),
+            ("a directory", "GET", "/v1.2.3/css", "/css", Current),
+            ("not listed", "GET", "/v1.2.3/edit", "/v1.2.3/edit", Outside),
+            ("another's version", "GET", "/v8.8.8/edit", "/v8.8.8/edit", Outside),
+            ("another's version alone", "GET", "/v8.8.8", "/v8.8.8", Outside),
+            ("the same, POST", "POST", "/v8.8.8/delete", "pass", Outside),
+            ("an API", "GET", "/api/items", "pass", Outside),
+            ("the root without a page", "GET", "/", "pass", Outside),
+            ("odd", "GET", "/css/../x", "pass", Outside),
+        ] {
+            let request = Request::builder().method(method).uri(uri);
+            let planned = planned(builder("/"), false, request);
+            assert_eq!(planned, (expected.into(), Some(outcome)), "{name}");
+        }
+    }
+
+    #[test]
+    fn conditional_fields() {
+        let etag = "\"230d8358dc8e8890b4c58deeb62912ee2f20357ae92a5cc861b98e68fe31acb5\"";
+        assert_eq!(
+            Manifest::from_files([("a", "body")]).unwrap().get("a").map(|info| {
+                crate::snapshot::representation::strong_etag(info.sha256())
+                    .to_str()
+                    .unwrap()
+                    .to_owned()
+            }),
+            Some(etag.into())
+        );
+        let file = "/static/v1.2.3/css/app.css";
+        for (name, uri, fields, expected) in [
+            (
+                "a range",
+                file,
+                &[("range", "BYTES=0-1")][..],
+                "/static/css/app.css range: bytes=0-1",
+            ),
+            ("several", file, &[("range", "bytes=0-1,3-3")], "/static/css/app.css"),
+            ("if-match", file, &[("if-match", "\"x\"")], "/static/css/app.css"),
+            ("if-none-match", file, &[("if-none-match", "\"x\"")], "/static/css/app.css"),
+            (
+                "if-range with the file's tag",
+                file,
+                &[("range", "bytes=1-"), ("if-range", etag)],
+                "/static/css/app.css range: bytes=1- accept-encoding: identity",
+            ),
+            (
+                "if-range with another tag",
+                file,
+                &[("range", "bytes=1-"), ("if-range", "\"x\"")],
+                "/static/css/app.css",
+            ),
+            (
+                "if-range with a date",
+                file,
+                &[("range", "bytes=1-"), ("if-range", "Sun, 06 Nov 1994 08:49:37 GMT")],
+                "/static/css/app.css",
+            ),
+            (
+                "of an unlisted file",
+                "/static/x",
+                &[("if-match", "\"x\""), ("range", "lines=1")],
+                "/static/x range: lines=1 if-match: \"x\"",
+            ),
+            (
+                "with a digest for an unlisted file",
+                "/static/x",
+                &[("range", "bytes=0-1"), ("if-range", etag)],
+                "/static/x",
+            ),
+            ("outside", "/x", &[("range", "bytes=0-1,3-3")], "pass"),
+        ] {
+            let request = fields
+                .iter()
+                .fold(get(uri), |request, (name, value)| request.header(*name, *value));
+            assert_eq!(planned(builder("/static"), false, request).0, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn stale_versions() {
+        let uri = format!("/static/{STALE}/css/app.css");
+        for (name, policy, method, expected) in [
+            ("served", StalePolicy::Serve, "GET", "/static/css/app.css"),
+            ("with a policy", CachePolicy::no_store().into(), "GET", "/static/css/app.css"),
+            ("redirected", StalePolicy::Redirect, "GET", "response 307"),
+            ("redirected, HEAD", StalePolicy::Redirect, "HEAD", "response 307"),
+            ("refused", StalePolicy::NotFound, "GET", "response 404"),
+            ("OPTIONS", StalePolicy::NotFound, "OPTIONS", "/static/css/app.css"),
+            ("POST", StalePolicy::NotFound, "POST", "pass"),
+        ] {
+            let request = Request::builder().method(method).uri(&*uri);
+            assert_eq!(
+                planned(builder("/static").stale(policy), false, request).0,
+                expected,
+                "{name}"
+            );
+        }
+    }
+}

@@ -1,340 +1,391 @@
-//! The decision on a response, pure: plan + response head → edits.
+//! How is a response edited? Exchange + response head → edits.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Response, StatusCode, Uri, header,
-    uri::{Authority, PathAndQuery},
-};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 use percent_encoding::{CONTROLS, percent_encode};
 
 use crate::{
-    exchange::redirect::{Asked, restore_version},
-    exchange::request::Asking,
-    header::content_coding::{AcceptedCodings, ContentCoding},
-    header::etag::EntityTag,
-    header::head::{ResponseFields, Said},
-    header::preconditions::{Conditions, Evaluation, Validators},
-    memory::{Choice, Keeping},
-    policy::{Content, is_error, is_redirect, is_whole_or_part},
-    snapshot::current::CurrentSnapshot,
-    snapshot::file::{ResponseHead, ServedFile, Verdict, strong_etag},
-    snapshot::files::FileIndex,
-    url::Outcome,
+    exchange::{
+        ClientConditions, Exchange, MethodKind,
+        redirect::{RequestedUrl, restore_version},
+    },
+    header::{
+        content_coding::ContentCoding,
+        head::{InnerCaching, ResponseFields},
+        preconditions::Evaluation,
+        range::ForwardedRange,
+    },
+    memory::Recorder,
+    policy::{Match, is_error, is_redirect, is_whole_or_part},
+    snapshot::{
+        Place,
+        file::{File, Observation},
+        representation::{ComparisonContext, Finding, ResponseHead, strong_etag},
+    },
+    url::{Division, StaticUrlOutcome},
 };
 
-/// What the response will be judged by.
+/// What remains to be done with a response once its head has been edited.
 #[derive(Debug)]
-pub(crate) struct Review {
-    pub(crate) snapshot: CurrentSnapshot,
-    subject: Subject,
-    /// Most requests have none, and should not move the room for them around.
-    terms: Option<Box<Terms>>,
-    /// For what the response may be kept, where it is the whole file.
-    choice: Option<Choice>,
-    /// What the client asked for, where the inner service is asked for something else,
-    /// and of which `Host`.
-    pub(crate) uri: Option<Uri>,
-    pub(crate) host: Option<HeaderValue>,
+pub(crate) struct ResponseEdit {
+    pub(crate) body: BodyEdit,
+    /// To be [remembered](Exchange::remember).
+    pub(crate) observations: Vec<Observation>,
 }
 
-/// What was asked for, and how.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Subject {
-    pub(crate) nested: bool,
-    pub(crate) outcome: Outcome,
-    pub(crate) file: Option<FileIndex>,
-    pub(crate) asking: Asking,
-    pub(crate) authorized: bool,
-}
-
-/// On what terms a client wants an answer.
-#[derive(Debug)]
-pub(crate) struct Terms {
-    pub(crate) conditions: Conditions,
-    pub(crate) accepted: AcceptedCodings,
-    /// `If-Range` was kept for this tag: a part of anything else is no answer.
-    pub(crate) expected: Option<HeaderValue>,
-}
-
-/// What becomes of the body.
+/// What to do with the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyEdit {
     Pass,
-    /// The response has none any more.
+    /// Send the response without content.
     Drop,
-    /// So many bytes are collected, and their digest given to [`Review::complete`],
-    /// together with what was known of the content.
-    Digest {
-        content: Content,
-        length: u64,
-    },
+    /// Hold it back until its digest is known, for [`Exchange::on_body_digest`].
+    Digest(Pending),
 }
 
-impl Review {
-    pub(crate) fn new(
-        snapshot: CurrentSnapshot,
-        subject: Subject,
-        terms: Option<Box<Terms>>,
-        choice: Option<Choice>,
-    ) -> Self {
-        Self { snapshot, subject, terms, choice, uri: None, host: None }
-    }
+/// A response whose body has yet to be hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pending {
+    /// The length of the body in bytes.
+    pub(crate) length: u64,
+    matching: Match,
+    /// The digest decides whether this is the listed file.
+    is_proof: bool,
+}
 
-    /// Begins to keep a response, if it shall be kept, and sets in it what is ours.
-    pub(crate) fn judge<B: Body>(
+impl From<BodyEdit> for ResponseEdit {
+    fn from(body: BodyEdit) -> Self {
+        Self { body, observations: Vec::new() }
+    }
+}
+
+impl Exchange {
+    /// Edits the head of a response. `body_length` is the exact length of the body, if the
+    /// body knows it.
+    pub(crate) fn on_response<B>(
         &self,
         response: &mut Response<B>,
-    ) -> (BodyEdit, Option<Box<Keeping>>) {
-        let length = response.body().size_hint().exact();
-        let keeping = self.keep(response, length);
-        (self.edit(response, length), keeping)
+        body_length: Option<u64>,
+    ) -> ResponseEdit {
+        if !self.target.method.is_get_or_head() {
+            return BodyEdit::Pass.into();
+        }
+        let fields = ResponseFields::of(response.headers());
+        let caching = fields.caching;
+        if self.target.outcome == StaticUrlOutcome::Outside {
+            return self.on_foreign_response(response, caching).into();
+        }
+        let head = self.head(response, &fields, body_length);
+        let (finding, mut observations) = self.examine(&head);
+        if let Some(pending) = self.wanted_digest(&head, &finding) {
+            return ResponseEdit { body: BodyEdit::Digest(pending), observations };
+        }
+        let Finding { matching, etag, .. } = finding;
+        if let Some(wanted) = self.missed_part(head.status, etag.as_deref()) {
+            observations.push(Observation::OtherPart { wanted: wanted.clone() });
+            response.headers_mut().remove(header::ETAG);
+            let status = StatusCode::PRECONDITION_FAILED;
+            let body = self.without_content(response, status, matching, caching);
+            return ResponseEdit { body, observations };
+        }
+        let etag = etag.filter(|_| !caching.is_private).map(Cow::into_owned);
+        if let Some(etag) = etag.or_else(|| weak_if_compressed(&head)) {
+            response.headers_mut().insert(header::ETAG, etag);
+        }
+        ResponseEdit { body: self.finish(response, matching, caching), observations }
     }
 
-    /// Sets what is ours in a response. `body_length` is what the body itself knows
-    /// of its length.
-    fn edit<B>(&self, response: &mut Response<B>, body_length: Option<u64>) -> BodyEdit {
-        let status = response.status();
+    /// Completes a response whose body was hashed. There is no digest if the body failed, or
+    /// did not have the announced length.
+    pub(crate) fn on_body_digest<B>(
+        &self,
+        response: &mut Response<B>,
+        pending: Pending,
+        sha256: Option<&[u8; 32]>,
+    ) -> ResponseEdit {
         let fields = ResponseFields::of(response.headers());
-        let head = ResponseHead {
-            status,
-            headers: response.headers(),
-            fields: &fields,
-            // To HEAD a body is left out, or is what GET would have.
-            body_length: body_length
-                .filter(|&length| self.subject.asking == Asking::Get || length > 0),
+        let caching = fields.caching;
+        let Some(sha256) = sha256 else {
+            return self.set_cache_control(response, pending.matching, caching).into();
         };
-        let said = fields.said;
-        if self.subject.asking == Asking::Otherwise {
-            return match is_error(status) {
-                true => self.rule(response, Content::Unlisted, said),
-                false => BodyEdit::Pass,
+        let file = self.file().filter(|_| pending.is_proof);
+        let head = self.head(response, &fields, Some(pending.length));
+        let hashed = file.map(|file| (file, file.compare_digest(&head, sha256)));
+        let is_development = self.is_development();
+        let observations = hashed
+            .as_ref()
+            .map_or_else(Vec::new, |(file, finding)| file.observe(&head, finding, is_development));
+        let matching = hashed.map_or(pending.matching, |(_, finding)| finding.matching);
+        // Unlisted bytes keep the inner service's tag, if they have one.
+        if matching == Match::Verified || fields.etag.is_none() {
+            response.headers_mut().insert(header::ETAG, strong_etag(sha256));
+        }
+        ResponseEdit {
+            body: self.evaluate_preconditions(response, matching, caching),
+            observations,
+        }
+    }
+
+    /// Edits a response from memory as one from the inner service.
+    #[cfg(feature = "memory")]
+    pub(crate) fn on_stored_response(&self, mut response: Response<Bytes>) -> Response<Bytes> {
+        let length = response.body().len() as u64;
+        let ResponseEdit { body, observations } = self.on_response(&mut response, Some(length));
+        self.remember(observations);
+        match body {
+            BodyEdit::Drop => response.map(|_| Bytes::new()),
+            BodyEdit::Pass | BodyEdit::Digest(_) => response,
+        }
+    }
+
+    /// Remembers what a response has shown about the file.
+    #[inline]
+    pub(crate) fn remember(&self, observations: Vec<Observation>) {
+        for observation in observations {
+            if let Some(file) = self.file() {
+                file.remember(observation);
+            }
+        }
+    }
+
+    /// Whether a response has ever contradicted the manifest's entry for the file.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.file().is_some_and(File::has_changed)
+    }
+
+    /// Begins to record a response, if it may be the whole file. Call this before the response
+    /// is edited.
+    pub(crate) fn record<B: Body>(&self, response: &Response<B>) -> Option<Box<Recorder>> {
+        let selection = self.selection.as_ref()?;
+        let fields = ResponseFields::of(response.headers());
+        if response.status() != StatusCode::OK || fields.caching.is_private {
+            return None;
+        }
+        let file = self.file()?;
+        let head = self.head(response, &fields, response.body().size_hint().exact());
+        let (coding, info) = file.stored_as(&head)?;
+        self.snapshot.memory()?.record(selection, coding, response.headers(), info)
+    }
+
+    #[inline]
+    fn head<'r, B>(
+        &self,
+        response: &'r Response<B>,
+        fields: &'r ResponseFields<'r>,
+        body_length: Option<u64>,
+    ) -> ResponseHead<'r> {
+        // A response to `HEAD` has an empty body, or one that knows the length of `GET`'s.
+        let is_known = |&length: &u64| self.target.method == MethodKind::Get || length > 0;
+        ResponseHead {
+            status: response.status(),
+            headers: response.headers(),
+            fields,
+            body_length: body_length.filter(is_known),
+        }
+    }
+
+    /// Edits a response of the rest of the site: only errors. The path starts like a version,
+    /// so an error may be about a file that another node has.
+    fn on_foreign_response<B>(
+        &self,
+        response: &mut Response<B>,
+        caching: InnerCaching,
+    ) -> BodyEdit {
+        if is_error(response.status()) {
+            let edit = self.snapshot.settings().policies.on_error();
+            edit.apply(response.headers_mut(), caching, self.target.is_authorized);
+        }
+        BodyEdit::Pass
+    }
+
+    /// Compares a response with the listed file, and returns what it shows about the file.
+    #[inline]
+    fn examine(&self, head: &ResponseHead<'_>) -> (Finding<'_>, Vec<Observation>) {
+        let status = head.status;
+        let is_comparable = is_whole_or_part(status) || status == StatusCode::RANGE_NOT_SATISFIABLE;
+        let file = self.file();
+        let Some(file) = file.filter(|_| is_comparable) else {
+            let is_missing = status == StatusCode::NOT_FOUND;
+            let missing = file.filter(|_| is_missing).and_then(|file| {
+                let base = self.snapshot.base(self.target.nested);
+                file.observe_missing(base, self.is_development())
+            });
+            // No file is sent with such a status, but what is sent may be of one.
+            let finding = if file.is_some() && status.is_success() {
+                Finding::UNPROVEN
+            } else {
+                Finding::without_comparison(self.match_unlisted(head))
             };
+            return (finding, missing.into_iter().collect());
+        };
+        let is_development = self.is_development();
+        let context = ComparisonContext { range: self.target.range, is_development };
+        let finding = file.compare(head, context);
+        let observations = file.observe(head, &finding, is_development);
+        (finding, observations)
+    }
+
+    /// Returns how a response counts that cannot be compared with a listed file. Without a
+    /// manifest, the user who declared the version vouches for every response, except for a
+    /// 206 without a forwarded `Range` or without a valid `Content-Range`.
+    fn match_unlisted(&self, head: &ResponseHead<'_>) -> Match {
+        let is_part_expected = head.status != StatusCode::PARTIAL_CONTENT
+            || (self.target.range != ForwardedRange::None && head.is_part());
+        match (self.snapshot.has_manifest(), is_part_expected) {
+            (true, _) => Match::Unlisted,
+            (false, true) => Match::Verified,
+            (false, false) => Match::Unproven,
         }
-        if status == StatusCode::NOT_FOUND {
-            self.warn_if_listed();
-        }
-        let (content, etag) = self.examine(&head);
-        if status == StatusCode::PARTIAL_CONTENT && self.is_other_part(etag.as_deref()) {
-            response.headers_mut().remove(header::ETAG);
-            return self.conclude(response, StatusCode::PRECONDITION_FAILED, content, said);
-        }
-        match etag {
-            Some(etag) if !said.personal => {
-                response.headers_mut().insert(header::ETAG, etag.into_owned());
-            }
-            _ => {
-                if let Some(length) = self.wants_digest(&head) {
-                    return BodyEdit::Digest { content, length };
-                }
-                if let Some(weak) = weak_if_compressed(&head) {
-                    response.headers_mut().insert(header::ETAG, weak);
-                }
-            }
-        }
+    }
+
+    /// Returns what to hash: a body without a validator, or one that only its digest can prove
+    /// to be the listed file.
+    #[inline]
+    fn wanted_digest(&self, head: &ResponseHead<'_>, finding: &Finding<'_>) -> Option<Pending> {
+        let limit = self.snapshot.settings().body_digest_limit;
+        let is_proof = finding.needs_digest();
+        let has_validator = finding.etag.is_some()
+            || head.fields.etag.is_some()
+            || head.fields.last_modified.is_some();
+        let is_wanted = (is_proof || !has_validator)
+            && self.target.method == MethodKind::Get
+            && head.status == StatusCode::OK
+            && limit > 0
+            && head.length() == head.body_length
+            && !head.fields.caching.is_private;
+        let length = head.body_length.filter(|&length| is_wanted && length <= limit)?;
+        Some(Pending { length, matching: finding.matching, is_proof })
+    }
+
+    /// Returns the tag of an `If-Range` that matched, if the response is a part of something
+    /// else. Once that is remembered, no range is forwarded for this tag.
+    fn missed_part(&self, status: StatusCode, etag: Option<&HeaderValue>) -> Option<&HeaderValue> {
+        let wanted = self.conditions.as_ref()?.if_range.as_ref()?;
+        let is_part = status == StatusCode::PARTIAL_CONTENT;
+        (is_part && etag != Some(wanted)).then_some(wanted)
+    }
+
+    /// Edits everything but the tag, which is set already.
+    fn finish<B>(
+        &self,
+        response: &mut Response<B>,
+        matching: Match,
+        caching: InnerCaching,
+    ) -> BodyEdit {
+        let status = response.status();
         if is_redirect(status) {
             self.restore_location(response.headers_mut());
         }
         if status == StatusCode::NOT_MODIFIED {
-            // Of a body that is not there (§15.4.5 asks for no such field).
+            // A 304 need not have it (RFC 9110 §15.4.5), and must not have the length of the
+            // empty body (§8.6).
             response.headers_mut().remove(header::CONTENT_LENGTH);
         }
-        match self.subject.file {
-            Some(_) => self.settle(response, content, said),
-            None => self.rule(response, content, said),
+        match self.target.file {
+            Some(_) => self.evaluate_preconditions(response, matching, caching),
+            None => self.set_cache_control(response, matching, caching),
         }
     }
 
-    /// The response to what memory has in place of the inner service.
-    pub(crate) fn edit_recalled(&self, mut response: Response<Bytes>) -> Response<Bytes> {
-        let length = response.body().len() as u64;
-        match self.edit(&mut response, Some(length)) {
-            BodyEdit::Drop => response.map(|_| Bytes::new()),
-            BodyEdit::Pass | BodyEdit::Digest { .. } => response,
-        }
-    }
-
-    /// Begins to keep the response, which is not edited yet, if it may be the file.
-    fn keep<B>(&self, response: &Response<B>, body_length: Option<u64>) -> Option<Box<Keeping>> {
-        let choice = self.choice.as_ref()?;
-        let (status, headers) = (response.status(), response.headers());
-        let fields = ResponseFields::of(headers);
-        if status != StatusCode::OK || fields.said.personal {
-            return None;
-        }
-        let file = self.snapshot.served(choice.file())?;
-        let coding =
-            file.coding(&ResponseHead { status, headers, fields: &fields, body_length })?;
-        self.snapshot.memory()?.keep(choice, coding, headers, file)
-    }
-
-    /// Whether a part is of something else than `If-Range` was kept for. Once that has
-    /// happened, the range is not asked for again.
-    fn is_other_part(&self, etag: Option<&HeaderValue>) -> bool {
-        let expected = self.terms.as_ref().and_then(|terms| terms.expected.as_ref());
-        let Some(expected) = expected.filter(|&it| Some(it) != etag) else { return false };
-        if let Some(file) = self.file() {
-            file.note_other_part(expected);
-        }
-        true
-    }
-
-    /// Completes a response whose body turned out to have this digest, or none.
-    pub(crate) fn complete<B>(
+    /// Evaluates the conditions that the inner service did not see. The response has its
+    /// validators already.
+    fn evaluate_preconditions<B>(
         &self,
         response: &mut Response<B>,
-        content: Content,
-        sha256: Option<&[u8; 32]>,
+        matching: Match,
+        caching: InnerCaching,
     ) -> BodyEdit {
-        let said = ResponseFields::of(response.headers()).said;
-        let Some(sha256) = sha256 else { return self.rule(response, content, said) };
-        response.headers_mut().insert(header::ETAG, strong_etag(sha256));
-        self.settle(response, content, said)
-    }
-
-    /// What is in the body, and the tag of that.
-    fn examine(&self, head: &ResponseHead<'_>) -> (Content, Option<Cow<'_, HeaderValue>>) {
-        let status = head.status;
-        let is_comparable = is_whole_or_part(status) || status == StatusCode::RANGE_NOT_SATISFIABLE;
-        let Some(file) = self.file().filter(|_| is_comparable) else {
-            let is_declared = !self.snapshot.has_manifest();
-            return (if is_declared { Content::AsVersioned } else { Content::Unlisted }, None);
-        };
-        file.note(head.fields);
-        match file.verify(head, self.is_verbose()) {
-            Verdict::Unchanged { etag } => {
-                if status == StatusCode::OK {
-                    file.learn(head);
-                }
-                (Content::AsVersioned, Some(etag))
-            }
-            Verdict::Changed | Verdict::Unproven => (Content::Doubtful, None),
-        }
-    }
-
-    /// The length of the body, if nobody has a validator for this response, and it is
-    /// one whose body may be held back until its digest is known.
-    fn wants_digest(&self, head: &ResponseHead<'_>) -> Option<u64> {
-        let limit = self.snapshot.settings().body_digest_limit;
-        let is_wanted = self.subject.asking == Asking::Get
-            && head.status == StatusCode::OK
-            && limit > 0
-            && head.length() == head.body_length
-            && head.fields.etag.is_none()
-            && head.fields.last_modified.is_none()
-            && !head.fields.said.personal;
-        head.body_length.filter(|&length| is_wanted && length <= limit)
-    }
-
-    /// Evaluates the conditions that the inner service did not see, on a response
-    /// that has its validators.
-    fn settle<B>(&self, response: &mut Response<B>, content: Content, said: Said) -> BodyEdit {
         let status = response.status();
-        // §13.2.1: only where the answer without conditions is a 2xx, or would be
-        // one without the range, which comes last.
-        let is_open = status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE;
-        let Some(terms) = self.terms.as_ref().filter(|_| is_open) else {
-            return self.rule(response, content, said);
+        // RFC 9110 §13.2.1: only if the response without conditions is a 2xx. A 416 would be
+        // one without the range, and `Range` is evaluated last (§13.2.2).
+        let is_conditional = status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE;
+        let Some(conditions) = self.conditions.as_ref().filter(|_| is_conditional) else {
+            return self.set_cache_control(response, matching, caching);
         };
-        let evaluation = terms.evaluate(response.headers());
-        let is_ours = content == Content::AsVersioned && !said.personal;
-        let other = (evaluation == Evaluation::Proceed && is_ours)
-            .then(|| self.named_otherwise(terms))
+        let evaluation = conditions.evaluate(response.headers());
+        let is_file = matching == Match::Verified && !caching.is_private;
+        let other = (evaluation == Evaluation::Proceed && is_file)
+            .then(|| self.named_in_another_coding(conditions))
             .flatten();
         if let Some(etag) = other {
             response.headers_mut().insert(header::ETAG, etag);
-            return self.conclude(response, StatusCode::NOT_MODIFIED, content, said);
+            return self.without_content(response, StatusCode::NOT_MODIFIED, matching, caching);
         }
         let status = match evaluation {
-            Evaluation::Proceed => return self.rule(response, content, said),
+            Evaluation::Proceed => return self.set_cache_control(response, matching, caching),
             Evaluation::NotModified => StatusCode::NOT_MODIFIED,
             Evaluation::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         };
-        self.conclude(response, status, content, said)
+        self.without_content(response, status, matching, caching)
     }
 
-    /// The tag of what the client has, where that is the listed file in another
-    /// coding than the selected one, and one that the client can still read.
-    fn named_otherwise(&self, terms: &Terms) -> Option<HeaderValue> {
+    /// Returns the tag of the client's copy, if that is the listed file in another coding than
+    /// the inner service has selected, and the client still accepts that coding.
+    fn named_in_another_coding(&self, conditions: &ClientConditions) -> Option<HeaderValue> {
         let file = self.file()?;
-        let is_made_of_ours = |tag| file.is_source_of(&tag, terms.accepted);
-        if terms.conditions.none_match().any(is_made_of_ours) {
+        let ClientConditions { preconditions, accepted, .. } = conditions;
+        if preconditions.none_match().any(|tag| file.is_source_of(&tag, *accepted)) {
             return Some(file.etag().clone());
         }
-        // As where the answer comes from memory.
-        let is_current = self.subject.outcome == Outcome::Current;
-        let accepts = |coding: &str| terms.accepted.allow(coding);
-        let named = file.only_named(terms.conditions.none_match_lines(), accepts);
-        named.filter(|_| is_current).map(|it| it.etag().clone())
+        // The same rule as for a 304 without the inner service.
+        let is_current = self.target.outcome == StaticUrlOutcome::Current;
+        let accepts = |coding: &str| accepted.allow(coding);
+        let named = file.only_named(preconditions.none_match_lines(), accepts);
+        named.filter(|_| is_current).map(|named| named.etag().clone())
     }
 
-    /// Replaces a response by one without content (§15.4.5, §15.5.13): it keeps all
-    /// but what describes the content, and the weaker of two validators.
-    fn conclude<B>(
+    /// Replaces a response by one without content (RFC 9110 §15.4.5, §15.5.13). It keeps all
+    /// fields but those that describe the content, and only the stronger of two validators.
+    fn without_content<B>(
         &self,
         response: &mut Response<B>,
         status: StatusCode,
-        content: Content,
-        said: Said,
+        matching: Match,
+        caching: InnerCaching,
     ) -> BodyEdit {
         *response.status_mut() = status;
-        for name in OF_CONTENT {
+        for name in CONTENT_FIELDS {
             response.headers_mut().remove(name);
         }
         if response.headers().contains_key(header::ETAG) {
             response.headers_mut().remove(header::LAST_MODIFIED);
         }
-        self.rule(response, content, said);
+        self.set_cache_control(response, matching, caching);
         BodyEdit::Drop
     }
 
-    fn rule<B>(&self, response: &mut Response<B>, content: Content, said: Said) -> BodyEdit {
-        let status = response.status();
-        let ruling = self.snapshot.settings().policies.rule(self.subject.outcome, status, content);
-        ruling.apply(response.headers_mut(), said, self.subject.authorized);
+    fn set_cache_control<B>(
+        &self,
+        response: &mut Response<B>,
+        matching: Match,
+        caching: InnerCaching,
+    ) -> BodyEdit {
+        let policies = &self.snapshot.settings().policies;
+        let edit = policies.cache_control(self.target.outcome, response.status(), matching);
+        edit.apply(response.headers_mut(), caching, self.target.is_authorized);
         BodyEdit::Pass
     }
 
-    fn warn_if_listed(&self) {
-        if let Some(file) = self.file() {
-            file.warn_missing(self.snapshot.base(self.subject.nested), self.is_verbose());
-        }
-    }
-
-    /// What the inner service calls the file.
-    pub(crate) fn inner_path(&self) -> Option<PathAndQuery> {
-        self.file()?.inner_path(self.subject.nested, self.snapshot.base(self.subject.nested))
-    }
-
-    fn file(&self) -> Option<&ServedFile> {
-        self.snapshot.served(self.subject.file?).map(|file| &**file)
-    }
-
-    fn is_verbose(&self) -> bool {
-        self.snapshot.settings().development
-    }
-
-    /// Of whom the client asks: what the target says, else the `Host` field (RFC 9110
-    /// §7.1).
-    fn authority(&self) -> Option<&str> {
-        let target = self.uri.as_ref().and_then(Uri::authority).map(Authority::as_str);
-        target.or_else(|| self.host.as_ref()?.to_str().ok())
-    }
-
     fn restore_location(&self, headers: &mut HeaderMap) {
-        // Kept where a version was taken off.
-        let Some(uri) = &self.uri else { return };
-        let Some((_, version, rest)) = self.snapshot.divide(self.subject.nested, uri.path()) else {
+        // Without a removed version there is no original.
+        let Some(original) = &self.original else { return };
+        let path = original.uri.path();
+        let Some(Division { version, rest, .. }) = self.snapshot.divide(self.target.nested, path)
+        else {
             return;
         };
-        let asked =
-            Asked { mount: self.snapshot.mount(), version, rest, authority: self.authority() };
+        let (mount, authority) = (self.snapshot.mount(), original.authority());
+        let requested = RequestedUrl { mount, version, rest, authority };
         let restored = headers.get(header::LOCATION).and_then(|location| {
-            // What is not ASCII has no place in a URI reference (RFC 3986 §2), and is sent.
+            // A URI reference is ASCII (RFC 3986 §2), but some services send other bytes.
             let location = Cow::from(percent_encode(location.as_bytes(), CONTROLS));
-            let restored = restore_version(&location, asked, |it| self.snapshot.is_version(it))?;
+            let is_version = |segment: &str| self.snapshot.is_version(segment);
+            let is_below =
+                |path: &str| matches!(self.snapshot.locate(false, path), Place::Below(_));
+            let restored = restore_version(&location, requested, is_version, is_below)?;
             HeaderValue::from_maybe_shared(Bytes::from(restored)).ok()
         });
         if let Some(location) = restored {
@@ -343,18 +394,8 @@ impl Review {
     }
 }
 
-impl Terms {
-    fn evaluate(&self, headers: &HeaderMap) -> Evaluation {
-        let etag = headers.get(header::ETAG);
-        self.conditions.evaluate(Validators {
-            etag: etag.and_then(|etag| EntityTag::parse(etag.as_bytes())),
-            last_modified: headers.get(header::LAST_MODIFIED),
-        })
-    }
-}
-
-/// The inner service's tag made weak, where somebody has compressed the bytes on the
-/// way, so that they do not share a strong one with the plain bytes.
+/// Returns the inner service's tag as a weak one, if the response was compressed on its way:
+/// the compressed bytes must not share a strong tag with the plain ones.
 fn weak_if_compressed(head: &ResponseHead<'_>) -> Option<HeaderValue> {
     if head.coding() == ContentCoding::Identity || head.length().is_some() {
         return None;
@@ -364,8 +405,8 @@ fn weak_if_compressed(head: &ResponseHead<'_>) -> Option<HeaderValue> {
     HeaderValue::from_maybe_shared(Bytes::from(weak)).ok()
 }
 
-/// What describes content that is not there (RFC 9110 §8.3 – §8.6, §14.3, §14.4).
-const OF_CONTENT: [header::HeaderName; 6] = [
+/// The fields that describe the content (RFC 9110 §8.3 – §8.6, §14.3, §14.4).
+const CONTENT_FIELDS: [header::HeaderName; 6] = [
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,
     header::CONTENT_LANGUAGE,
@@ -373,3 +414,165 @@ const OF_CONTENT: [header::HeaderName; 6] = [
     header::CONTENT_RANGE,
     header::ACCEPT_RANGES,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Manifest, StaticUrlLayer, StaticUrlLayerBuilder, exchange::Target};
+    use StaticUrlOutcome::{Current, Outside, Stale, Unversioned};
+
+    const YEAR: &str = "public, max-age=31536000, immutable";
+    const CONTENT: &str = "hello world";
+
+    fn builder() -> StaticUrlLayerBuilder {
+        let manifest = Manifest::from_files([("a", CONTENT)]).unwrap();
+        StaticUrlLayer::builder("/static").manifest(manifest)
+    }
+
+    /// Makes an exchange for a path, listed or not.
+    fn exchange(builder: StaticUrlLayerBuilder, outcome: StaticUrlOutcome, path: &str) -> Exchange {
+        let snapshot = builder.build().unwrap().current().handle();
+        let target = Target {
+            nested: false,
+            outcome,
+            file: snapshot.find(path),
+            method: MethodKind::Get,
+            is_authorized: false,
+            range: ForwardedRange::None,
+        };
+        Exchange::new(snapshot, target, None, None)
+    }
+
+    fn response(status: u16, fields: &[(&str, &str)]) -> Response<()> {
+        let response = Response::builder().status(status);
+        let add = |response: http::response::Builder, &(name, value): &(&str, &str)| {
+            response.header(name, value)
+        };
+        fields.iter().fold(response, add).body(()).unwrap()
+    }
+
+    fn field<'r>(response: &'r Response<()>, name: &str) -> &'r str {
+        response.headers().get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    fn tag() -> String {
+        let sha256 = *Manifest::from_files([("a", CONTENT)]).unwrap().get("a").unwrap().sha256();
+        strong_etag(&sha256).to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn outcome_and_response_to_cache_control_and_tag() {
+        let tag = &*tag();
+        let right = &[("content-length", "11")][..];
+        let wrong = &[("content-length", "12"), ("etag", "\"inner\"")][..];
+        let date_only = &[("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")][..];
+        for (name, outcome, path, status, fields, cache_control, etag) in [
+            ("as scanned", Current, "a", 200, right, YEAR, tag),
+            ("changed", Current, "a", 200, wrong, "no-cache", "\"inner\""),
+            ("unproven", Current, "a", 200, date_only, "no-cache", ""),
+            ("not listed", Current, "b", 200, wrong, "no-cache", "\"inner\""),
+            ("not found", Current, "a", 404, right, "no-store", ""),
+            ("stale", Stale, "a", 200, right, "no-cache", tag),
+            ("stale and changed", Stale, "a", 200, wrong, "no-cache", "\"inner\""),
+            ("unversioned", Unversioned, "a", 200, right, "no-cache", tag),
+            ("unversioned and changed", Unversioned, "a", 200, wrong, "no-cache", "\"inner\""),
+            ("an error", Unversioned, "b", 500, &[], "no-store", ""),
+            ("a redirect", Current, "b", 302, &[], "no-cache", ""),
+            ("outside", Outside, "", 200, wrong, "", "\"inner\""),
+            ("an error outside", Outside, "", 404, &[], "no-store", ""),
+            ("a part that nobody requested", Current, "a", 206, &[], "no-cache", ""),
+            ("no status of a file", Unversioned, "a", 203, right, "no-cache", ""),
+        ] {
+            let mut response = response(status, fields);
+            let edit = exchange(builder(), outcome, path).on_response(&mut response, None);
+            assert_eq!(edit.body, BodyEdit::Pass, "{name}");
+            assert_eq!(response.status().as_u16(), status, "{name}");
+            let found = (field(&response, "cache-control"), field(&response, "etag"));
+            assert_eq!(found, (cache_control, etag), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_mismatch_is_observed_once() {
+        let exchange = exchange(builder(), Current, "a");
+        for expected in [1, 0] {
+            let mut response = response(200, &[("content-length", "12"), ("etag", "\"a\"")]);
+            let edit = exchange.on_response(&mut response, None);
+            let is_mismatch = |seen: &&Observation| matches!(seen, Observation::Mismatch { .. });
+            assert_eq!(edit.observations.iter().filter(is_mismatch).count(), expected);
+            assert_eq!(exchange.has_changed(), expected == 0, "nothing is remembered meanwhile");
+            exchange.remember(edit.observations);
+            assert!(exchange.has_changed());
+        }
+    }
+
+    #[test]
+    fn bodies_without_a_validator_are_hashed() {
+        let limit = |bytes| builder().body_digest_limit(bytes);
+        for (name, builder, path, fields, length, is_hashed) in [
+            ("no validator", builder(), "b", &[][..], Some(5), true),
+            ("unknown length", builder(), "b", &[], None, false),
+            ("its own tag", builder(), "b", &[("etag", "\"a\"")], Some(5), false),
+            ("its own date", builder(), "b", &[("last-modified", "x")], Some(5), false),
+            ("for one client", builder(), "b", &[("set-cookie", "a=b")], Some(5), false),
+            (
+                "not the announced length",
+                builder(),
+                "b",
+                &[("content-length", "4")],
+                Some(5),
+                false,
+            ),
+            ("as long as may be", limit(5), "b", &[], Some(5), true),
+            ("too long", limit(4), "b", &[], Some(5), false),
+            ("turned off", limit(0), "b", &[], Some(0), false),
+            ("proven", builder(), "a", &[], Some(11), false),
+            ("changed", builder(), "a", &[], Some(12), true),
+            (
+                "in development",
+                builder().development(true),
+                "a",
+                &[("etag", "\"a\"")],
+                Some(11),
+                true,
+            ),
+        ] {
+            let edit =
+                exchange(builder, Current, path).on_response(&mut response(200, fields), length);
+            assert_eq!(matches!(edit.body, BodyEdit::Digest(_)), is_hashed, "{name}");
+        }
+    }
+
+    #[test]
+    fn in_development_the_bytes_decide() {
+        let sha256 = |content: &str| {
+            *Manifest::from_files([("a", content)]).unwrap().get("a").unwrap().sha256()
+        };
+        let own = strong_etag(&sha256("HELLO WORLD")).to_str().unwrap().to_owned();
+        for (name, fields, content, cache_control, etag) in [
+            ("as listed", &[][..], CONTENT, YEAR, tag()),
+            ("as listed, with a tag", &[("etag", "\"x\"")], CONTENT, YEAR, tag()),
+            ("edited", &[], "HELLO WORLD", "no-cache", own),
+            ("edited, with a tag", &[("etag", "\"x\"")], "HELLO WORLD", "no-cache", "\"x\"".into()),
+        ] {
+            let exchange = exchange(builder().development(true), Current, "a");
+            let mut response = response(200, fields);
+            let BodyEdit::Digest(pending) = exchange.on_response(&mut response, Some(11)).body
+            else {
+                panic!("{name}: the body is not hashed")
+            };
+            let edit = exchange.on_body_digest(&mut response, pending, Some(&sha256(content)));
+            assert_eq!(edit.body, BodyEdit::Pass, "{name}");
+            let found = (field(&response, "cache-control"), field(&response, "etag"));
+            assert_eq!(found, (cache_control, &*etag), "{name}");
+        }
+        // The body has failed, or was longer than announced.
+        let exchange = exchange(builder().development(true), Current, "a");
+        let mut response = response(200, &[]);
+        let BodyEdit::Digest(pending) = exchange.on_response(&mut response, Some(11)).body else {
+            panic!("the body is not hashed")
+        };
+        exchange.on_body_digest(&mut response, pending, None);
+        assert_eq!((field(&response, "cache-control"), field(&response, "etag")), ("no-cache", ""));
+    }
+}

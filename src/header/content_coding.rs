@@ -1,5 +1,5 @@
-//! Content codings (RFC 9110 §8.4.1): which one a response has, and which ones a
-//! request accepts.
+//! Which content coding does a response have, and which ones does a request accept? (RFC 9110
+//! §8.4, §12.5.3)
 
 use http::{HeaderMap, HeaderValue, header};
 
@@ -7,8 +7,8 @@ use crate::header::members;
 
 pub(crate) const IDENTITY: &str = "identity";
 
-/// The suffixes by which a pre-compressed sibling is known, and the codings they
-/// stand for, as tower-http's `ServeDir` has them.
+/// The suffixes of pre-compressed siblings, and their codings: the same as in tower-http's
+/// `ServeDir`.
 pub(crate) const SIBLINGS: [(&str, &str); 4] =
     [(".gz", "gzip"), (".br", "br"), (".zst", "zstd"), (".zz", "deflate")];
 
@@ -17,7 +17,7 @@ pub(crate) const SIBLINGS: [(&str, &str); 4] =
 pub(crate) enum ContentCoding<'h> {
     Identity,
     One(&'h str),
-    /// Several, or one whose name is no token: no file is stored like that.
+    /// Several codings, or a malformed one. No file is stored like that.
     Unknown,
 }
 
@@ -37,7 +37,7 @@ impl<'h> ContentCoding<'h> {
     }
 }
 
-/// The codings that a request can do with, of those that files are stored in.
+/// The codings that a request accepts, among those in which files are stored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AcceptedCodings {
     refuses_identity: bool,
@@ -47,18 +47,19 @@ pub(crate) struct AcceptedCodings {
 impl AcceptedCodings {
     pub(crate) const ANY: Self = Self { refuses_identity: false, siblings: [true; SIBLINGS.len()] };
 
-    /// §12.5.3; without the field anything will do.
+    /// Parses `Accept-Encoding` (§12.5.3). Without the field, any coding is accepted.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut lines = headers.get_all(header::ACCEPT_ENCODING).iter().peekable();
         if lines.peek().is_none() {
             return Self::ANY;
         }
         let mut weights = [None; NAMED.len()];
-        // No parameter of a coding is quoted.
+        // The only parameter is a weight, and it is never quoted.
         for member in lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b',')) {
             let name = member.split(|&byte| byte == b';').next().unwrap_or(member);
-            let known = current_name(name.trim_ascii());
-            if let Some(i) = NAMED.iter().position(|it| known.eq_ignore_ascii_case(it.as_bytes())) {
+            let coding = current_name(name.trim_ascii());
+            let is_named = |known: &&str| coding.eq_ignore_ascii_case(known.as_bytes());
+            if let Some(i) = NAMED.iter().position(is_named) {
                 weights[i].get_or_insert_with(|| !has_zero_weight(&member[name.len()..]));
             }
         }
@@ -69,9 +70,10 @@ impl AcceptedCodings {
         }
     }
 
-    /// Whether a coding is one of them.
+    /// Whether a request accepts a coding. Faster than to parse all of `Accept-Encoding`, if
+    /// the coding is the plain form.
     pub(crate) fn is_one(headers: &HeaderMap, coding: &str) -> bool {
-        // It takes a weight of 0 to refuse the plain form.
+        // Only a weight of 0 refuses the plain form.
         let has_zero = |line: &HeaderValue| line.as_bytes().contains(&b'0');
         let is_simple =
             coding == IDENTITY && !headers.get_all(header::ACCEPT_ENCODING).iter().any(has_zero);
@@ -84,11 +86,13 @@ impl AcceptedCodings {
     }
 }
 
-/// What `Accept-Encoding` can name that matters here; the siblings in their order.
+/// The names in `Accept-Encoding` that matter here; those of siblings in the order of
+/// [`SIBLINGS`].
 const NAMED: [&str; 2 + SIBLINGS.len()] =
     [IDENTITY, "*", SIBLINGS[0].1, SIBLINGS[1].1, SIBLINGS[2].1, SIBLINGS[3].1];
 
-/// Case does not matter, and `x-gzip` is an old name of `gzip` (§8.4.1.3).
+/// Whether a name means a coding. Case does not matter, and `x-gzip` is an old name of `gzip`
+/// (§8.4.1.3).
 pub(crate) fn is_same(name: &[u8], coding: &str) -> bool {
     current_name(name).eq_ignore_ascii_case(coding.as_bytes())
 }
@@ -130,7 +134,7 @@ mod tests {
     #[test]
     fn accepted_codings() {
         for (name, lines, expected) in [
-            ("nothing said", &[][..], "identity gzip br zstd deflate"),
+            ("no field", &[][..], "identity gzip br zstd deflate"),
             ("empty", &[""], "identity"),
             ("one", &["gzip"], "identity gzip"),
             ("browser", &["gzip, deflate, br, zstd"], "identity gzip br zstd deflate"),

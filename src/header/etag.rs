@@ -1,4 +1,4 @@
-//! Entity tags (RFC 9110 §8.8.3) and the lists of them that conditions carry.
+//! Are two entity tags the same? Tags (RFC 9110 §8.8.3), and the lists of them in conditions.
 //!
 //! ```text
 //! entity-tag = [ weak ] opaque-tag
@@ -9,22 +9,22 @@
 
 use http::HeaderValue;
 
-/// A tag as it stands in a header field.
+/// A tag in a header field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EntityTag<'h> {
     is_weak: bool,
-    /// Between the quotes. A backslash is a character like any other.
+    /// The characters between the quotes. A backslash has no special meaning.
     opaque: &'h [u8],
 }
 
 impl<'h> EntityTag<'h> {
-    /// A field value that is one tag and nothing else.
+    /// Parses a field value that is one tag and nothing else.
     pub(crate) fn parse(value: &'h [u8]) -> Option<Self> {
         let (tag, rest) = Self::parse_prefix(value.trim_ascii())?;
         rest.is_empty().then_some(tag)
     }
 
-    /// A strong tag that we have made.
+    /// Takes apart a strong tag that the layer has made.
     pub(crate) fn strong(value: &'h HeaderValue) -> Self {
         let opaque = value.as_bytes();
         Self { is_weak: false, opaque: &opaque[1..opaque.len() - 1] }
@@ -45,12 +45,12 @@ impl<'h> EntityTag<'h> {
         self.opaque
     }
 
-    /// Strong comparison (§8.8.3.2): the same, and neither is weak.
+    /// Strong comparison (§8.8.3.2): the tags are equal, and neither is weak.
     pub(crate) fn strong_eq(&self, other: &EntityTag<'_>) -> bool {
         !self.is_weak && !other.is_weak && self.opaque == other.opaque
     }
 
-    /// Weak comparison (§8.8.3.2): the same but for weakness.
+    /// Weak comparison (§8.8.3.2): the tags are equal, weak or not.
     pub(crate) fn weak_eq(&self, other: &EntityTag<'_>) -> bool {
         self.opaque == other.opaque
     }
@@ -65,13 +65,13 @@ fn is_etagc(byte: u8) -> bool {
 pub(crate) struct TagList(Vec<HeaderValue>);
 
 impl TagList {
-    /// `None` where the field is not there at all.
+    /// Returns `None` if there is no such field.
     pub(crate) fn of<'h>(lines: impl IntoIterator<Item = &'h HeaderValue>) -> Option<Self> {
         let lines = lines.into_iter().cloned().collect::<Vec<_>>();
         (!lines.is_empty()).then_some(Self(lines))
     }
 
-    /// Whether the field is `*`, any current representation.
+    /// Whether the field is `*`, which matches any current representation.
     pub(crate) fn is_any(&self) -> bool {
         matches!(&*self.0, [line] if line.as_bytes().trim_ascii() == b"*")
     }
@@ -85,8 +85,8 @@ impl TagList {
     }
 }
 
-/// The tags in some lines, in one pass and without allocation. What is no tag is
-/// passed over up to the next comma.
+/// Returns the tags in some lines, in one pass and without allocation. Skips malformed tags up
+/// to the next comma.
 pub(crate) fn tags_in<'h>(
     lines: impl IntoIterator<Item = &'h HeaderValue>,
 ) -> impl Iterator<Item = EntityTag<'h>> {
@@ -116,7 +116,7 @@ impl<'h> Iterator for Tags<'h> {
     }
 }
 
-/// Whether nothing more of a list member follows.
+/// Whether a list member ends here.
 fn ends_member(rest: &[u8]) -> bool {
     matches!(rest.trim_ascii_start().first(), None | Some(b','))
 }

@@ -1,11 +1,11 @@
-//! Which fields a message has of those that matter here, found in one pass: each look-up
-//! in a `HeaderMap` costs more than a glance at all that a message carries.
+//! Which fields does a message have? One pass over all fields, because that is cheaper than a
+//! look-up in the `HeaderMap` for each.
 
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::{header::varies_on_everything, policy::says};
+use crate::header::{cache_control::has_directive, varies_on_everything};
 
-/// Of a request.
+/// The fields of a request that matter here.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RequestFields {
     pub(crate) authorization: bool,
@@ -38,9 +38,9 @@ impl RequestFields {
         found
     }
 
-    /// Whether there is anything that we answer to for a listed file: a condition (RFC
-    /// 9110 §13.1) or a range.
-    pub(crate) fn has_own(&self) -> bool {
+    /// Whether there is a condition (RFC 9110 §13.1) or a range. For listed files the layer
+    /// evaluates them.
+    pub(crate) fn has_conditional(&self) -> bool {
         self.precondition
             || self.if_none_match
             || self.if_modified_since
@@ -49,7 +49,7 @@ impl RequestFields {
     }
 }
 
-/// Of a response; where a field has several lines, the first.
+/// The fields of a response that matter here. If a field has several lines, the first one.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ResponseFields<'r> {
     pub(crate) etag: Option<&'r HeaderValue>,
@@ -58,17 +58,16 @@ pub(crate) struct ResponseFields<'r> {
     pub(crate) content_range: Option<&'r HeaderValue>,
     pub(crate) content_encoding: bool,
     pub(crate) expires: bool,
-    pub(crate) said: Said,
+    pub(crate) caching: InnerCaching,
 }
 
-/// What the inner service says about who may keep a response.
+/// How the inner service restricts the caching of a response.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Said {
-    /// It has a `Cache-Control`.
-    pub(crate) cache_control: bool,
-    /// It is for one client or one occasion alone. Such a response gets no permission
-    /// and no tag from us.
-    pub(crate) personal: bool,
+pub(crate) struct InnerCaching {
+    pub(crate) has_cache_control: bool,
+    /// The response is for one client or one use only: it has `Set-Cookie`, `Vary: *`,
+    /// `private` or `no-store`. It is not made more cacheable, and gets no tag.
+    pub(crate) is_private: bool,
 }
 
 impl<'r> ResponseFields<'r> {
@@ -89,17 +88,17 @@ impl<'r> ResponseFields<'r> {
             } else if *name == header::EXPIRES {
                 found.expires = true;
             } else if *name == header::CACHE_CONTROL {
-                found.said.cache_control = true;
+                found.caching.has_cache_control = true;
             } else if *name == header::SET_COOKIE {
                 set_cookie = true;
             } else if *name == header::VARY {
                 vary = true;
             }
         }
-        found.said.personal = set_cookie
+        found.caching.is_private = set_cookie
             || (vary && varies_on_everything(headers))
-            || (found.said.cache_control
-                && (says(headers, "private") || says(headers, "no-store")));
+            || (found.caching.has_cache_control
+                && (has_directive(headers, "private") || has_directive(headers, "no-store")));
         found
     }
 }

@@ -1,5 +1,7 @@
-//! Reading header fields: lists (RFC 9110 §5.6.1), numbers, and copies to keep.
+//! What do header fields mean? The syntax of RFC 9110 and 9111, without anything of the layer;
+//! here what all fields share: lists (RFC 9110 §5.6.1), numbers, and copies of values.
 
+pub(crate) mod cache_control;
 pub(crate) mod content_coding;
 pub(crate) mod etag;
 pub(crate) mod head;
@@ -8,8 +10,8 @@ pub(crate) mod range;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// The members of a list field, over all its lines, trimmed and without the empty
-/// ones. A comma inside quotes separates nothing.
+/// Returns the members of a list field, over all its lines, trimmed and without empty ones. A
+/// comma inside quotes is not a separator.
 pub(crate) fn members(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
     headers.get_all(name).into_iter().flat_map(|line| split_list(line.as_bytes()))
 }
@@ -31,7 +33,7 @@ pub(crate) fn split_list(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     .filter(|member| !member.is_empty())
 }
 
-/// `1*DIGIT`, if it fits.
+/// Parses `1*DIGIT`, if it fits.
 pub(crate) fn number(digits: &[u8]) -> Option<u64> {
     let mut number = None;
     for digit in digits {
@@ -41,8 +43,8 @@ pub(crate) fn number(digits: &[u8]) -> Option<u64> {
     number
 }
 
-/// A copy that keeps no more in memory than itself; a value that was read off a
-/// connection may be a slice of all that was read with it.
+/// Copies a value into memory of its own. A value that was read from a connection may be a
+/// slice of a larger buffer, and would keep all of it in memory.
 pub(crate) fn detached(value: &HeaderValue) -> HeaderValue {
     let copy = HeaderValue::from_bytes(value.as_bytes());
     let mut copy = copy.unwrap_or_else(|_| value.clone());
@@ -50,7 +52,7 @@ pub(crate) fn detached(value: &HeaderValue) -> HeaderValue {
     copy
 }
 
-/// `Vary: *` (RFC 9110 §12.5.5): no request selects this response again.
+/// Whether the response has `Vary: *` (RFC 9110 §12.5.5): no request selects it again.
 pub(crate) fn varies_on_everything(headers: &HeaderMap) -> bool {
     members(headers, header::VARY).any(|member| member == b"*")
 }

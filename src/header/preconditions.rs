@@ -1,5 +1,5 @@
-//! Preconditions (RFC 9110 §13): read off a request, evaluated on what the
-//! response turns out to be.
+//! Does a request's condition hold? Preconditions (RFC 9110 §13): parsed from the request,
+//! evaluated on the response.
 
 use std::time::SystemTime;
 
@@ -7,17 +7,17 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::header::etag::{EntityTag, TagList};
 
-/// The fields that make a request conditional. `If-Range` is not among them: it
-/// decides nothing but whether `Range` counts.
+/// The fields that make a request conditional, except for `If-Range`, which only decides
+/// whether `Range` counts.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Conditions {
+pub(crate) struct Preconditions {
     if_match: Option<TagList>,
     if_unmodified_since: Option<SystemTime>,
     if_none_match: Option<TagList>,
     if_modified_since: Option<SystemTime>,
 }
 
-/// What identifies the selected representation.
+/// The validators of the selected representation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Validators<'v> {
     pub(crate) etag: Option<EntityTag<'v>>,
@@ -31,7 +31,7 @@ pub(crate) enum Evaluation {
     PreconditionFailed,
 }
 
-impl Conditions {
+impl Preconditions {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         Self {
             if_match: TagList::of(headers.get_all(header::IF_MATCH)),
@@ -41,7 +41,7 @@ impl Conditions {
         }
     }
 
-    /// The tags of `If-None-Match`.
+    /// Returns the tags of `If-None-Match`.
     pub(crate) fn none_match(&self) -> impl Iterator<Item = EntityTag<'_>> {
         self.if_none_match.iter().flat_map(TagList::tags)
     }
@@ -50,8 +50,8 @@ impl Conditions {
         self.if_none_match.as_ref().map_or(&[], TagList::lines)
     }
 
-    /// In the order of §13.2.2. The method is GET or HEAD, and the answer without
-    /// conditions would be a 2xx.
+    /// Evaluates the conditions in the order of §13.2.2. Call this only for `GET` and `HEAD`,
+    /// and only if the response without conditions would be a 2xx.
     pub(crate) fn evaluate(&self, current: Validators<'_>) -> Evaluation {
         match &self.if_match {
             Some(tags) if !tags.is_any() && !tags.tags().any(|tag| current.strong_eq(&tag)) => {
@@ -67,14 +67,16 @@ impl Conditions {
         if is_not_modified { Evaluation::NotModified } else { Evaluation::Proceed }
     }
 
-    /// §13.1.4; ignored where there is no date, or none that parses.
+    /// Whether `If-Unmodified-Since` fails (§13.1.4). It is ignored if one of the two dates is
+    /// missing or malformed.
     fn is_modified_since(&self, current: Validators<'_>) -> bool {
         let dates = self.if_unmodified_since.zip(current.date());
         dates.is_some_and(|(since, modified)| modified > since)
     }
 
-    /// §13.1.3, but for exactly our date only: after a rollback a file is older
-    /// than what the client has, and still another.
+    /// Whether `If-Modified-Since` has exactly the date of the response. §13.1.3 allows any
+    /// later date too, but after a rollback the file is older than the client's copy, and still
+    /// another one.
     fn is_exactly_since(&self, current: Validators<'_>) -> bool {
         self.if_modified_since.is_some() && self.if_modified_since == current.date()
     }
@@ -94,7 +96,7 @@ impl Validators<'_> {
     }
 }
 
-/// The one date of a field; several lines are no HTTP-date (§5.6.7), and ignored.
+/// Parses the date of a field. Several lines are not an HTTP-date (§5.6.7), and are ignored.
 fn date(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
     let mut lines = headers.get_all(name).iter();
     let date = parse_date(lines.next()?);
@@ -123,7 +125,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
         let last_modified = last_modified.map(|date| date.parse().unwrap());
-        Conditions::of(&lines.collect()).evaluate(Validators {
+        Preconditions::of(&lines.collect()).evaluate(Validators {
             etag: etag.map(|tag| EntityTag::parse(tag.as_bytes()).unwrap()),
             last_modified: last_modified.as_ref(),
         })

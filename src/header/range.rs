@@ -1,9 +1,13 @@
-//! `Range` (RFC 9110 §14.2), made to mean to the inner service what it means to
-//! the RFC.
+//! Which range may the inner service see? `Range` and `Content-Range` (RFC 9110 §14).
+//!
+//! A forwarded `Range` is spelled in the simplest way, so that every inner service reads it as
+//! the RFC does.
 
 use http::{HeaderMap, HeaderValue, header};
 
-/// A range specifier that is a single range of bytes.
+use crate::header::number;
+
+/// A single range of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Range {
     From { first: u64, last: Option<u64> },
@@ -19,13 +23,13 @@ pub(crate) enum RangeEdit {
     Replace(HeaderValue),
 }
 
-/// `lengths` are those of the representations that the answer may be of; at least
-/// one.
+/// Decides what to do with a `Range`. `lengths` has the length of each representation that the
+/// inner service may select, at least one.
 ///
-/// What stays is spelled `bytes=0-4`, `bytes=5-` or `bytes=-5`. Ignoring a `Range` is always allowed, and right for what is not understood, for
-/// several ranges at once, and where it depends on the representation chosen
-/// whether a suffix is longer than the whole. A suffix that is longer than every
-/// one means the whole (§14.1.2).
+/// A range that is kept is spelled `bytes=0-4`, `bytes=5-` or `bytes=-5`. A server may always
+/// ignore a `Range` (§14.2). This drops it if it is malformed, if it has several ranges or
+/// another unit, and if its suffix is longer than some representations but not all. A suffix
+/// that is longer than every representation means the whole (§14.1.2).
 pub(crate) fn edit(headers: &HeaderMap, lengths: impl Iterator<Item = u64> + Clone) -> RangeEdit {
     let Some(value) = headers.get(header::RANGE) else { return RangeEdit::Keep };
     let is_single_line = headers.get_all(header::RANGE).iter().nth(1).is_none();
@@ -33,7 +37,7 @@ pub(crate) fn edit(headers: &HeaderMap, lengths: impl Iterator<Item = u64> + Clo
     let (shortest, longest) = (lengths.clone().min().unwrap_or(0), lengths.max().unwrap_or(0));
     match range {
         None => RangeEdit::Drop,
-        // Nothing can be said of the bytes of an empty representation.
+        // No range of an empty representation can be satisfied.
         Some(_) if shortest == 0 => RangeEdit::Drop,
         Some(Range::Suffix { length }) if length >= longest => replace("0-".into()),
         Some(Range::Suffix { length }) if length > shortest => RangeEdit::Drop,
@@ -41,29 +45,52 @@ pub(crate) fn edit(headers: &HeaderMap, lengths: impl Iterator<Item = u64> + Clo
         Some(Range::From { first, last: Some(last) }) if last < longest => {
             replace(format!("{first}-{last}"))
         }
-        // `last` counts as far as there are bytes.
+        // §14.1.2: a `last` beyond the end means up to the end.
         Some(Range::From { first, .. }) => replace(format!("{first}-")),
     }
 }
 
-/// In the one spelling that everybody understands: leading zeros, spaces and
-/// `BYTES=` are allowed, too.
+/// Spells a range in the simplest way. The RFC also allows leading zeros, spaces and `BYTES=`,
+/// but not every server understands them.
 fn replace(range: String) -> RangeEdit {
     let value = HeaderValue::try_from(format!("bytes={range}"));
     value.map_or(RangeEdit::Drop, RangeEdit::Replace)
 }
 
-/// What a request asks for of a file.
+/// The part of a file that a request wants.
+#[cfg(feature = "memory")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     Whole,
-    /// The fields of the whole alone.
+    /// Only the header fields of the whole.
     Head,
     Range(Range),
 }
 
+/// The `Range` of the request to the inner service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ForwardedRange {
+    None,
+    Bytes(Range),
+    /// As the client sent it; only for responses that are not compared with a listed file.
+    Unparsed,
+}
+
 impl Range {
-    /// The bytes that it selects of so many; `None` where there are none (a 416).
+    /// Whether these positions of a representation of `complete` bytes were requested. A server
+    /// may send fewer bytes than requested, but no others (RFC 9110 §15.3.7).
+    pub(crate) fn covers(self, part: (u64, u64), complete: u64) -> bool {
+        match self {
+            Self::From { first, last } => first <= part.0 && last.is_none_or(|last| part.1 <= last),
+            Self::Suffix { length } => part.0 >= complete.saturating_sub(length),
+        }
+    }
+}
+
+#[cfg(feature = "memory")]
+impl Range {
+    /// Returns the bytes that the range selects from so many. `None` if it selects none, which
+    /// is a 416.
     pub(crate) fn within(self, length: usize) -> Option<std::ops::Range<usize>> {
         let clamp = |position: u64| usize::try_from(position).unwrap_or(usize::MAX).min(length);
         let range = match self {
@@ -77,7 +104,18 @@ impl Range {
 }
 
 impl RangeEdit {
-    /// What is asked for once the request is edited; `None` for a range that is none.
+    /// Returns the range that the edited request has.
+    pub(crate) fn forwarded(&self) -> ForwardedRange {
+        match self {
+            Self::Keep | Self::Drop => ForwardedRange::None,
+            Self::Replace(range) => {
+                parse(range.as_bytes()).map_or(ForwardedRange::None, ForwardedRange::Bytes)
+            }
+        }
+    }
+
+    /// Returns the part that the edited request wants. `None` if its range is malformed.
+    #[cfg(feature = "memory")]
     pub(crate) fn part(&self) -> Option<Part> {
         match self {
             Self::Keep | Self::Drop => Some(Part::Whole),
@@ -98,7 +136,7 @@ impl RangeEdit {
     }
 }
 
-/// `None` for other units, several ranges, and what is no range.
+/// Parses a single range of bytes. `None` for other units, several ranges, and malformed ones.
 fn parse(value: &[u8]) -> Option<Range> {
     let (unit, set) = value.split_at_checked(b"bytes=".len())?;
     if !unit.eq_ignore_ascii_case(b"bytes=") {
@@ -116,10 +154,39 @@ fn parse(value: &[u8]) -> Option<Range> {
     }
 }
 
-/// `1*DIGIT`; what is larger than any file is as large as numbers get.
+/// Parses `1*DIGIT`. A number that does not fit becomes the largest one.
 fn position(digits: &str) -> Option<u64> {
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))
+}
+
+/// `Content-Range` (RFC 9110 §14.4): `bytes 0-9/1234`, or `bytes */1234` if the range could not
+/// be satisfied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ContentRange {
+    /// First and last position.
+    pub(crate) part: Option<(u64, u64)>,
+    /// The length of the whole.
+    pub(crate) complete: u64,
+}
+
+impl ContentRange {
+    /// Returns `None` if the field is invalid, or the length is unknown (`bytes 0-9/*`).
+    pub(crate) fn parse(value: &HeaderValue) -> Option<Self> {
+        let (unit, rest) = value.as_bytes().split_at_checked(b"bytes ".len())?;
+        let (range, complete) = str::from_utf8(rest).ok()?.split_once('/')?;
+        let complete = number(complete.as_bytes())?;
+        if !unit.eq_ignore_ascii_case(b"bytes ") {
+            return None;
+        }
+        if range == "*" {
+            return Some(Self { part: None, complete });
+        }
+        let (first, last) = range.split_once('-')?;
+        let (first, last) = (number(first.as_bytes())?, number(last.as_bytes())?);
+        let is_inside = first <= last && last < complete;
+        is_inside.then_some(Self { part: Some((first, last)), complete })
+    }
 }
 
 #[cfg(test)]
@@ -163,5 +230,46 @@ mod tests {
         let twice =
             ["bytes=0-1", "bytes=0-1"].map(|text| (header::RANGE, HeaderValue::from_static(text)));
         assert_eq!(edit(&HeaderMap::from_iter(twice), [11].into_iter()), RangeEdit::Drop);
+    }
+
+    #[test]
+    fn covered_parts() {
+        let from = |first, last| Range::From { first, last };
+        for (name, range, part, expected) in [
+            ("exactly", from(2, Some(5)), (2, 5), true),
+            ("fewer", from(2, Some(5)), (3, 4), true),
+            ("earlier", from(2, Some(5)), (1, 5), false),
+            ("later", from(2, Some(5)), (2, 6), false),
+            ("to the end", from(2, None), (2, 9), true),
+            ("before it", from(2, None), (1, 9), false),
+            ("the last", Range::Suffix { length: 3 }, (7, 9), true),
+            ("more than the last", Range::Suffix { length: 3 }, (6, 9), false),
+            ("a suffix of all", Range::Suffix { length: 99 }, (0, 9), true),
+        ] {
+            assert_eq!(range.covers(part, 10), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn content_ranges() {
+        let part =
+            |first, last, complete| Some(ContentRange { part: Some((first, last)), complete });
+        for (name, value, expected) in [
+            ("part", "bytes 0-9/1234", part(0, 9, 1234)),
+            ("unit in capitals", "BYTES 0-9/1234", part(0, 9, 1234)),
+            ("last byte", "bytes 1233-1233/1234", part(1233, 1233, 1234)),
+            ("unsatisfied", "bytes */1234", Some(ContentRange { part: None, complete: 1234 })),
+            ("unknown length", "bytes 0-9/*", None),
+            ("beyond the end", "bytes 0-1234/1234", None),
+            ("backwards", "bytes 9-0/1234", None),
+            ("other unit", "lines 0-9/1234", None),
+            ("no unit", "0-9/1234", None),
+            ("no range", "bytes /1234", None),
+            ("no length", "bytes 0-9/", None),
+            ("signs are no digits", "bytes +0-9/1234", None),
+            ("empty", "", None),
+        ] {
+            assert_eq!(ContentRange::parse(&HeaderValue::from_static(value)), expected, "{name}");
+        }
     }
 }

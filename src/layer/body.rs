@@ -1,5 +1,6 @@
+//! Which bytes does a response have? Those of the inner service, or those that replace them.
+
 use std::{
-    any::{Any, TypeId},
     fmt,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -9,69 +10,69 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::{layer::body_digest::Held, memory::Keeping};
+use crate::{layer::body_digest::Held, memory::Recorder};
+
+/// The error of a [`ResponseBody`]: the inner body's, boxed.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 pin_project! {
-    /// The response body of [`StaticUrl`](crate::StaticUrl): the inner service's,
-    /// passed through frame by frame; the same after it was held back for its
-    /// digest; a file from memory; or nothing.
+    /// The response body of [`StaticUrl`](crate::StaticUrl).
     ///
-    /// `B` is the inner body, `D` and `E` are its data and its error.
-    pub struct ResponseBody<B, D, E> {
+    /// It is the body `B` of the inner service, passed through frame by frame or held back
+    /// until its digest was known; or a file from memory; or empty.
+    ///
+    /// Its data are [`Bytes`]. If the data of `B` are `Bytes` already, that costs nothing;
+    /// else they are copied.
+    pub struct ResponseBody<B> {
         #[pin]
-        kind: Kind<B, D, E>,
+        kind: Kind<B>,
     }
 }
 
 pin_project! {
     #[project = KindProj]
-    enum Kind<B, D, E> {
-        Empty,
+    enum Kind<B> {
         Inner {
             #[pin]
             body: B,
         },
-        Kept {
+        Recorded {
             #[pin]
             body: B,
-            keeping: Box<Keeping>,
+            recorder: Box<Recorder>,
         },
-        Recalled { data: Option<D> },
-        Held { held: Held<B, D, E> },
+        Whole { data: Option<Bytes> },
+        Held { held: Held<B> },
     }
 }
 
-impl<B, D, E> ResponseBody<B, D, E> {
+impl<B> ResponseBody<B> {
     pub(crate) fn empty() -> Self {
-        Self { kind: Kind::Empty }
+        Self { kind: Kind::Whole { data: None } }
     }
 
     pub(crate) fn inner(body: B) -> Self {
         Self { kind: Kind::Inner { body } }
     }
 
-    /// What passes through is kept for others, if there is a place for it.
-    pub(crate) fn kept(body: B, keeping: Option<Box<Keeping>>) -> Self {
-        match keeping {
-            Some(keeping) => Self { kind: Kind::Kept { body, keeping } },
+    /// Passes the body through, and records it if there is a recorder.
+    pub(crate) fn recorded(body: B, recorder: Option<Box<Recorder>>) -> Self {
+        match recorder {
+            Some(recorder) => Self { kind: Kind::Recorded { body, recorder } },
             None => Self::inner(body),
         }
     }
 
-    pub(crate) fn held(held: Held<B, D, E>) -> Self {
+    pub(crate) fn held(held: Held<B>) -> Self {
         Self { kind: Kind::Held { held } }
     }
 
-    /// A body of bytes; only for data that [are bytes](carries_bytes).
-    pub(crate) fn recalled(bytes: Bytes) -> Self
-    where
-        D: 'static,
-    {
-        let data = Some(bytes).filter(|bytes| !bytes.is_empty()).and_then(as_data);
-        Self { kind: Kind::Recalled { data } }
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        let data = Some(bytes).filter(|bytes| !bytes.is_empty());
+        Self { kind: Kind::Whole { data } }
     }
 
-    /// The inner service's body, if that is all that this is.
+    /// Returns the inner service's body, if it passes through without being recorded or held.
     #[cfg(feature = "axum")]
     pub(crate) fn into_inner(self) -> Result<B, Self> {
         match self.kind {
@@ -81,62 +82,74 @@ impl<B, D, E> ResponseBody<B, D, E> {
     }
 }
 
-impl<B: Body> Body for ResponseBody<B, B::Data, B::Error> {
-    type Data = B::Data;
-    type Error = B::Error;
+/// Polls the next frame, and turns its data and error into the types of [`ResponseBody`].
+pub(super) fn poll_inner<B>(
+    body: Pin<&mut B>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>
+where
+    B: Body<Error: Into<BoxError>>,
+{
+    let frame = ready!(body.poll_frame(cx)).map(|frame| match frame {
+        Ok(frame) => Ok(frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))),
+        Err(error) => Err(error.into()),
+    });
+    Poll::Ready(frame)
+}
+
+fn record(recorder: &mut Recorder, frame: &Option<Result<Frame<Bytes>, BoxError>>) {
+    let Some(frame) = frame else { return };
+    match frame.as_ref().ok().and_then(Frame::data_ref) {
+        Some(data) => recorder.record(data),
+        // An error has cut the file short, and stored responses have no trailers.
+        None => recorder.abandon(),
+    }
+}
+
+impl<B> Body for ResponseBody<B>
+where
+    B: Body<Error: Into<BoxError>>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().kind.project() {
-            KindProj::Empty => Poll::Ready(None),
-            KindProj::Inner { body } => body.poll_frame(cx),
-            KindProj::Kept { body, keeping } => {
-                let frame = ready!(body.poll_frame(cx));
-                keeping.take_in(&frame);
+            KindProj::Inner { body } => poll_inner(body, cx),
+            KindProj::Recorded { body, recorder } => {
+                let frame = ready!(poll_inner(body, cx));
+                record(recorder, &frame);
                 Poll::Ready(frame)
             }
-            KindProj::Recalled { data } => Poll::Ready(data.take().map(|it| Ok(Frame::data(it)))),
+            KindProj::Whole { data } => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
             KindProj::Held { held } => held.poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Empty => true,
-            Kind::Inner { body } | Kind::Kept { body, .. } => body.is_end_stream(),
-            Kind::Recalled { data } => data.is_none(),
+            Kind::Inner { body } | Kind::Recorded { body, .. } => body.is_end_stream(),
+            Kind::Whole { data } => data.is_none(),
             Kind::Held { held } => held.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Empty => SizeHint::with_exact(0),
-            Kind::Inner { body } | Kind::Kept { body, .. } => body.size_hint(),
-            Kind::Recalled { data } => {
-                SizeHint::with_exact(data.as_ref().map_or(0, |data| data.remaining() as u64))
+            Kind::Inner { body } | Kind::Recorded { body, .. } => body.size_hint(),
+            Kind::Whole { data } => {
+                SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64))
             }
             Kind::Held { held } => held.size_hint(),
         }
     }
 }
 
-impl<B, D, E> fmt::Debug for ResponseBody<B, D, E> {
+impl<B> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseBody").finish_non_exhaustive()
     }
-}
-
-/// Whether data of this type can be made of bytes.
-pub(crate) fn carries_bytes<D: 'static>() -> bool {
-    TypeId::of::<D>() == TypeId::of::<Bytes>()
-}
-
-/// Bytes as the data of a body, if that is what its data are.
-fn as_data<D: 'static>(bytes: Bytes) -> Option<D> {
-    let mut bytes = Some(bytes);
-    let data = (&mut bytes as &mut dyn Any).downcast_mut::<Option<D>>()?;
-    data.take()
 }

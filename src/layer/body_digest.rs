@@ -1,5 +1,5 @@
-//! The SHA-256 of a body that is held back until its end, and then given on as it
-//! came.
+//! How does a body get a digest before its header is sent? It is held back until its end, and
+//! then replayed as it came.
 
 use std::{
     collections::VecDeque,
@@ -7,41 +7,44 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Buf;
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use sha2::{Digest as _, Sha256};
 
-/// A body being read to its end. The box is its home while it moves from the
-/// response future into the response: it has been polled, and may not move itself.
-pub(crate) struct BodyDigest<B, D, E> {
-    held: Held<B, D, E>,
+use crate::layer::body::{BoxError, poll_inner};
+
+/// A body that is being read to its end.
+pub(crate) struct BodyDigest<B> {
+    held: Held<B>,
     sha256: Sha256,
     left: u64,
 }
 
-/// What a body has given so far, in order, and where the rest comes from.
-pub(crate) struct Held<B, D, E> {
-    frames: VecDeque<Frame<D>>,
-    error: Option<E>,
+/// The frames of a body so far, in order, and where the rest comes from.
+pub(crate) struct Held<B> {
+    frames: VecDeque<Frame<Bytes>>,
+    error: Option<BoxError>,
+    /// Boxed, because the body is pinned once it has been polled, but has to move from the
+    /// response future into the response.
     rest: Option<Pin<Box<B>>>,
 }
 
-/// What [`Body::poll_frame`] is ready with.
-type NextFrame<B> = Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>;
-
-impl<B: Body> BodyDigest<B, B::Data, B::Error> {
-    /// `length` is what the body says it has.
+impl<B> BodyDigest<B>
+where
+    B: Body<Error: Into<BoxError>>,
+{
+    /// `length` is the exact length that the body has announced.
     pub(crate) fn new(body: B, length: u64) -> Self {
         let held = Held { frames: VecDeque::new(), error: None, rest: Some(Box::pin(body)) };
         Self { held, sha256: Sha256::new(), left: length }
     }
 
-    /// Ready with the digest once the body has ended as it said it would. Ready
-    /// with `None` as soon as it has failed, or turns out to be longer: then what
-    /// is held, and all that follows, has to pass as it is.
+    /// Polls for the digest. It is ready once the body has ended with the announced length.
+    /// Returns `None` if the body ends early, and as soon as it fails or exceeds that length.
+    /// The held frames and all that follow must then pass as they are.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<[u8; 32]>> {
         while let Some(body) = &mut self.held.rest {
-            match ready!(body.as_mut().poll_frame(cx)) {
+            match ready!(poll_inner(body.as_mut(), cx)) {
                 None => {
                     self.held.rest = None;
                     let digest = self.sha256.finalize_reset().into();
@@ -64,25 +67,29 @@ impl<B: Body> BodyDigest<B, B::Data, B::Error> {
         Poll::Ready(None)
     }
 
-    /// `false` for data that is too much, or lies in pieces that cannot be read
-    /// without taking them.
-    fn hash(&mut self, data: &B::Data) -> bool {
-        let chunk = data.chunk();
-        let Some(left) = self.left.checked_sub(chunk.len() as u64) else { return false };
+    /// Returns `false` if the data exceeds the announced length.
+    fn hash(&mut self, data: &Bytes) -> bool {
+        let Some(left) = self.left.checked_sub(data.len() as u64) else { return false };
         self.left = left;
-        self.sha256.update(chunk);
-        chunk.len() == data.remaining()
+        self.sha256.update(data);
+        true
     }
 }
 
-impl<B, D, E> BodyDigest<B, D, E> {
-    pub(crate) fn into_held(self) -> Held<B, D, E> {
+impl<B> BodyDigest<B> {
+    pub(crate) fn into_held(self) -> Held<B> {
         self.held
     }
 }
 
-impl<B: Body> Held<B, B::Data, B::Error> {
-    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<NextFrame<B>> {
+impl<B> Held<B>
+where
+    B: Body<Error: Into<BoxError>>,
+{
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Some(frame) = self.frames.pop_front() {
             return Poll::Ready(Some(Ok(frame)));
         }
@@ -90,7 +97,7 @@ impl<B: Body> Held<B, B::Data, B::Error> {
             return Poll::Ready(Some(Err(error)));
         }
         match &mut self.rest {
-            Some(rest) => rest.as_mut().poll_frame(cx),
+            Some(rest) => poll_inner(rest.as_mut(), cx),
             None => Poll::Ready(None),
         }
     }
@@ -102,10 +109,10 @@ impl<B: Body> Held<B, B::Data, B::Error> {
 
     pub(crate) fn size_hint(&self) -> SizeHint {
         let data = self.frames.iter().filter_map(Frame::data_ref);
-        let held = data.map(|data| data.remaining() as u64).sum::<u64>();
+        let held = data.map(|data| data.len() as u64).sum::<u64>();
         let rest = match &self.rest {
             Some(rest) => rest.size_hint(),
-            // What would have come after an error is not known.
+            // How much was to follow the error is unknown.
             None if self.error.is_some() => SizeHint::default(),
             None => SizeHint::with_exact(0),
         };

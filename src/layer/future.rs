@@ -1,3 +1,5 @@
+//! What happens when the inner service responds? The future of a response.
+
 use std::{
     fmt,
     future::Future,
@@ -12,142 +14,158 @@ use pin_project_lite::pin_project;
 
 use crate::{
     ResponseBody,
-    exchange::response::{BodyEdit, Review},
-    layer::body_digest::BodyDigest,
-    policy::Content,
+    exchange::{
+        Exchange,
+        response::{BodyEdit, Pending, ResponseEdit},
+    },
+    layer::{body::BoxError, body_digest::BodyDigest},
 };
 
 pin_project! {
-    /// The response future of [`StaticUrl`](crate::StaticUrl).
-    ///
-    /// `F` is the inner future; `B`, `D` and `E` are as in [`ResponseBody`].
-    pub struct ResponseFuture<F, B, D, E> {
+    /// The response future of [`StaticUrl`](crate::StaticUrl). `F` is the inner service's
+    /// future, and `B` the body of its response.
+    pub struct ResponseFuture<F, B> {
         #[pin]
-        state: State<F, B, D, E>,
+        state: State<F, B>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<F, B, D, E> {
-        /// Also where a response waits for the digest of its body.
-        Ready { ready: Option<Ready<B, D, E>> },
-        Forwarded {
+    enum State<F, B> {
+        /// The inner service is not needed, or has responded.
+        Ready { ready: Option<Ready<B>> },
+        Inner {
             #[pin]
             future: F,
-            review: Option<Review>,
+            exchange: Option<Exchange>,
         },
     }
 }
 
-enum Ready<B, D, E> {
-    Answered(Response<Bytes>),
-    Digesting(Box<Digesting<B, D, E>>),
+enum Ready<B> {
+    Response(Response<Bytes>),
+    Digesting(Box<Digesting<B>>),
 }
 
-/// The response to an inner one with the body `B`.
-type Reviewed<B> = Response<ResponseBody<B, <B as Body>::Data, <B as Body>::Error>>;
-
-/// A response whose body is being read.
-struct Digesting<B, D, E> {
-    review: Review,
-    content: Content,
+/// A response that waits for the digest of its body.
+struct Digesting<B> {
+    exchange: Exchange,
+    pending: Pending,
     response: Response<()>,
-    digest: BodyDigest<B, D, E>,
+    digest: BodyDigest<B>,
 }
 
-impl<F, B, D, E> ResponseFuture<F, B, D, E> {
-    pub(crate) fn answered(answer: Option<Response<Bytes>>) -> Self {
-        Self { state: State::Ready { ready: answer.map(Ready::Answered) } }
+impl<F, B> ResponseFuture<F, B> {
+    pub(crate) fn respond(response: Option<Response<Bytes>>) -> Self {
+        Self { state: State::Ready { ready: response.map(Ready::Response) } }
     }
 
-    pub(crate) fn passed(future: F) -> Self {
-        Self { state: State::Forwarded { future, review: None } }
+    pub(crate) fn pass(future: F) -> Self {
+        Self { state: State::Inner { future, exchange: None } }
     }
 
-    pub(crate) fn forwarded(future: F, review: Review) -> Self {
-        Self { state: State::Forwarded { future, review: Some(review) } }
+    pub(crate) fn forward(future: F, exchange: Exchange) -> Self {
+        Self { state: State::Inner { future, exchange: Some(exchange) } }
     }
 }
 
-impl<F, B, Error> Future for ResponseFuture<F, B, B::Data, B::Error>
+impl<F, B, E> Future for ResponseFuture<F, B>
 where
-    F: Future<Output = Result<Response<B>, Error>>,
-    B: Body,
-    B::Data: 'static,
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body<Error: Into<BoxError>>,
 {
-    type Output = Result<Response<ResponseBody<B, B::Data, B::Error>>, Error>;
+    type Output = Result<Response<ResponseBody<B>>, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             match self.as_mut().project().state.project() {
                 StateProj::Ready { ready } => return poll_ready(ready, cx).map(Ok),
-                StateProj::Forwarded { future, review } => {
-                    let mut response = ready!(future.poll(cx))?;
-                    let (edit, keeping) = match review {
-                        Some(review) => review.judge(&mut response),
-                        None => (BodyEdit::Pass, None),
-                    };
-                    let (content, length) = match edit {
-                        BodyEdit::Pass => {
-                            let kept = |body| ResponseBody::kept(body, keeping);
-                            return Poll::Ready(Ok(response.map(kept)));
+                StateProj::Inner { future, exchange } => {
+                    let response = ready!(future.poll(cx))?;
+                    match on_response(response, exchange) {
+                        Next::Response(response) => return Poll::Ready(Ok(response)),
+                        Next::Wait(digesting) => {
+                            let ready = digesting.map(Ready::Digesting);
+                            self.as_mut().project().state.set(State::Ready { ready });
                         }
-                        BodyEdit::Drop => {
-                            return Poll::Ready(Ok(response.map(|_| ResponseBody::empty())));
-                        }
-                        BodyEdit::Digest { content, length } => (content, length),
-                    };
-                    let ready = review.take().map(|review| {
-                        let digesting = Digesting::new(review, content, response, length);
-                        Ready::Digesting(Box::new(digesting))
-                    });
-                    self.as_mut().project().state.set(State::Ready { ready });
+                    }
                 }
             }
         }
     }
 }
 
-fn poll_ready<B>(
-    ready: &mut Option<Ready<B, B::Data, B::Error>>,
-    cx: &mut Context<'_>,
-) -> Poll<Reviewed<B>>
+/// What to do after the inner service has responded.
+enum Next<B> {
+    Response(Response<ResponseBody<B>>),
+    Wait(Option<Box<Digesting<B>>>),
+}
+
+fn on_response<B>(mut response: Response<B>, exchange: &mut Option<Exchange>) -> Next<B>
 where
-    B: Body,
-    B::Data: 'static,
+    B: Body<Error: Into<BoxError>>,
+{
+    let Some(active) = exchange else { return Next::Response(response.map(ResponseBody::inner)) };
+    let recorder = active.record(&response);
+    let body_length = response.body().size_hint().exact();
+    let ResponseEdit { body, observations } = active.on_response(&mut response, body_length);
+    active.remember(observations);
+    // The inner service must keep serving a file that has changed: nothing of it is stored.
+    let recorder = recorder.filter(|_| !active.has_changed());
+    match body {
+        BodyEdit::Pass => {
+            Next::Response(response.map(|body| ResponseBody::recorded(body, recorder)))
+        }
+        BodyEdit::Drop => Next::Response(response.map(|_| ResponseBody::empty())),
+        BodyEdit::Digest(pending) => {
+            let digesting = |exchange| Box::new(Digesting::new(exchange, pending, response));
+            Next::Wait(exchange.take().map(digesting))
+        }
+    }
+}
+
+fn poll_ready<B>(
+    ready: &mut Option<Ready<B>>,
+    cx: &mut Context<'_>,
+) -> Poll<Response<ResponseBody<B>>>
+where
+    B: Body<Error: Into<BoxError>>,
 {
     let sha256 = match ready {
         Some(Ready::Digesting(digesting)) => ready!(digesting.digest.poll(cx)),
         _ => None,
     };
     let response = match ready.take().expect("a future is not polled after it was ready") {
-        Ready::Answered(answer) => answer.map(ResponseBody::recalled),
+        Ready::Response(response) => response.map(ResponseBody::whole),
         Ready::Digesting(digesting) => digesting.finish(sha256),
     };
     Poll::Ready(response)
 }
 
-impl<B: Body> Digesting<B, B::Data, B::Error> {
-    fn new(review: Review, content: Content, response: Response<B>, length: u64) -> Self {
+impl<B> Digesting<B>
+where
+    B: Body<Error: Into<BoxError>>,
+{
+    fn new(exchange: Exchange, pending: Pending, response: Response<B>) -> Self {
         let (parts, body) = response.into_parts();
         let response = Response::from_parts(parts, ());
-        Self { review, content, response, digest: BodyDigest::new(body, length) }
+        Self { exchange, pending, response, digest: BodyDigest::new(body, pending.length) }
     }
-}
 
-impl<B, D, E> Digesting<B, D, E> {
-    fn finish(self, sha256: Option<[u8; 32]>) -> Response<ResponseBody<B, D, E>> {
-        let Self { review, content, mut response, digest } = self;
-        let body = match review.complete(&mut response, content, sha256.as_ref()) {
+    fn finish(self, sha256: Option<[u8; 32]>) -> Response<ResponseBody<B>> {
+        let Self { exchange, pending, mut response, digest } = self;
+        let edit = exchange.on_body_digest(&mut response, pending, sha256.as_ref());
+        exchange.remember(edit.observations);
+        let body = match edit.body {
             BodyEdit::Drop => ResponseBody::empty(),
-            _ => ResponseBody::held(digest.into_held()),
+            BodyEdit::Pass | BodyEdit::Digest(_) => ResponseBody::held(digest.into_held()),
         };
         response.map(|()| body)
     }
 }
 
-impl<F, B, D, E> fmt::Debug for ResponseFuture<F, B, D, E> {
+impl<F, B> fmt::Debug for ResponseFuture<F, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }

@@ -1,3 +1,5 @@
+//! What happens when a request arrives? The tower service around the inner one.
+
 use std::{
     sync::Arc,
     task::{Context, Poll},
@@ -8,16 +10,16 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::{
-    ResponseBody, ResponseFuture, StaticPrefix,
-    exchange::request::{Place, Plan, RequestHead, plan},
-    layer::Shared,
-    layer::body::carries_bytes,
+    ResponseBody, ResponseFuture, StaticPrefix, StaticUrlOutcome,
+    exchange::request::{Plan, RequestHead, plan},
+    layer::{Shared, body::BoxError},
+    snapshot::current::Handle,
 };
 
-/// The service that [`StaticUrlLayer`](crate::StaticUrlLayer) makes of an inner one.
+/// The service that [`StaticUrlLayer`](crate::StaticUrlLayer) puts around an inner service.
 ///
-/// Its response body is [`ResponseBody`]; `axum::serve` takes only axum's own, for
-/// which there is `StaticUrlLayer::wrap` (`axum` feature).
+/// Its response body is [`ResponseBody`]. `axum::serve` accepts only axum's own body type: use
+/// `StaticUrlLayer::wrap` (`axum` feature) for it.
 #[derive(Clone, Debug)]
 pub struct StaticUrl<S> {
     inner: S,
@@ -29,17 +31,17 @@ impl<S> StaticUrl<S> {
         Self { inner, shared }
     }
 
-    /// The inner service.
+    /// Returns a reference to the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The inner service.
+    /// Returns a mutable reference to the inner service.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The inner service, alone.
+    /// Unwraps the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -48,12 +50,11 @@ impl<S> StaticUrl<S> {
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for StaticUrl<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    ResBody: Body,
-    ResBody::Data: 'static,
+    ResBody: Body<Error: Into<BoxError>>,
 {
-    type Response = Response<ResponseBody<ResBody, ResBody::Data, ResBody::Error>>;
+    type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, ResBody, ResBody::Data, ResBody::Error>;
+    type Future = ResponseFuture<S::Future, ResBody>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -65,22 +66,32 @@ where
             uri: request.uri(),
             headers: request.headers(),
         };
-        let place =
-            Place { nested: self.shared.nested, carries_bytes: carries_bytes::<ResBody::Data>() };
-        let mut plan = plan(head, place, self.shared.snapshot());
-        let snapshot = match &mut plan {
-            Plan::Answer(answer) => return ResponseFuture::answered(answer.take()),
-            Plan::Pass(snapshot) => snapshot,
-            Plan::Forward { edit, review } => {
-                edit.apply(&mut request, review);
-                &review.snapshot
+        let mut plan = plan(head, self.shared.nested, self.shared.current.handle());
+        match &mut plan {
+            Plan::Respond(response) => return ResponseFuture::respond(response.take()),
+            Plan::Pass { snapshot, outcome } => extend(&mut request, snapshot.clone(), *outcome),
+            Plan::Forward { edit, exchange } => {
+                edit.apply(&mut request, exchange);
+                extend(&mut request, exchange.snapshot().clone(), exchange.outcome());
             }
-        };
-        request.extensions_mut().insert(StaticPrefix::new(snapshot.handle()));
+        }
         let future = self.inner.call(request);
         match plan {
-            Plan::Forward { review, .. } => ResponseFuture::forwarded(future, review),
-            Plan::Answer(_) | Plan::Pass(_) => ResponseFuture::passed(future),
+            Plan::Forward { exchange, .. } => ResponseFuture::forward(future, exchange),
+            Plan::Respond(_) | Plan::Pass { .. } => ResponseFuture::pass(future),
         }
+    }
+}
+
+/// Adds the extensions that handlers see.
+fn extend<B>(request: &mut Request<B>, snapshot: Handle, outcome: StaticUrlOutcome) {
+    let extensions = request.extensions_mut();
+    // With two layers, what is outside this one may be below the other.
+    let is_outer = outcome == StaticUrlOutcome::Outside
+        && !extensions.is_empty()
+        && extensions.get::<StaticUrlOutcome>().is_some();
+    extensions.insert(StaticPrefix::new(snapshot));
+    if !is_outer {
+        extensions.insert(outcome);
     }
 }

@@ -1,4 +1,4 @@
-//! Making a manifest of a folder: walk, then hash on all cores.
+//! How is a manifest made of a directory? Walk it, then hash the files on all cores.
 
 use std::{
     borrow::Cow,
@@ -21,25 +21,31 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::{
     Error, ErrorKind, Manifest,
-    manifest::fingerprint::{COARSEST, Fingerprint},
-    manifest::{FileInfo, is_spellable},
+    manifest::{
+        FileInfo,
+        fingerprint::{COARSEST, Fingerprint},
+        tree::is_spellable,
+    },
     observe::log,
 };
 
-/// What one thread reads at a time. Larger buffers are not faster, and memory
-/// must not grow with the files.
+/// How many bytes one thread reads at a time. Larger buffers are not faster, and memory must
+/// not grow with the files.
 const BUFFER: usize = 128 * 1024;
 
-/// A scan of a folder, with its settings.
+/// A scan of a directory, with its settings.
 ///
-/// Listed is every regular file below the root, also behind symbolic links (as
-/// tower-http's `ServeDir` follows them), except what the [ignore
-/// rule](Self::ignore) leaves out. Left out with a WARN (`tracing` feature) are
-/// links to nowhere, links that lead back to a folder they are in, pipes, sockets
-/// and devices, and names with a backslash, which no URL spells safely.
+/// It lists every regular file below the root, except for those that match the
+/// [ignore rule](Self::ignore). It follows symbolic links, as tower-http's `ServeDir` does.
 ///
-/// The result depends on names and bytes alone: not on the order of the folder,
-/// times, permissions, or where the root lives.
+/// It leaves out, with a WARN (`tracing` feature):
+///
+/// - links to nowhere, and links to a directory that they are in
+/// - pipes, sockets and devices
+/// - names with a backslash, which no URL spells safely
+///
+/// The digest of the result depends only on names and bytes: not on times, permissions, the
+/// location of the root, or the order in which the system lists a directory.
 ///
 /// ```no_run
 /// use tower_static_url::manifest::{Scan, is_ignored_by_default};
@@ -54,16 +60,20 @@ pub struct Scan {
     root: PathBuf,
     ignore: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     threads: usize,
-    /// How coarse the times of the file system may be.
+    /// The coarsest resolution of the file system's times.
     coarsest: Duration,
 }
 
-/// The default ignore rule: a file or folder whose name starts with a dot
-/// (`.git`, `.DS_Store`, Vim's `.app.css.swp`), ends with `~`, stands between two
-/// `#` (Emacs), or is `Thumbs.db` or `desktop.ini`.
+/// The default ignore rule: a file or directory whose name
 ///
-/// An ignored file may still be served; it is only not listed, so that browsers
-/// revalidate it and its changes change no version.
+/// - starts with a dot (`.git`, `.DS_Store`, Vim's `.app.css.swp`),
+/// - ends with `~`,
+/// - starts and ends with `#` (Emacs), or
+/// - is `Thumbs.db` or `desktop.ini`.
+///
+/// An ignored file is not listed, but the inner service may still serve it. By default a
+/// browser asks before each use of its copy (`no-cache`), and a change of the file changes no
+/// version.
 pub fn is_ignored_by_default(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     name.starts_with('.')
@@ -73,7 +83,8 @@ pub fn is_ignored_by_default(path: &str) -> bool {
 }
 
 impl Scan {
-    /// A scan of the folder `root` with the default settings.
+    /// Returns a scan of the directory `root` with the default settings. Nothing is read
+    /// before [`run`](Self::run).
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
@@ -83,45 +94,45 @@ impl Scan {
         }
     }
 
-    /// Replaces the [default ignore rule](is_ignored_by_default). The rule is
-    /// given the path of every file and folder, relative to the root, with `/`
-    /// between the segments; below a folder that it ignores nothing is listed.
+    /// Replaces the [default ignore rule](is_ignored_by_default). The rule gets the path of
+    /// each file and directory, relative to the root, with `/` between the segments, and
+    /// returns `true` to leave it out. Nothing below an ignored directory is listed.
     pub fn ignore(mut self, rule: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         self.ignore = Arc::new(rule);
         self
     }
 
-    /// On how many threads to hash; by default as many as there are cores.
+    /// Sets the number of threads that hash. Default: the number of cores.
     pub fn threads(mut self, threads: NonZero<usize>) -> Self {
         self.threads = threads.get();
         self
     }
 
-    /// Walks and hashes. Blocks: call it before the server starts, or on a thread
-    /// for blocking work. Memory does not grow with the size of the files.
+    /// Walks the tree and hashes its files. Blocks: call it before the server starts, or on a
+    /// thread for blocking work. Memory does not grow with the size of the files.
     ///
     /// # Errors
     ///
-    /// - [`NotAFolder`](ErrorKind::NotAFolder): the root is a file.
-    /// - [`Io`](ErrorKind::Io): the root is missing, or a file or folder cannot be
-    ///   read, or vanished since it was seen.
+    /// - [`NotADirectory`](ErrorKind::NotADirectory): the root is not a directory.
+    /// - [`Io`](ErrorKind::Io): the root is missing; or a file or directory cannot be read, or
+    ///   vanished during the scan.
     /// - [`InvalidPath`](ErrorKind::InvalidPath): a name is not UTF-8.
-    /// - [`EmptyManifest`](ErrorKind::EmptyManifest): there is nothing to list,
-    ///   which is nearly always the wrong folder.
+    /// - [`EmptyManifest`](ErrorKind::EmptyManifest): there is no file to list. Nearly always
+    ///   that is the wrong directory.
     pub fn run(&self) -> Result<Manifest, Error> {
         self.rescan(|_| None)
     }
 
-    /// As [`run`](Self::run), but reads only the files that may have changed since
-    /// an earlier scan, which `known` remembers. The result is the same.
+    /// Returns the same as [`run`](Self::run), but reads only the files that may have changed
+    /// since an earlier scan. `known` returns the entry of that scan for a path.
     pub(crate) fn rescan<'k>(
         &self,
         known: impl Fn(&str) -> Option<&'k FileInfo> + Sync,
     ) -> Result<Manifest, Error> {
         let metadata = fs::metadata(&self.root);
         if !metadata.map_err(|error| Error::io("read", &self.root, error))?.is_dir() {
-            let message = format!("{:?} is not a folder", self.root);
-            return Err(Error::new(ErrorKind::NotAFolder, message));
+            let message = format!("{:?} is not a directory", self.root);
+            return Err(Error::new(ErrorKind::NotADirectory, message));
         }
         let paths = self.walk()?;
         if paths.is_empty() {
@@ -131,7 +142,7 @@ impl Scan {
         Ok(Manifest::from_checked(self.hash_all(paths, known)?))
     }
 
-    /// The logical paths of the files to list, in bytewise order.
+    /// Returns the logical paths of the files to list, in bytewise order.
     fn walk(&self) -> Result<Vec<Box<str>>, Error> {
         let mut paths = Vec::new();
         let walk = WalkDir::new(&self.root).follow_links(true).min_depth(1);
@@ -139,7 +150,7 @@ impl Scan {
             match entry {
                 Ok(entry) if entry.file_type().is_dir() => {}
                 Ok(entry) => paths.extend(self.logical_path(&entry)?),
-                Err(error) => self.tolerate(error)?,
+                Err(error) => self.skip_broken_link(error)?,
             }
         }
         paths.sort_unstable();
@@ -147,11 +158,11 @@ impl Scan {
     }
 
     fn ignores(&self, path: &Path) -> bool {
-        // A name that is not UTF-8 can still be a dot-file.
+        // Lossy, so that the rule also sees names that are not UTF-8: `.\xff` is a dot-file.
         (self.ignore)(&with_slashes(String::from_utf8_lossy(self.relative(path))))
     }
 
-    /// The walk puts the root, as it was given, before every path.
+    /// Removes the root from a path of the walk, which starts with the root as it was given.
     fn relative<'p>(&self, path: &'p Path) -> &'p [u8] {
         let path = path.as_os_str().as_encoded_bytes();
         let path = path.strip_prefix(self.root.as_os_str().as_encoded_bytes()).unwrap_or(path);
@@ -159,7 +170,7 @@ impl Scan {
         &path[path.iter().take_while(is_separator).count()..]
     }
 
-    /// `None` for what can be no static file.
+    /// Returns `None` for what cannot be a static file.
     fn logical_path(&self, entry: &DirEntry) -> Result<Option<Box<str>>, Error> {
         let path = entry.path();
         if !entry.file_type().is_file() {
@@ -177,10 +188,10 @@ impl Scan {
         Ok(Some(logical.into()))
     }
 
-    /// Links that lead nowhere or in a circle are left out; nothing else is.
-    fn tolerate(&self, error: walkdir::Error) -> Result<(), Error> {
+    /// Leaves out a link that leads nowhere or in a circle. Any other failure is an error.
+    fn skip_broken_link(&self, error: walkdir::Error) -> Result<(), Error> {
         let path = error.path().unwrap_or(&self.root).to_owned();
-        // A circle is no error of the system's.
+        // A circle is found by the walk: the system has no error for it.
         let error = error.into_io_error().unwrap_or_else(|| io::Error::other("a circle"));
         if self.ignores(&path) {
             return Ok(());
@@ -213,7 +224,7 @@ impl Scan {
         Ok(hashed.collect())
     }
 
-    /// One thread's share: whatever `next` file nobody has taken yet.
+    /// Hashes files on one thread, always the `next` one that no other thread has begun.
     fn hash_some<'k>(
         &self,
         files: &[(Box<str>, OnceLock<FileInfo>)],
@@ -234,8 +245,8 @@ impl Scan {
         Ok(())
     }
 
-    /// Whether the file is the one that was hashed. One that cannot be asked is not;
-    /// reading it will tell why.
+    /// Whether the file is still the one that was hashed. Without metadata it counts as another
+    /// one: reading it gives the error.
     fn is_same(&self, path: &Path, info: &FileInfo) -> bool {
         let metadata = fs::metadata(path).ok();
         let now = metadata.and_then(|metadata| self.fingerprint(&metadata, SystemTime::now()));
@@ -245,7 +256,7 @@ impl Scan {
     fn hash_file(&self, path: &Path, buffer: &mut [u8]) -> io::Result<FileInfo> {
         let read_at = SystemTime::now();
         let mut file = File::open(path)?;
-        // Before the first byte is read, so that a later write shows as another time.
+        // Read before the content, so that a write meanwhile shows as another time.
         let metadata = file.metadata()?;
         let mut sha256 = Sha256::new();
         let mut length = 0;
@@ -273,7 +284,7 @@ impl Scan {
     }
 }
 
-/// A relative path with `/` between its segments, whatever the system has there.
+/// Replaces the system's path separators by `/`.
 fn with_slashes(path: Cow<'_, str>) -> Cow<'_, str> {
     match MAIN_SEPARATOR_STR {
         "/" => path,
@@ -301,7 +312,7 @@ mod tests {
     use proptest::prelude::*;
     use std::{fs::FileTimes, os::unix::fs::MetadataExt as _};
 
-    /// What somebody may do to the files `a`, `b` and `c` between two scans.
+    /// A change to the files `a`, `b` and `c` between two scans.
     #[derive(Clone, Debug)]
     enum Edit {
         Write {
@@ -353,8 +364,8 @@ mod tests {
         }
     }
 
-    /// Waits until the clock of the file system has ticked, so that what comes is
-    /// told from what was.
+    /// Waits until the clock of the file system has ticked, so that the next change has another
+    /// time.
     fn tick(root: &Path) {
         let probe = root.join(".probe");
         let change_time = || {
@@ -381,7 +392,7 @@ mod tests {
             let mut known = scan.run().unwrap();
             for edit in &edits {
                 tick(root);
-                // What cannot be done, as to a file that is gone, is no edit.
+                // An edit that fails, as of a file that is gone, changes nothing.
                 let _ = apply(edit, root);
                 tick(root);
                 let again = scan.rescan(|path| known.get(path)).unwrap();
@@ -422,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn a_young_file_is_read_again() {
+    fn a_file_changed_just_now_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a"), "content").unwrap();
         let scan = Scan::new(folder.path());

@@ -1,74 +1,116 @@
-//! What the crate has to say to an operator: WARNs, each once per file, and only
-//! with the `tracing` feature.
+//! What does the layer log? WARNs, once per file unless in development, and only with the
+//! `tracing` feature.
 #![cfg_attr(
     not(feature = "tracing"),
-    expect(unused_variables, reason = "without `tracing` there is nobody to tell")
+    expect(unused_variables, reason = "without `tracing` nothing is logged")
 )]
 
-use std::path::Path;
+use std::{path::Path, time::SystemTime};
 
-use crate::{manifest::FileInfo, snapshot::file::ResponseHead};
+use http::HeaderValue;
 
-/// A scan found something that can be no static file.
+/// A scan found something that cannot be served as a static file.
 pub(crate) fn left_out(path: &Path, why: &str) {
     #[cfg(feature = "tracing")]
     tracing::warn!(target: "tower_static_url", path = %path.display(), "left out of the manifest: {why}");
 }
 
 /// A response contradicts the manifest.
-pub(crate) fn changed(path: &str, listed: &FileInfo, head: &ResponseHead<'_>) {
-    #[cfg(feature = "tracing")]
-    let field = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+pub(crate) fn changed(
+    path: &str,
+    listed_length: u64,
+    listed_modified: Option<SystemTime>,
+    length: Option<u64>,
+    last_modified: Option<&HeaderValue>,
+    content_encoding: Option<&HeaderValue>,
+) {
     #[cfg(feature = "tracing")]
     tracing::warn!(
         target: "tower_static_url",
         path,
-        listed_length = listed.length(),
-        length = head.length(),
-        listed_modified = listed.modified().map(httpdate::fmt_http_date),
-        last_modified = field(http::header::LAST_MODIFIED),
-        content_encoding = field(http::header::CONTENT_ENCODING),
-        "not what the manifest lists, so `no-cache` instead of `immutable`: the file has changed \
-         since it was scanned, or another service answers for it"
+        listed_length,
+        length,
+        listed_modified = listed_modified.map(date),
+        last_modified = last_modified.and_then(|value| value.to_str().ok()),
+        content_encoding = content_encoding.and_then(|value| value.to_str().ok()),
+        "the response is not the file that the manifest lists, so it is `no-cache` instead of \
+         `immutable`: the file has changed since the scan, or another service answers for it"
     );
 }
 
-/// The inner service does not know a listed file.
-pub(crate) fn missing(listed: &str, asked: &str) {
+/// Formats a time as HTTP does, or in seconds since 1970 if HTTP cannot spell it (before 1970,
+/// after 9999).
+#[cfg(any(test, feature = "tracing"))]
+fn date(time: SystemTime) -> String {
+    /// The first second of the year 10000.
+    const END: u64 = 253_402_300_800;
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) if after.as_secs() < END => httpdate::fmt_http_date(time),
+        Ok(after) => format!("{} s after 1970", after.as_secs()),
+        Err(before) => format!("{} s before 1970", before.duration().as_secs_f64()),
+    }
+}
+
+/// The inner service does not find a listed file.
+pub(crate) fn missing(listed: &str, requested: &str) {
     #[cfg(feature = "tracing")]
     tracing::warn!(
         target: "tower_static_url",
         listed,
-        asked,
-        "the manifest lists this file, but the wrapped service answered 404: have both the same \
-         root, and does the service expect the mount in the path it is asked for?"
+        requested,
+        "the manifest lists this file, but the wrapped service answered 404: do both have the \
+         same root, and does the service expect the mount in the requested path?"
     );
 }
 
-/// A watched tree cannot be read as it is; the state stays what it was.
+/// A watched tree cannot be read. The layer serves as before.
 #[cfg(feature = "watch")]
 pub(crate) fn not_reloaded(error: &crate::Error) {
     #[cfg(feature = "tracing")]
-    tracing::warn!(target: "tower_static_url", %error, "static files not reloaded; trying again");
+    let error = error as &dyn std::error::Error;
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "tower_static_url", error, "cannot reload the static files; trying again every second");
 }
 
-/// After [`not_reloaded`].
+/// A watched tree can be read again, after [`not_reloaded`].
 #[cfg(feature = "watch")]
 pub(crate) fn reloaded_again() {
     #[cfg(feature = "tracing")]
-    tracing::info!(target: "tower_static_url", "static files could be read again");
+    tracing::info!(target: "tower_static_url", "static files reloaded again");
 }
 
-/// More has happened than could be told, as of a queue that overflowed.
+/// Events were lost, as when a queue overflows.
 #[cfg(feature = "watch")]
 pub(crate) fn events_lost() {
     #[cfg(feature = "tracing")]
-    tracing::warn!(target: "tower_static_url", "lost track of changes; looking at the whole tree");
+    tracing::warn!(target: "tower_static_url", "lost track of changes; scanning the whole tree");
 }
 
 /// The system cannot watch.
 #[cfg(feature = "watch")]
 pub(crate) fn polling(error: &notify::Error) {
     #[cfg(feature = "tracing")]
-    tracing::warn!(target: "tower_static_url", %error, "cannot watch; looking at the whole tree every second instead");
+    tracing::warn!(target: "tower_static_url", %error, "cannot watch; scanning the whole tree every second instead");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn every_time_can_be_shown() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        let second = Duration::from_secs(1);
+        let end = Duration::from_secs(253_402_300_800);
+        for (name, time, expected) in [
+            ("epoch", epoch, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            ("a second before", epoch - second, "1 s before 1970"),
+            ("half a second before", epoch - second / 2, "0.5 s before 1970"),
+            ("last of HTTP", epoch + end - second, "Fri, 31 Dec 9999 23:59:59 GMT"),
+            ("beyond HTTP", epoch + end, "253402300800 s after 1970"),
+        ] {
+            assert_eq!(date(time), expected, "{name}");
+        }
+    }
 }

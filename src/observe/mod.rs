@@ -1,3 +1,3 @@
-//! What the layer tells its operator.
+//! What does an operator see of the layer?
 
 pub(crate) mod log;

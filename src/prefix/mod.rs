@@ -1,3 +1,5 @@
+//! How do handlers link to files? With the prefix that the layer puts into each request.
+
 use std::{fmt, iter};
 
 use data_encoding::BASE64;
@@ -5,20 +7,20 @@ use data_encoding::BASE64;
 use crate::{
     Error, ErrorKind,
     manifest::FileInfo,
-    snapshot::published::Handle,
+    snapshot::current::Handle,
     url::{encode, encode_suffix},
 };
 
-/// How many names an error of [`StaticPrefix::try_url`] suggests.
+/// How many paths an error of [`StaticPrefix::try_url`] suggests at most.
 const SUGGESTIONS: usize = 3;
 
-/// The current prefix, `/static/3f9c2a7be01d4c55/`, and the way to link below it.
+/// The current prefix, `/static/3f9c2a7be01d4c55/`, and a way to make links below it.
 ///
-/// The layer puts it into the extensions of every request, also of those outside
-/// the mount. With the `axum` feature it is an extractor. Outside of a request
-/// (mail, jobs) [`StaticUrlLayer::prefix`](crate::StaticUrlLayer::prefix) hands
-/// out the same type. A clone is cheap, and never changes: all that it says
-/// belongs to one version.
+/// The layer puts it into the extensions of every request, also of those outside the mount.
+/// With the `axum` feature it is an extractor. For links outside of a request, as in mail or
+/// jobs, call [`StaticUrlLayer::prefix`](crate::StaticUrlLayer::prefix).
+///
+/// Clones are cheap. A value never changes: its version, URLs and digests belong together.
 ///
 /// ```
 /// use tower_static_url::{Manifest, StaticUrlLayer};
@@ -46,30 +48,39 @@ impl StaticPrefix {
         Self { snapshot }
     }
 
-    /// `[origin]<mount>/<version>/`
+    /// Returns `[origin]<mount>/<version>/`, to use as the base of relative links.
     pub fn as_str(&self) -> &str {
         self.snapshot.prefix()
     }
 
-    /// The version alone: `3f9c2a7be01d4c55`.
+    /// Returns the version: `3f9c2a7be01d4c55`.
     pub fn version(&self) -> &str {
         self.snapshot.version()
     }
 
-    /// The URL of a logical path such as `css/app.css`, percent-encoded once.
+    /// Returns the URL path under which the files live: `/static`, or `/`.
+    pub fn mount(&self) -> &str {
+        match self.snapshot.mount() {
+            "" => "/",
+            mount => mount,
+        }
+    }
+
+    /// Returns the versioned URL of a logical path such as `css/app.css`.
     ///
-    /// The path is not encoded yet: `100%.txt` gives `…/100%25.txt`. Slashes in
-    /// front are tolerated. What follows a `?` or `#` is a query or a fragment and
-    /// stays (`img/sprite.svg#cart`), unless the manifest lists a file whose name
-    /// has that character.
+    /// Give the path unencoded: `100%.txt` becomes `…/100%25.txt`. Leading slashes are
+    /// ignored. A query or fragment is kept (`img/sprite.svg#cart`), unless the manifest lists
+    /// a file whose name contains the `?` or `#`.
     ///
-    /// Whether such a file exists is not asked ([`try_url`](Self::try_url) asks), and a
-    /// `..` stays what it is to a browser: do not give it what a stranger has typed.
+    /// Never fails: it does not check that the file exists ([`try_url`](Self::try_url) does).
+    /// It does not remove `..` segments either, and a browser resolves them: do not give it
+    /// untrusted input.
     pub fn url(&self, path: &str) -> String {
         self.display(path).to_url()
     }
 
-    /// As [`url`](Self::url), to be written straight into a page: nothing is allocated.
+    /// Returns the URL as [`url`](Self::url) does, to write it straight into a page without an
+    /// allocation.
     ///
     /// ```
     /// # use tower_static_url::{Manifest, StaticUrlLayer};
@@ -81,17 +92,18 @@ impl StaticPrefix {
     /// ```
     pub fn display<'p>(&'p self, path: &'p str) -> DisplayUrl<'p> {
         let (path, suffix) = self.split_suffix(path.trim_start_matches('/'));
-        DisplayUrl { prefix: self, path, suffix }
+        DisplayUrl { base: self.as_str(), path, suffix }
     }
 
-    /// As [`url`](Self::url), for a path that the manifest lists. Without a
-    /// manifest every path will do.
+    /// Returns the URL as [`url`](Self::url) does, if the manifest lists the path. Without a
+    /// manifest every path is accepted.
+    ///
+    /// Use it in tests, and in templates that should fail rather than contain a dead link.
     ///
     /// # Errors
     ///
-    /// [`NotListed`](ErrorKind::NotListed), naming the path and the nearest listed
-    /// ones. Meant for tests and templates that would rather stop than link to
-    /// nothing; in production [`url`](Self::url) never fails a page.
+    /// [`NotListed`](ErrorKind::NotListed): the manifest does not list the path. The text
+    /// names the path and up to three similar ones.
     pub fn try_url(&self, path: &str) -> Result<String, Error> {
         let url = self.display(path);
         if self.snapshot.has_manifest() && self.snapshot.find(url.path).is_none() {
@@ -100,42 +112,87 @@ impl StaticPrefix {
         Ok(url.to_url())
     }
 
-    /// `sha256-…` for the `integrity` attribute (Subresource Integrity), if the
-    /// manifest lists the path. A browser refuses a script or style sheet whose
-    /// bytes have another digest.
+    /// Returns the URL as [`url`](Self::url) does, but without the
+    /// [origin](crate::StaticUrlLayerBuilder::origin). Use it for files that a browser refuses
+    /// to load from another origin, even with CORS (workers, SVG `<use>`), and where you put
+    /// another origin in front yourself, as in mail.
     ///
-    /// `None` also [in development](crate::StaticUrlLayerBuilder::development). The
-    /// digest is of the file as it is: do not use it for files that something
-    /// between the disk and the browser rewrites.
+    /// ```
+    /// # use tower_static_url::{Manifest, StaticUrlLayer};
+    /// let manifest = Manifest::from_files([("worker.js", "…")])?;
+    /// let builder = StaticUrlLayer::builder("/static").manifest(manifest);
+    /// let prefix = builder.origin("https://cdn.example.com").build()?.prefix();
+    /// let (mount, version) = (prefix.mount(), prefix.version());
+    /// assert_eq!(prefix.path("worker.js"), format!("{mount}/{version}/worker.js"));
+    /// assert_eq!(
+    ///     prefix.url("worker.js"),
+    ///     format!("https://cdn.example.com{mount}/{version}/worker.js")
+    /// );
+    /// # Ok::<(), tower_static_url::Error>(())
+    /// ```
+    pub fn path(&self, path: &str) -> String {
+        DisplayUrl { base: self.snapshot.prefix_path(), ..self.display(path) }.to_url()
+    }
+
+    /// Returns the URL without version and origin: `/static/sw.js`. Use it for files whose URL
+    /// must stay the same, such as a service worker, a web app manifest, a feed or an
+    /// `og:image`. By default a browser asks before each use of such a file
+    /// ([`unversioned`](crate::StaticUrlLayerBuilder::unversioned)).
+    ///
+    /// ```
+    /// # use tower_static_url::{Manifest, StaticUrlLayer};
+    /// # let manifest = Manifest::from_files([("sw.js", "…")])?;
+    /// # let prefix = StaticUrlLayer::builder("/static").manifest(manifest).build()?.prefix();
+    /// assert_eq!(prefix.unversioned("sw.js"), "/static/sw.js");
+    /// # Ok::<(), tower_static_url::Error>(())
+    /// ```
+    pub fn unversioned(&self, path: &str) -> String {
+        let mount = self.snapshot.mount();
+        let DisplayUrl { path, suffix, .. } = self.display(path);
+        join([mount, "/"].into_iter().chain(encode(path)).chain(encode_suffix(suffix)))
+    }
+
+    /// Returns the digest, length and modification time of a file, or `None` if the manifest
+    /// does not list it.
+    pub fn get(&self, path: &str) -> Option<&FileInfo> {
+        let (path, _) = self.split_suffix(path.trim_start_matches('/'));
+        self.snapshot.info(path)
+    }
+
+    /// Returns `sha256-…` for the `integrity` attribute (Subresource Integrity). A browser
+    /// refuses a script or style sheet whose bytes have another digest.
+    ///
+    /// Returns `None` if the manifest does not list the path, and always
+    /// [in development](crate::StaticUrlLayerBuilder::development). The digest is that of the
+    /// file on disk: do not use it for files that are rewritten on their way to the browser.
     pub fn integrity(&self, path: &str) -> Option<String> {
-        if self.snapshot.settings().development {
+        if self.snapshot.settings().is_development {
             return None;
         }
-        let (path, _) = self.split_suffix(path.trim_start_matches('/'));
-        let info = self.snapshot.info(path)?;
-        Some(format!("sha256-{}", BASE64.encode(info.sha256())))
+        Some(format!("sha256-{}", BASE64.encode(self.get(path)?.sha256())))
     }
 
-    /// The logical paths that the manifest lists, in bytewise order; empty without
-    /// a manifest.
-    pub fn paths(&self) -> Vec<&str> {
-        self.snapshot.paths().collect()
+    /// Returns the logical paths that the manifest lists, in bytewise order. Without a manifest
+    /// there are none.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.snapshot.paths()
     }
 
-    /// The logical paths that are listed here and were not in `older`, or with other
-    /// bytes, or that are listed no more; in bytewise order.
-    pub fn changed_since<'p>(&'p self, older: &'p Self) -> Vec<&'p str> {
+    /// Returns the logical paths that were added, changed or removed since `older`, in bytewise
+    /// order.
+    pub fn changed_since<'p>(&'p self, older: &'p Self) -> impl Iterator<Item = &'p str> {
         let digest = |prefix: &'p Self, path| prefix.snapshot.info(path).map(FileInfo::sha256);
-        let paths = self.snapshot.paths().chain(older.snapshot.paths());
-        let mut changed =
-            paths.filter(|path| digest(self, path) != digest(older, path)).collect::<Vec<_>>();
-        changed.sort_unstable();
-        changed.dedup();
-        changed
+        merge(self.paths(), older.paths())
+            .filter(move |path| digest(self, path) != digest(older, path))
     }
 
-    /// Path, and the query and fragment: the longest path that is listed, else all
-    /// up to the first `?` or `#`.
+    #[cfg(feature = "axum")]
+    pub(crate) fn follow(&self) -> Self {
+        Self::new(self.snapshot.follow())
+    }
+
+    /// Splits a path from its query and fragment. The path is the longest one that is listed,
+    /// else all up to the first `?` or `#`.
     fn split_suffix<'p>(&self, path: &'p str) -> (&'p str, &'p str) {
         let Some(first) = path.find(['?', '#']) else { return (path, "") };
         let marks = path.rmatch_indices(['?', '#']).map(|(i, _)| i);
@@ -154,14 +211,16 @@ impl StaticPrefix {
         Error::new(ErrorKind::NotListed, message)
     }
 
-    /// The listed paths that `path` may be a slip of: few edits away, or a file of
-    /// the same name in another folder.
+    /// Returns the listed paths that may have been meant: few edits away, or a file of the same
+    /// name in another directory.
     fn nearest(&self, path: &str) -> Vec<&str> {
         let file_name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_lowercase();
         let (wanted, wanted_name) = (path.to_lowercase(), file_name(path));
-        let distance = |listed: &str| match file_name(listed) == wanted_name {
-            true => 0,
-            false => strsim::osa_distance(&wanted, &listed.to_lowercase()),
+        let distance = |listed: &str| {
+            if file_name(listed) == wanted_name {
+                return 0;
+            }
+            strsim::osa_distance(&wanted, &listed.to_lowercase())
         };
         let limit = 2.max(path.chars().count() / 4);
         let paths = self.snapshot.paths().map(|listed| (distance(listed), listed));
@@ -171,27 +230,46 @@ impl StaticPrefix {
     }
 }
 
-/// A URL below a [`StaticPrefix`], not yet written; see [`StaticPrefix::display`].
+/// Merges two sorted sequences. An item of both comes once.
+fn merge<'p>(
+    one: impl Iterator<Item = &'p str>,
+    other: impl Iterator<Item = &'p str>,
+) -> impl Iterator<Item = &'p str> {
+    let (mut one, mut other) = (one.peekable(), other.peekable());
+    iter::from_fn(move || match (one.peek(), other.peek()) {
+        (Some(left), Some(right)) if left == right => {
+            other.next();
+            one.next()
+        }
+        (Some(left), Some(right)) if left > right => other.next(),
+        (Some(_), _) => one.next(),
+        (None, _) => other.next(),
+    })
+}
+
+/// A URL below a [`StaticPrefix`] that can be formatted; see [`StaticPrefix::display`].
 #[derive(Clone, Copy, Debug)]
 pub struct DisplayUrl<'p> {
-    prefix: &'p StaticPrefix,
+    base: &'p str,
     path: &'p str,
     suffix: &'p str,
 }
 
 impl<'p> DisplayUrl<'p> {
-    /// In one allocation of the right size.
     fn to_url(self) -> String {
-        let length = self.parts().map(str::len).sum();
-        let mut url = String::with_capacity(length);
-        url.extend(self.parts());
-        url
+        join(self.parts())
     }
 
-    fn parts(self) -> impl Iterator<Item = &'p str> {
-        let prefix = iter::once(self.prefix.as_str());
-        prefix.chain(encode(self.path)).chain(encode_suffix(self.suffix))
+    fn parts(self) -> impl Iterator<Item = &'p str> + Clone {
+        iter::once(self.base).chain(encode(self.path)).chain(encode_suffix(self.suffix))
     }
+}
+
+/// Joins the parts in one allocation of the right size.
+fn join<'p>(parts: impl Iterator<Item = &'p str> + Clone) -> String {
+    let mut joined = String::with_capacity(parts.clone().map(str::len).sum());
+    joined.extend(parts);
+    joined
 }
 
 impl fmt::Display for DisplayUrl<'_> {
@@ -212,8 +290,40 @@ impl fmt::Debug for StaticPrefix {
     }
 }
 
-impl AsRef<str> for StaticPrefix {
-    fn as_ref(&self) -> &str {
-        self.as_str()
+/// Two prefixes are equal if they give the same URLs for the same files.
+impl PartialEq for StaticPrefix {
+    fn eq(&self, other: &Self) -> bool {
+        self.snapshot.is_same(&other.snapshot)
+    }
+}
+
+impl Eq for StaticPrefix {}
+
+/// Serializes the text that [`as_str`](StaticPrefix::as_str) returns, for the context of a
+/// template.
+#[cfg(feature = "serde")]
+impl serde::Serialize for StaticPrefix {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::merge;
+
+    #[test]
+    fn merging() {
+        for (name, one, other, expected) in [
+            ("nothing", &[][..], &[][..], &[][..]),
+            ("one only", &["a", "b"], &[], &["a", "b"]),
+            ("other only", &[], &["a", "b"], &["a", "b"]),
+            ("the same", &["a", "b"], &["a", "b"], &["a", "b"]),
+            ("in turn", &["a", "c"], &["b", "d"], &["a", "b", "c", "d"]),
+            ("one longer", &["b", "x", "y"], &["a", "x"], &["a", "b", "x", "y"]),
+        ] {
+            let merged = merge(one.iter().copied(), other.iter().copied());
+            assert_eq!(merged.collect::<Vec<_>>(), expected, "{name}");
+        }
     }
 }

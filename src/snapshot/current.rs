@@ -1,108 +1,258 @@
-//! What the services of one layer have in common, and how it is made anew while
-//! they run.
+//! Which snapshot is current, and how does another one take its place?
 
 #[cfg(feature = "watch")]
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use arc_swap::{ArcSwap, Guard};
-
-use crate::{
-    Error, Manifest, VersionSource,
-    manifest::Scan,
-    snapshot::published::Published,
-    snapshot::{Settings, Snapshot},
-    version_source::Salt,
+use std::{
+    ops::Deref,
+    sync::{Arc, PoisonError, Weak},
 };
 
-/// The current snapshot, and what it was made from.
+use arc_swap::ArcSwap;
+
+use crate::{
+    Error,
+    snapshot::{
+        Snapshot,
+        per_thread::{self, PerThread},
+        recipe::Recipe,
+    },
+    sync::Mutex,
+};
+
+/// The current snapshot, and the recipe for the next one.
 #[derive(Debug)]
-pub(crate) struct State {
-    current: ArcSwap<Published>,
+pub(crate) struct Current {
+    published: ArcSwap<Published>,
     recipe: Recipe,
-    /// Held while a snapshot is made, so that no older one is published after it.
+    /// Locked while a snapshot is made, so that no older one is published after it.
     reloading: Mutex<()>,
-    /// Notified of every snapshot.
+    /// Notified when a snapshot is published.
     #[cfg(feature = "watch")]
-    pub(crate) published: event_listener::Event,
+    pub(crate) reloaded: event_listener::Event,
 }
 
-/// A snapshot as one request holds it. Unlike a reference count, which all threads
-/// would have to share, this costs no more the more cores there are.
-pub(crate) type CurrentSnapshot = Guard<Arc<Published>>;
+/// A published snapshot, with handles to it for each thread.
+#[derive(Debug)]
+struct Published {
+    snapshot: Arc<Snapshot>,
+    handles: PerThread<Handle>,
+}
 
-/// From what a snapshot is made, every time.
+/// A reference to a snapshot. It can be held for any time.
 #[derive(Clone, Debug)]
-pub(crate) struct Recipe {
-    pub(crate) settings: Settings,
-    pub(crate) source: VersionSource,
-    pub(crate) salt: Salt,
-    pub(crate) files: Files,
+pub(crate) struct Handle(Arc<Padded>);
+
+/// Aligned so that each handle's reference count has a cache line of its own, and the next one
+/// too, which processors fetch along with it.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Padded {
+    snapshot: Arc<Snapshot>,
+    /// Where to find a later snapshot. Empty in the handle of a request.
+    #[cfg(feature = "axum")]
+    current: Weak<Current>,
 }
 
-/// Where the list of files comes from.
-#[derive(Clone, Debug)]
-pub(crate) enum Files {
-    Unknown,
-    Scanned(Scan),
-    Listed(Manifest),
-}
-
-impl State {
+impl Current {
     pub(crate) fn new(recipe: Recipe) -> Result<Self, Error> {
-        let current = ArcSwap::from_pointee(Published::new(recipe.make(None)?));
+        let published = ArcSwap::from_pointee(Published::new(recipe.make(None)?));
         Ok(Self {
-            current,
+            published,
             recipe,
             reloading: Mutex::new(()),
             #[cfg(feature = "watch")]
-            published: event_listener::Event::new(),
+            reloaded: event_listener::Event::new(),
         })
     }
 
-    /// The snapshot for one request, which must ask only once.
-    pub(crate) fn snapshot(&self) -> CurrentSnapshot {
-        self.current.load()
+    /// Returns the current snapshot. A request calls this only once, and uses the same snapshot
+    /// to its end.
+    #[inline]
+    pub(crate) fn handle(&self) -> Handle {
+        // The guard is dropped at once: each thread has only few fast ones, and a request may
+        // be under way for long.
+        self.published.load().handle().clone()
     }
 
-    /// Makes a snapshot anew and publishes it whole, or nothing of it. Returns the
-    /// one before and the one after.
-    pub(crate) fn reload(&self) -> Result<(Arc<Published>, Arc<Published>), Error> {
-        // Nothing is half done when a panic poisons it: the lock guards no data.
+    /// Returns the current snapshot as [`handle`](Self::handle) does, in a handle that can also
+    /// find later snapshots.
+    pub(crate) fn followed_handle(self: &Arc<Self>) -> Handle {
+        let snapshot = Arc::clone(&self.published.load().snapshot);
+        Handle::new(snapshot, Arc::downgrade(self))
+    }
+
+    /// Makes a new snapshot and publishes it. After an error the old one stays current. Returns
+    /// the snapshots before and after.
+    pub(crate) fn reload(&self) -> Result<(Handle, Handle), Error> {
+        self.replace(|old| self.recipe.make(Some(old)))
+    }
+
+    fn replace(
+        &self,
+        make: impl FnOnce(&Snapshot) -> Result<Snapshot, Error>,
+    ) -> Result<(Handle, Handle), Error> {
+        // The lock guards no data, so a panic leaves nothing inconsistent.
         let _reloading = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.current.load_full();
-        let new = Arc::new(Published::new(self.recipe.make(Some(&old))?));
-        self.current.store(Arc::clone(&new));
-        if let Some(memory) = old.memory() {
-            memory.retire();
+        let old = self.published.load_full();
+        let new = Arc::new(Published::new(make(&old.snapshot)?));
+        self.published.store(Arc::clone(&new));
+        if let Some(memory) = old.snapshot.memory() {
+            memory.clear();
         }
         #[cfg(feature = "watch")]
-        self.published.notify(usize::MAX);
-        Ok((old, new))
+        self.reloaded.notify(usize::MAX);
+        Ok((old.handle().clone(), new.handle().clone()))
     }
 }
 
 #[cfg(feature = "watch")]
-impl State {
-    /// The folder and the file that a new version can come from.
+impl Current {
+    /// Returns the directory and the file from which a new version can come.
     pub(crate) fn sources(&self) -> (Option<&Path>, Option<&Path>) {
-        let folder = match &self.recipe.files {
-            Files::Scanned(scan) => Some(scan.root()),
-            Files::Unknown | Files::Listed(_) => None,
-        };
-        (folder, self.recipe.source.file())
+        self.recipe.sources()
     }
 }
 
-impl Recipe {
-    fn make(&self, old: Option<&Snapshot>) -> Result<Snapshot, Error> {
-        let manifest = match &self.files {
-            Files::Unknown => None,
-            Files::Scanned(scan) => Some(scan.rescan(|path| old?.info(path))?),
-            Files::Listed(manifest) => Some(manifest.clone()),
+impl Published {
+    fn new(snapshot: Snapshot) -> Self {
+        per_thread::prepare();
+        Self { snapshot: Arc::new(snapshot), handles: PerThread::new() }
+    }
+
+    fn handle(&self) -> &Handle {
+        self.handles.get_or_init(|| Handle::new(Arc::clone(&self.snapshot), Weak::new()))
+    }
+}
+
+impl Handle {
+    #[cfg_attr(
+        not(feature = "axum"),
+        expect(unused_variables, reason = "only axum's extractor follows a handle")
+    )]
+    fn new(snapshot: Arc<Snapshot>, current: Weak<Current>) -> Self {
+        Self(Arc::new(Padded {
+            snapshot,
+            #[cfg(feature = "axum")]
+            current,
+        }))
+    }
+
+    /// Returns the snapshot that is current now, if this handle can be
+    /// [followed](Current::followed_handle); else this one.
+    #[cfg(feature = "axum")]
+    pub(crate) fn follow(&self) -> Self {
+        self.0.current.upgrade().map_or_else(|| self.clone(), |current| current.followed_handle())
+    }
+}
+
+impl Deref for Handle {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0.snapshot
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StaticUrlLayer;
+
+    fn current(root: &std::path::Path) -> Arc<Current> {
+        let layer = StaticUrlLayer::new("/static", root).unwrap();
+        Arc::clone(layer.current())
+    }
+
+    #[test]
+    fn a_handle_keeps_its_snapshot() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("a"), "1").unwrap();
+        let current = current(root.path());
+        let before = current.handle();
+        std::fs::write(root.path().join("a"), "2").unwrap();
+        let (old, new) = current.reload().unwrap();
+        assert_eq!(old.version(), before.version());
+        assert_ne!(new.version(), before.version());
+        assert_eq!(current.handle().version(), new.version());
+    }
+
+    #[test]
+    fn a_failed_reload_leaves_everything_as_it_was() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("a"), "1").unwrap();
+        let current = current(root.path());
+        let before = current.handle().version().to_owned();
+        std::fs::remove_file(root.path().join("a")).unwrap();
+        current.reload().unwrap_err();
+        assert_eq!(current.handle().version(), before);
+    }
+
+    #[cfg(feature = "axum")]
+    #[test]
+    fn only_a_followed_handle_follows() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("a"), "1").unwrap();
+        let current = current(root.path());
+        let (request, kept) = (current.handle(), current.followed_handle());
+        std::fs::write(root.path().join("a"), "2").unwrap();
+        let (before, after) = current.reload().unwrap();
+        assert_eq!(request.follow().version(), before.version(), "a request sees one snapshot");
+        assert_eq!(kept.version(), before.version());
+        assert_eq!(kept.follow().version(), after.version());
+        std::fs::write(root.path().join("a"), "3").unwrap();
+        let (_, last) = current.reload().unwrap();
+        assert_eq!(kept.follow().follow().version(), last.version());
+    }
+
+    /// Requests arrive while several threads reload: no thread sees an older snapshot after a
+    /// newer one, and no snapshot is lost.
+    #[cfg(shuttle)]
+    #[test]
+    fn shuttle_swap() {
+        use crate::url::version::Version;
+
+        fn number(snapshot: &Snapshot) -> u32 {
+            snapshot.version()[1..].parse().unwrap()
+        }
+
+        fn next(old: &Snapshot) -> Result<Snapshot, Error> {
+            shuttle::thread::yield_now();
+            let version = Version::literal(&format!("v{:04}", number(old) + 1))?;
+            Snapshot::new(old.settings().clone(), version, None, Some(old))
+        }
+
+        const RELOADS: u32 = 2;
+        let run = || {
+            let literal = crate::VersionSource::literal("v0000");
+            let layer = StaticUrlLayer::builder("/static").version(literal).build().unwrap();
+            let current = Arc::clone(layer.current());
+            let reloading = || {
+                let current = Arc::clone(&current);
+                move || {
+                    for _ in 0..RELOADS {
+                        let (before, after) = current.replace(next).unwrap();
+                        assert_eq!(number(&after), number(&before) + 1);
+                    }
+                }
+            };
+            let requesting = || {
+                let current = Arc::clone(&current);
+                move || {
+                    let mut newest = 0;
+                    for _ in 0..4 {
+                        let seen = number(&current.handle());
+                        assert!(newest <= seen, "{seen} after {newest}");
+                        newest = seen;
+                        shuttle::thread::yield_now();
+                    }
+                }
+            };
+            let reloads = [reloading(), reloading(), reloading()].map(shuttle::thread::spawn);
+            let requests = [requesting(), requesting()].map(shuttle::thread::spawn);
+            reloads.into_iter().chain(requests).for_each(|thread| thread.join().unwrap());
+            assert_eq!(number(&current.handle()), 3 * RELOADS);
         };
-        let tree = manifest.as_ref().map(Manifest::digest);
-        let version = self.source.resolve(&self.salt, tree)?;
-        Snapshot::new(self.settings.clone(), version, manifest, old)
+        shuttle::check_random(run, 5_000);
+        shuttle::check_pct(run, 5_000, 3);
     }
 }

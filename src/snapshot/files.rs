@@ -1,4 +1,4 @@
-//! The files of a snapshot, as small as a large tree needs them.
+//! Which files are listed? The files of a snapshot, by path, in little memory.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,31 +6,29 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
 use crate::{
-    Manifest,
     header::content_coding::SIBLINGS,
-    manifest::FileInfo,
-    snapshot::file::{Representation, ServedFile},
+    manifest::{FileIndex, FileInfo, Manifest},
+    snapshot::{file::File, representation::Representation},
 };
 
-/// The files that a manifest lists, by their logical paths.
+/// The files that a manifest lists, by their logical paths, in bytewise order.
 ///
-/// What is hashed comes from the site's owner, and a stranger cannot add to it: no
-/// hash is needed that withstands one.
+/// The paths come from the site's owner and nobody else can add to them, so the hash need not
+/// withstand attacks.
 #[derive(Debug)]
-pub(crate) struct Listing(IndexMap<Box<str>, ListedFile, FxBuildHasher>);
+pub(crate) struct Files {
+    entries: IndexMap<Box<str>, Entry, FxBuildHasher>,
+    tree_digest: [u8; 32],
+}
 
 /// A file of the manifest, with its pre-compressed siblings.
 #[derive(Debug)]
-pub(crate) struct ListedFile {
+struct Entry {
     info: FileInfo,
     siblings: Box<[Sibling]>,
-    /// Most files of a large tree are never asked for.
-    served: OnceLock<Arc<ServedFile>>,
+    /// Made on the first request: most files of a large tree are never requested.
+    file: OnceLock<Arc<File>>,
 }
-
-/// Where a file stands in its listing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct FileIndex(usize);
 
 #[derive(Debug)]
 struct Sibling {
@@ -38,76 +36,154 @@ struct Sibling {
     index: FileIndex,
 }
 
-impl Listing {
-    /// `old` is a listing of the same tree, of which all is kept that is known of the
-    /// files that are still the same.
+impl Files {
+    /// Makes the files of a manifest. What is known of unchanged files is taken from `old`, an
+    /// earlier list of the same tree.
     pub(crate) fn new(manifest: Manifest, old: Option<&Self>) -> Self {
-        let files = manifest.into_files();
-        let mut listing = Self(IndexMap::with_capacity_and_hasher(files.len(), FxBuildHasher));
-        listing.0.extend(files.into_iter().map(|(path, info)| {
-            (path, ListedFile { info, siblings: [].into(), served: OnceLock::new() })
-        }));
-        listing.find_siblings();
+        let tree_digest = *manifest.digest();
+        let listed = manifest.into_files();
+        let mut entries = IndexMap::with_capacity_and_hasher(listed.len(), FxBuildHasher);
+        entries.extend(listed.into_iter().map(|(path, info)| (path, Entry::new(info))));
+        let mut files = Self { entries, tree_digest };
+        files.find_siblings();
         if let Some(old) = old {
-            listing.keep_what_is_known(old);
+            files.carry_over(old);
         }
-        listing
+        files
     }
 
     fn find_siblings(&mut self) {
         for (suffix, coding) in SIBLINGS {
             let of = |path: &str| self.find(path.strip_suffix(suffix)?);
-            let paths = self.0.keys().enumerate();
+            let paths = self.entries.keys().enumerate();
             let found = paths.filter_map(|(i, path)| Some((of(path)?, FileIndex(i))));
             for (FileIndex(file), index) in found.collect::<Vec<_>>() {
-                let siblings = &mut self.0[file].siblings;
+                let siblings = &mut self.entries[file].siblings;
                 let others = std::mem::take(siblings).into_iter();
                 *siblings = others.chain([Sibling { coding, index }]).collect();
             }
         }
     }
 
-    fn keep_what_is_known(&self, old: &Self) {
-        for (path, file) in &self.0 {
-            let known = old.0.get(path).filter(|known| self.is_still(file, old, known));
-            if let Some(served) = known.and_then(|known| known.served.get()) {
-                file.served.get_or_init(|| Arc::clone(served));
+    fn carry_over(&self, old: &Self) {
+        for (path, entry) in &self.entries {
+            let known = old.entries.get(path).filter(|known| self.is_unchanged(entry, old, known));
+            if let Some(file) = known.and_then(|known| known.file.get()) {
+                entry.file.get_or_init(|| Arc::clone(file));
             }
         }
     }
 
-    /// Whether a file is as it was in `old`, and has been seen with no other bytes.
-    fn is_still(&self, file: &ListedFile, old: &Self, known: &ListedFile) -> bool {
-        let has_changed = known.served.get().is_some_and(|served| served.has_changed());
-        !has_changed && file.info == known.info && self.siblings(file).eq(old.siblings(known))
+    /// Whether a file and its siblings are as they were in `old`, and no response has
+    /// contradicted that.
+    fn is_unchanged(&self, entry: &Entry, old: &Self, known: &Entry) -> bool {
+        let has_changed = known.file.get().is_some_and(|file| file.has_changed());
+        let (siblings, mut known_siblings) = (self.siblings(entry), old.siblings(known));
+        let mut siblings = siblings.peekable();
+        !has_changed
+            && entry.info.is_unchanged_since(&known.info)
+            && siblings.all(|(coding, info)| {
+                known_siblings.next().is_some_and(|(known_coding, known)| {
+                    coding == known_coding && info.is_unchanged_since(known)
+                })
+            })
+            && known_siblings.next().is_none()
     }
 
-    fn siblings(&self, file: &ListedFile) -> impl Iterator<Item = (&'static str, &FileInfo)> {
-        let siblings = file.siblings.iter();
-        siblings.map(|&Sibling { coding, index: FileIndex(i) }| (coding, &self.0[i].info))
+    fn siblings(&self, entry: &Entry) -> impl Iterator<Item = (&'static str, &FileInfo)> {
+        let siblings = entry.siblings.iter();
+        siblings.map(|&Sibling { coding, index: FileIndex(i) }| (coding, &self.entries[i].info))
+    }
+
+    pub(crate) fn tree_digest(&self) -> &[u8; 32] {
+        &self.tree_digest
     }
 
     pub(crate) fn find(&self, path: &str) -> Option<FileIndex> {
-        self.0.get_index_of(path).map(FileIndex)
+        self.entries.get_index_of(path).map(FileIndex)
     }
 
     pub(crate) fn info(&self, path: &str) -> Option<&FileInfo> {
-        self.0.get(path).map(|file| &file.info)
+        self.entries.get(path).map(|entry| &entry.info)
     }
 
-    /// The file, with what there is to know of one that is served.
-    pub(crate) fn served(&self, FileIndex(index): FileIndex) -> Option<&Arc<ServedFile>> {
-        let (path, file) = self.0.get_index(index)?;
-        let served = file.served.get_or_init(|| {
-            let siblings = self.siblings(file);
+    /// Returns the file at an index, with what responses have shown about it.
+    pub(crate) fn file(&self, FileIndex(index): FileIndex) -> Option<&Arc<File>> {
+        let (path, entry) = self.entries.get_index(index)?;
+        let file = entry.file.get_or_init(|| {
+            let siblings = self.siblings(entry);
             let siblings = siblings.map(|(coding, info)| (coding, Representation::new(info)));
-            Arc::new(ServedFile::new(path, &file.info, siblings.collect()))
+            Arc::new(File::new(path, &entry.info, siblings.collect()))
         });
-        Some(served)
+        Some(file)
     }
 
-    /// Every logical path, in bytewise order.
+    /// Whether a listed file is below this directory. The root counts only if it has an
+    /// `index.html`.
+    pub(crate) fn has_directory(&self, path: &str) -> bool {
+        let path = path.strip_suffix('/').unwrap_or(path);
+        if path.is_empty() {
+            return self.find("index.html").is_some();
+        }
+        let is_before = |listed: &str| match listed.strip_prefix(path) {
+            Some(rest) => rest.as_bytes().first() < Some(&b'/'),
+            None => listed < path,
+        };
+        let first = self.entries.partition_point(|listed, _| is_before(listed));
+        let listed = self.entries.get_index(first).map(|(listed, _)| listed);
+        let below = listed.and_then(|listed| listed.strip_prefix(path));
+        below.is_some_and(|below| below.starts_with('/'))
+    }
+
+    /// Returns every logical path, in bytewise order.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(|path| &**path)
+        self.entries.keys().map(|path| &**path)
+    }
+}
+
+impl Entry {
+    fn new(info: FileInfo) -> Self {
+        Self { info, siblings: [].into(), file: OnceLock::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(paths: &[&str]) -> Files {
+        Files::new(Manifest::from_files(paths.iter().map(|path| (path, ""))).unwrap(), None)
+    }
+
+    #[test]
+    fn directories() {
+        let files = files(&["a", "docs-old/a", "docs.txt", "docs/deep/b", "docs0", "x/y/z"]);
+        for (name, path, expected) in [
+            ("a directory", "docs", true),
+            ("with a slash", "docs/", true),
+            ("inside another", "docs/deep", true),
+            ("deep", "x/y", true),
+            ("a prefix of a name", "doc", false),
+            ("a longer name", "docs1", false),
+            ("a file", "a", false),
+            ("below a file", "a/b", false),
+            ("a file in a directory", "x/y/z", false),
+            ("the root without a page", "", false),
+            ("after everything", "zz", false),
+        ] {
+            assert_eq!(files.has_directory(path), expected, "{name}");
+        }
+        assert!(self::files(&["a", "index.html"]).has_directory(""), "the root with a page");
+    }
+
+    #[test]
+    fn siblings_belong_to_their_file() {
+        let files = files(&["a.css", "a.css.br", "a.css.gz", "b.css.gz"]);
+        let codings = |path: &str| {
+            let entry = files.entries.get(path).unwrap();
+            files.siblings(entry).map(|(coding, _)| coding).collect::<Vec<_>>()
+        };
+        assert_eq!(codings("a.css"), ["gzip", "br"]);
+        assert!(codings("b.css.gz").is_empty());
     }
 }

@@ -1,23 +1,23 @@
-//! The immutable state that one request sees: mount, version, listed files and
-//! policies, agreeing with each other.
+//! What is served now? A snapshot: mount, version, listed files and policies that belong
+//! together and never change. One request sees one snapshot.
 
 pub(crate) mod current;
+pub(crate) mod evidence;
 pub(crate) mod file;
 pub(crate) mod files;
 pub(crate) mod per_thread;
-pub(crate) mod published;
+pub(crate) mod recipe;
+pub(crate) mod representation;
 
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 use crate::{
-    Error, ErrorKind, Manifest, StalePolicy,
-    manifest::FileInfo,
+    Error, ErrorKind,
+    manifest::{FileIndex, FileInfo, Manifest},
     memory::Memory,
-    policy::Policies,
-    snapshot::file::ServedFile,
-    snapshot::files::{FileIndex, Listing},
-    url::{Mount, Outcome, decode, divide, is_plain},
-    version_source::Version,
+    policy::{Policies, StalePolicy},
+    snapshot::{file::File, files::Files},
+    url::{Division, Mount, StaticUrlOutcome, decode, divide, is_plain, version::Version},
 };
 
 #[derive(Debug)]
@@ -26,21 +26,13 @@ pub(crate) struct Snapshot {
     version: Version,
     /// `<origin><mount>/<version>/`
     prefix: Box<str>,
-    files: Option<Listing>,
-    /// Folders at the top of the tree that have the shape of a version.
-    version_shaped_folders: BTreeSet<Box<str>>,
+    files: Option<Files>,
+    /// The directories at the top of the tree that have the shape of a version.
+    version_shaped: BTreeSet<Box<str>>,
     memory: Option<Arc<Memory>>,
 }
 
-/// What a plain path below the mount names.
-#[derive(Debug)]
-pub(crate) struct Located<'s> {
-    pub(crate) file: Option<(FileIndex, &'s Arc<ServedFile>)>,
-    /// The path of the file is spelled as it is, without an escape.
-    pub(crate) is_literal: bool,
-}
-
-/// What stays when the version changes.
+/// The settings that stay when the version changes.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) mount: Mount,
@@ -49,31 +41,53 @@ pub(crate) struct Settings {
     pub(crate) stale: StalePolicy,
     pub(crate) body_digest_limit: u64,
     pub(crate) memory_budget: u64,
-    pub(crate) development: bool,
+    pub(crate) is_development: bool,
+}
+
+/// Where a request path leads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place<'s, 'p> {
+    /// Not below the mount. Or the mount is `/`, and the path belongs to the rest of the site.
+    Outside {
+        /// The first segment has the shape of a version: it may be a file of another node.
+        is_version_shaped: bool,
+    },
+    Below(Below<'s, 'p>),
+}
+
+/// A path below the mount.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Below<'s, 'p> {
+    pub(crate) outcome: StaticUrlOutcome,
+    /// The path after the mount and the version, if it is plain.
+    pub(crate) rest: Option<&'p str>,
+    /// `rest` has no escape: it is the logical path.
+    pub(crate) is_literal: bool,
+    pub(crate) file: Option<(FileIndex, &'s Arc<File>)>,
 }
 
 impl Snapshot {
-    /// `old` is a snapshot of the same tree, of which everything is kept that is
-    /// still so.
+    /// Makes a snapshot. What is known of unchanged files is taken from `old`, an earlier
+    /// snapshot of the same tree.
     pub(crate) fn new(
         settings: Settings,
         version: Version,
         manifest: Option<Manifest>,
         old: Option<&Self>,
     ) -> Result<Self, Error> {
-        let version_shaped_folders = manifest
+        let version_shaped = manifest
             .as_ref()
             .map_or_else(BTreeSet::new, |manifest| version_shaped(manifest, &version));
-        if version_shaped_folders.contains(version.as_str()) {
-            let message = format!("version {:?} is also a folder of the tree", version.as_str());
+        if version_shaped.contains(version.as_str()) {
+            let message = format!("version {:?} is also a directory of the tree", version.as_str());
             return Err(Error::new(ErrorKind::InvalidVersion, message));
         }
         let Settings { origin, mount, .. } = &settings;
         let prefix = format!("{origin}{}/{}/", mount.as_str(), version.as_str()).into();
         let old = old.and_then(|old| old.files.as_ref());
-        let files = manifest.map(|manifest| Listing::new(manifest, old));
+        let files = manifest.map(|manifest| Files::new(manifest, old));
         let memory = Memory::new(settings.memory_budget).map(Arc::new);
-        Ok(Self { settings, version, prefix, files, version_shaped_folders, memory })
+        Ok(Self { settings, version, prefix, files, version_shaped, memory })
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -92,77 +106,120 @@ impl Snapshot {
         &self.prefix
     }
 
+    /// Returns the prefix without the origin.
+    pub(crate) fn prefix_path(&self) -> &str {
+        &self.prefix[self.settings.origin.len()..]
+    }
+
     pub(crate) fn has_manifest(&self) -> bool {
         self.files.is_some()
     }
 
-    /// Whether a segment right after the mount is a version, and no folder.
-    pub(crate) fn is_version(&self, segment: &str) -> bool {
-        segment == self.version()
-            || (self.version.has_shape(segment) && !self.version_shaped_folders.contains(segment))
+    /// Whether both snapshots give the same URLs for the same files.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let tree = |snapshot: &Self| snapshot.files.as_ref().map(|files| *files.tree_digest());
+        self.prefix == other.prefix && self.mount() == other.mount() && tree(self) == tree(other)
     }
 
-    /// What stands before the version in the paths that arrive: the mount, or
-    /// nothing where an outer router has stripped it.
+    /// Whether a segment right after the mount is a version, and not a directory of the tree.
+    #[inline]
+    pub(crate) fn is_version(&self, segment: &str) -> bool {
+        segment == self.version()
+            || (self.version.has_shape(segment) && !self.version_shaped.contains(segment))
+    }
+
+    /// Returns what precedes the version in a request path: the mount, or nothing if an outer
+    /// router has stripped it.
     pub(crate) fn base(&self, nested: bool) -> &str {
         if nested { "" } else { self.mount() }
     }
 
-    /// [Divides](divide) a path that arrives.
-    pub(crate) fn divide<'p>(
-        &self,
-        nested: bool,
-        path: &'p str,
-    ) -> Option<(Outcome, &'p str, &'p str)> {
+    /// [Divides](divide) a request path.
+    #[inline]
+    pub(crate) fn divide<'p>(&self, nested: bool, path: &'p str) -> Option<Division<'p>> {
         let is_version = |segment: &str| self.is_version(segment);
         divide(self.base(nested), self.version(), path, is_version)
     }
 
-    /// The file that a raw path below the mount and the version names; `None` where the
-    /// path is not plain.
-    pub(crate) fn locate(&self, rest: &str) -> Option<Located<'_>> {
-        let file = |path: &str| {
-            let index = self.find(path)?;
-            Some((index, self.served(index)?))
+    /// Finds out where a request path leads.
+    #[inline]
+    pub(crate) fn locate<'p>(&self, nested: bool, path: &'p str) -> Place<'_, 'p> {
+        let Some(Division { outcome, rest, .. }) = self.divide(nested, path) else {
+            return Place::Outside { is_version_shaped: false };
         };
-        // Listed paths are plain. This one names itself, if there is no escape in it.
-        if let Some(literal) = file(rest).filter(|(_, file)| file.is_literal()) {
-            return Some(Located { file: Some(literal), is_literal: true });
+        let below = self.locate_below(outcome, rest);
+        if self.settings.mount.is_root() && self.is_foreign(&below) {
+            return Place::Outside { is_version_shaped: self.is_version_shaped(path) };
         }
-        is_plain(rest).then(|| {
-            // What decodes to itself has just been looked for.
-            let path = decode(rest).filter(|path| matches!(path, Cow::Owned(_)));
-            Located { file: path.and_then(|path| file(&path)), is_literal: false }
-        })
+        Place::Below(below)
     }
 
-    /// The file at a logical path.
+    #[inline]
+    fn locate_below<'p>(&self, outcome: StaticUrlOutcome, rest: &'p str) -> Below<'_, 'p> {
+        // The common case: `rest` is a listed path without an escape. Listed paths are plain.
+        let literal = self.look_up(rest).filter(|(_, file)| file.is_literal());
+        if literal.is_some() {
+            return Below { outcome, rest: Some(rest), is_literal: true, file: literal };
+        }
+        if !is_plain(rest) {
+            // No version is removed from such a path.
+            let outcome = StaticUrlOutcome::Unversioned;
+            return Below { outcome, rest: None, is_literal: false, file: None };
+        }
+        // A path without an escape was looked up above.
+        let path = decode(rest).filter(|path| matches!(path, Cow::Owned(_)));
+        let file = path.and_then(|path| self.look_up(&path));
+        Below { outcome, rest: Some(rest), is_literal: false, file }
+    }
+
+    #[inline]
+    fn look_up(&self, path: &str) -> Option<(FileIndex, &Arc<File>)> {
+        let index = self.find(path)?;
+        Some((index, self.file(index)?))
+    }
+
+    /// Whether a path below a mount of `/` belongs to the rest of the site: it is neither a
+    /// listed file nor a directory of one.
+    fn is_foreign(&self, below: &Below<'_, '_>) -> bool {
+        let Some(files) = self.files.as_ref().filter(|_| below.file.is_none()) else {
+            return false;
+        };
+        let path = below.rest.and_then(decode);
+        !path.is_some_and(|path| files.has_directory(&path))
+    }
+
+    fn is_version_shaped(&self, path: &str) -> bool {
+        let first = path.strip_prefix('/').and_then(|path| path.split('/').next());
+        first.is_some_and(|segment| self.is_version(segment))
+    }
+
+    /// Returns the index of the file at a logical path.
     pub(crate) fn find(&self, path: &str) -> Option<FileIndex> {
         self.files.as_ref()?.find(path)
     }
 
-    /// What the manifest knows of the file at a logical path.
+    /// Returns the manifest's entry for a logical path.
     pub(crate) fn info(&self, path: &str) -> Option<&FileInfo> {
         self.files.as_ref()?.info(path)
     }
 
-    /// The file that was found there.
-    pub(crate) fn served(&self, index: FileIndex) -> Option<&Arc<ServedFile>> {
-        self.files.as_ref()?.served(index)
+    /// Returns the file at an index.
+    pub(crate) fn file(&self, index: FileIndex) -> Option<&Arc<File>> {
+        self.files.as_ref()?.file(index)
     }
 
-    /// What is kept of its files, if anything shall be.
+    /// Returns the memory of this snapshot's files, if there is a budget for it.
     pub(crate) fn memory(&self) -> Option<&Arc<Memory>> {
         self.memory.as_ref()
     }
 
-    /// Every logical path, in bytewise order.
+    /// Returns every logical path, in bytewise order.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.files.iter().flat_map(Listing::paths)
+        self.files.iter().flat_map(Files::paths)
     }
 }
 
 fn version_shaped(manifest: &Manifest, version: &Version) -> BTreeSet<Box<str>> {
-    let folders = manifest.iter().filter_map(|(path, _)| Some(path.split_once('/')?.0));
-    folders.filter(|folder| version.has_shape(folder)).map(Box::from).collect()
+    let directories = manifest.iter().filter_map(|(path, _)| Some(path.split_once('/')?.0));
+    directories.filter(|directory| version.has_shape(directory)).map(Box::from).collect()
 }

@@ -1,4 +1,4 @@
-//! What all threads use, kept so that they do not have to share it.
+//! How do threads use the same value without slowing each other down? Each uses a copy.
 
 use std::{
     sync::{
@@ -8,50 +8,51 @@ use std::{
     thread,
 };
 
-/// A value of which each thread sees a copy that few others see at the same time.
+/// Copies of a value. Each thread uses one that it shares with few other threads.
 ///
-/// To count a reference is to write to memory. Where two cores write to the same, each
-/// has to wait for the other, and that costs more than anything else in a request.
+/// To count a reference is to write to memory. If two cores write to the same cache line, each
+/// waits for the other, and that costs more than anything else in a request.
 #[derive(Debug)]
-pub(crate) struct Striped<T> {
-    /// Of the thread that came first. Most files of a large tree are asked for by one
-    /// thread, if at all, and take no more than this.
+pub(crate) struct PerThread<T> {
+    /// The copy of the first thread, with its number. Most files of a large tree are requested
+    /// from one thread, if at all, and need no other copies.
     first: OnceLock<(usize, T)>,
     others: OnceLock<Box<[OnceLock<T>]>>,
 }
 
-/// How many there are beside the first: one for each core, and no more than eight, since
-/// each takes memory.
-static COPIES: LazyLock<usize> = LazyLock::new(|| {
+/// The number of copies in addition to the first: one for each core, rounded up to a power of
+/// two, and at most eight, since each takes memory.
+static SLOTS: LazyLock<usize> = LazyLock::new(|| {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     cores.next_power_of_two().min(8)
 });
 
-/// Asks the system for what would otherwise be asked for in the middle of a request.
+/// Counts the cores now, so that no request has to wait for the system call.
 pub(crate) fn prepare() {
-    LazyLock::force(&COPIES);
+    LazyLock::force(&SLOTS);
 }
 
-impl<T> Striped<T> {
+impl<T> PerThread<T> {
     pub(crate) const fn new() -> Self {
         Self { first: OnceLock::new(), others: OnceLock::new() }
     }
 
-    /// The copy for this thread. What `make` makes must share nothing that is written to
-    /// with what it makes another time.
+    /// Returns the copy for this thread. The values that `make` returns must share no memory
+    /// that is written to.
+    #[inline]
     pub(crate) fn get_or_init(&self, make: impl Fn() -> T) -> &T {
         let number = thread_number();
         let (owner, first) = self.first.get_or_init(|| (number, make()));
         if *owner == number {
             return first;
         }
-        let others = || (0..*COPIES).map(|_| OnceLock::new()).collect();
+        let others = || (0..*SLOTS).map(|_| OnceLock::new()).collect();
         let others = self.others.get_or_init(others);
         others[number & (others.len() - 1)].get_or_init(make)
     }
 }
 
-/// Threads that are started one after the other have numbers one after the other.
+/// Returns the number of this thread: threads are numbered in the order of their first call.
 fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
@@ -68,14 +69,14 @@ mod tests {
 
     #[test]
     fn threads_have_copies_of_their_own() {
-        let striped = Striped::new();
-        let copy = || std::ptr::from_ref(striped.get_or_init(|| 0)).addr();
+        let per_thread = PerThread::new();
+        let copy = || std::ptr::from_ref(per_thread.get_or_init(|| 0)).addr();
         assert_eq!(copy(), copy());
         let on_another_thread =
             |_| thread::scope(|scope| scope.spawn(copy).join().expect("a look-up does not panic"));
         // Threads of other tests may have some of the numbers.
         let copies = (0..100).map(on_another_thread).collect::<BTreeSet<_>>();
-        assert_eq!(copies.len(), *COPIES);
+        assert_eq!(copies.len(), *SLOTS);
         assert!(!copies.contains(&copy()));
     }
 }

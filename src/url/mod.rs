@@ -1,5 +1,5 @@
-//! The URL grammar, both ways: what a request path asks for, and how a logical
-//! path is spelled in a URL.
+//! What does a request path mean, and how is a logical path spelled in a URL? The grammar of
+//! URLs, both ways.
 //!
 //! ```text
 //! /static/3f9c2a7be01d4c55/css/with%20space.css
@@ -9,6 +9,8 @@
 //!                           css/with space.css     (logical path: rest decoded once)
 //! ```
 
+pub(crate) mod version;
+
 use std::{borrow::Cow, fmt::Write as _};
 
 use bytes::Bytes;
@@ -17,8 +19,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use crate::{Error, ErrorKind};
 
-/// Everything outside of `pchar` (RFC 3986 §3.3), and of `pchar` what would end
-/// an unquoted CSS `url(…)` or an HTML attribute: `& ' ( )`.
+/// Everything except `pchar` (RFC 3986 §3.3). Also `& ' ( )`, which are `pchar`, but could end
+/// an unquoted CSS `url(…)` or an HTML attribute.
 const PATH_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'-')
@@ -35,7 +37,7 @@ const PATH_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b':')
     .remove(b'@');
 
-/// A query or fragment comes encoded; only what no URL may contain is escaped.
+/// A query or fragment is encoded already: only characters that no URL may contain are escaped.
 const SUFFIX_ESCAPES: &AsciiSet = &percent_encoding::CONTROLS
     .add(b' ')
     .add(b'"')
@@ -74,9 +76,15 @@ impl Mount {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether the mount is `/`: the files share it with the rest of the site.
+    pub(crate) fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
-/// Whether a text can stand in a URL as one segment and means itself there.
+/// Checks that a text can be one segment of a URL without an escape. The error is the reason
+/// why not.
 pub(crate) fn check_segment(segment: &str) -> Result<(), String> {
     if segment.is_empty() {
         return Err("has an empty segment".into());
@@ -96,21 +104,54 @@ fn is_plain_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@".contains(c)
 }
 
-/// What the version in a URL below the mount turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+/// How the layer recognized the version in a request's URL. It is in the extensions of every
+/// request, so that a handler or a metric can see stale traffic.
+///
+/// ```
+/// use axum::{Router, extract::Request, routing::get};
+/// use tower_static_url::{Manifest, StaticUrlLayer, StaticUrlOutcome};
+/// # use tower::ServiceExt as _;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let manifest = Manifest::from_files([("app.css", "")])?;
+/// let layer = StaticUrlLayer::builder("/static").manifest(manifest).build()?;
+/// let show = async |request: Request| {
+///     format!("{:?}", request.extensions().get::<StaticUrlOutcome>())
+/// };
+/// let app = layer.wrap(Router::new().route("/static/app.css", get(show)));
+///
+/// let request = Request::get("/static/0123456789abcdef/app.css").body(Default::default())?;
+/// let response = app.oneshot(request).await?;
+/// # use http_body_util::BodyExt as _;
+/// let body = response.into_body().collect().await?.to_bytes();
+/// assert_eq!(body, "Some(Stale)");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StaticUrlOutcome {
+    /// The URL has the current version. A browser may cache the file for a year.
     Current,
-    /// Right shape, not the current one.
+    /// The URL has the version of another known release, whose files are kept. The layer does
+    /// not return this yet.
+    Kept,
+    /// The URL has a version of the right shape, but an unknown one. The browser has an old
+    /// page or, during a rolling deploy, a newer one than this server.
     Stale,
+    /// The URL is below the mount and has no version.
     Unversioned,
+    /// The URL is not below the mount.
+    Outside,
 }
 
-/// What a request path is, seen from a mount.
+/// A request path, split at the mount and the version.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Split<'p> {
     Outside,
-    /// Below the mount, but no [plain path](is_plain): left exactly as it came.
-    Odd,
+    /// Below the mount, but not a [plain path](is_plain). Such a request passes unchanged.
+    NotPlain,
     Unversioned {
         rest: &'p str,
     },
@@ -120,45 +161,60 @@ pub(crate) enum Split<'p> {
     },
 }
 
-/// Splits a raw request path. `base` is the mount, or empty where an outer
-/// router has already stripped it; `current` is a version, and so is what
-/// `is_version` says.
+/// Splits a raw request path. `base` is the mount, or empty if an outer router has stripped it.
+/// A segment is a version if it is `current`, or if `is_version` returns true for it.
 pub(crate) fn split<'p>(
     base: &str,
     current: &str,
     path: &'p str,
     is_version: impl FnOnce(&str) -> bool,
 ) -> Split<'p> {
-    match divide(base, current, path, is_version) {
-        None => Split::Outside,
-        Some((.., rest)) if !is_plain(rest) => Split::Odd,
-        Some((Outcome::Unversioned, _, rest)) => Split::Unversioned { rest },
-        Some((_, version, rest)) => Split::Versioned { version, rest },
+    let Some(Division { outcome, version, rest }) = divide(base, current, path, is_version) else {
+        return Split::Outside;
+    };
+    match outcome {
+        _ if !is_plain(rest) => Split::NotPlain,
+        StaticUrlOutcome::Unversioned => Split::Unversioned { rest },
+        _ => Split::Versioned { version, rest },
     }
 }
 
-/// As [`split`], where it is not known yet whether what follows is plain: what the version
-/// is, the version itself (or nothing), and what follows. `None` outside of the mount.
+/// A path below the mount. Its `rest` may be plain or not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Division<'p> {
+    pub(crate) outcome: StaticUrlOutcome,
+    /// Empty if the path has none.
+    pub(crate) version: &'p str,
+    pub(crate) rest: &'p str,
+}
+
+/// Splits a path as [`split`] does, without checking that the rest is plain. `None` if the path
+/// is not below the mount.
+#[inline]
 pub(crate) fn divide<'p>(
     base: &str,
     current: &str,
     path: &'p str,
     is_version: impl FnOnce(&str) -> bool,
-) -> Option<(Outcome, &'p str, &'p str)> {
+) -> Option<Division<'p>> {
     let below = below(base, path)?;
     let (outcome, slash) = match below.strip_prefix(current) {
-        Some(rest) if rest.starts_with('/') => (Outcome::Current, current.len()),
+        Some(rest) if rest.starts_with('/') => (StaticUrlOutcome::Current, current.len()),
         _ => match below.find('/').filter(|&slash| is_version(&below[..slash])) {
-            Some(slash) => (Outcome::Stale, slash),
-            None => return Some((Outcome::Unversioned, "", below)),
+            Some(slash) => (StaticUrlOutcome::Stale, slash),
+            None => {
+                let outcome = StaticUrlOutcome::Unversioned;
+                return Some(Division { outcome, version: "", rest: below });
+            }
         },
     };
-    Some((outcome, &below[..slash], &below[slash + 1..]))
+    Some(Division { outcome, version: &below[..slash], rest: &below[slash + 1..] })
 }
 
-/// What follows `base` and a slash. `/staticfoo` is not below `/static`;
-/// `/static` itself is, with nothing following. `*` and an authority-form
-/// target (RFC 9112 §3.2) are below nothing.
+/// Returns what follows `base` and a slash. `/static` itself is below `/static`, with an empty
+/// rest; `/staticfoo` is not. `*` and an authority-form target (RFC 9112 §3.2) are below no
+/// mount.
+#[inline]
 fn below<'p>(base: &str, path: &'p str) -> Option<&'p str> {
     match path.strip_prefix(base)? {
         "" if !base.is_empty() => Some(""),
@@ -166,9 +222,9 @@ fn below<'p>(base: &str, path: &'p str) -> Option<&'p str> {
     }
 }
 
-/// Whether every segment names exactly one child of the one before it, whoever
-/// reads it: no `.` or `..`, no encoded or backward slash, nothing empty (but
-/// the last: a folder's trailing slash), no NUL.
+/// Whether every reader of the path finds the same segments in it, each a child of the one
+/// before: no `.` or `..`, no encoded slash, no backslash, no NUL, and no empty segment except
+/// for the last (a directory's trailing slash).
 pub(crate) fn is_plain(rest: &str) -> bool {
     let mut starts_segment = true;
     for byte in rest.bytes() {
@@ -178,7 +234,7 @@ pub(crate) fn is_plain(rest: &str) -> bool {
             _ => starts_segment = byte == b'/',
         }
     }
-    // As most paths: nothing that would have to be looked at more closely.
+    // Most paths end here.
     true
 }
 
@@ -193,7 +249,7 @@ fn has_plain_segments(rest: &str) -> bool {
     true
 }
 
-/// `.` or `..`, each dot spelled as itself or as `%2e`.
+/// Whether a segment is `.` or `..`, each dot spelled as itself or as `%2e`.
 fn is_dot_segment(segment: &str) -> bool {
     let mut dots = 0;
     let mut left = segment.as_bytes();
@@ -207,7 +263,7 @@ fn is_dot_segment(segment: &str) -> bool {
     dots == 1 || dots == 2
 }
 
-/// A backslash, a NUL, or one of `/ \ NUL` behind a percent-escape.
+/// Whether a segment has a backslash or a NUL, or a percent-escape of `/`, `\` or NUL.
 fn hides_separator(segment: &str) -> bool {
     let bytes = segment.as_bytes();
     bytes.iter().enumerate().any(|(i, byte)| match byte {
@@ -220,9 +276,8 @@ fn hides_separator(segment: &str) -> bool {
     })
 }
 
-/// The logical path that a plain `rest` spells: decoded once. `None` where an
-/// escape is malformed or the bytes are not UTF-8, because no listed file is
-/// spelled like that.
+/// Decodes a plain `rest` once, into a logical path. `None` if an escape is malformed or the
+/// bytes are not UTF-8: no listed file is spelled like that.
 pub(crate) fn decode(rest: &str) -> Option<Cow<'_, str>> {
     if !rest.bytes().any(|byte| byte == b'%') {
         return Some(Cow::Borrowed(rest));
@@ -238,20 +293,20 @@ pub(crate) fn decode(rest: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(rest).decode_utf8().ok()
 }
 
-/// A logical path, percent-encoded once.
-pub(crate) fn encode(path: &str) -> impl Iterator<Item = &str> {
+/// Percent-encodes a logical path once.
+pub(crate) fn encode(path: &str) -> impl Iterator<Item = &str> + Clone {
     utf8_percent_encode(path, PATH_ESCAPES)
 }
 
-/// A `?query` and/or `#fragment` that comes encoded.
-pub(crate) fn encode_suffix(suffix: &str) -> impl Iterator<Item = &str> {
+/// Escapes what no URL may contain in a `?query` and `#fragment` that are encoded already.
+pub(crate) fn encode_suffix(suffix: &str) -> impl Iterator<Item = &str> + Clone {
     utf8_percent_encode(suffix, SUFFIX_ESCAPES)
 }
 
-/// `<base>/<rest>[?query]`, in one allocation.
+/// Returns `<base>/<rest>[?query]`, made in one allocation.
 ///
-/// `None` cannot happen for a `rest` that was split off a request path (a valid path
-/// without one of its segments is valid); callers then leave the request alone.
+/// This cannot fail for a `rest` that comes from a request path: a valid path without one of
+/// its segments is valid. Callers leave the request alone if it does.
 pub(crate) fn path_and_query(base: &str, rest: &str, query: Option<&str>) -> Option<PathAndQuery> {
     let length = base.len() + 1 + rest.len() + query.map_or(0, |query| 1 + query.len());
     let mut path = String::with_capacity(length);
@@ -265,18 +320,18 @@ pub(crate) fn path_and_query(base: &str, rest: &str, query: Option<&str>) -> Opt
     PathAndQuery::from_maybe_shared(Bytes::from(path)).ok()
 }
 
-/// `uri` with another path and query; scheme and authority stay.
+/// Replaces path and query of a URI; scheme and authority stay.
 pub(crate) fn with_path(uri: &Uri, path: PathAndQuery) -> Uri {
     let Some(authority) = uri.authority() else { return Uri::from(path) };
     let mut parts = Parts::default();
     parts.scheme = uri.scheme().cloned();
     parts.authority = Some(authority.clone());
     parts.path_and_query = Some(path);
-    // What one URI has of these, another one can have.
+    // Cannot fail: scheme and authority come from a valid URI.
     Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
 }
 
-/// `<mount>/<version>/<rest>[?query]`.
+/// Returns `<mount>/<version>/<rest>[?query]`.
 pub(crate) fn with_version(mount: &str, version: &str, rest: &str, query: Option<&str>) -> String {
     let mut url = format!("{mount}/{version}/{rest}");
     if let Some(query) = query {
@@ -304,7 +359,7 @@ mod tests {
             ("bare prefix", "/static", "/static/1234/", versioned("1234", "")),
             ("prefix without slash", "/static", "/static/1234", unversioned("1234")),
             (
-                "folder with trailing slash",
+                "directory with trailing slash",
                 "/static",
                 "/static/1234/docs/",
                 versioned("1234", "docs/"),
@@ -334,24 +389,24 @@ mod tests {
             ("root mount, root", "", "/", unversioned("")),
             ("asterisk form", "", "*", Outside),
             ("authority form", "", "", Outside),
-            ("open redirect", "/static", "/static/1234//evil.example", Odd),
-            ("open redirect at the root", "", "/1234//evil.example", Odd),
-            ("empty segment", "/static", "/static/1234/css//app.css", Odd),
-            ("two trailing slashes", "/static", "/static/1234/css//", Odd),
-            ("empty version", "/static", "/static//app.css", Odd),
-            ("only slashes", "/static", "/static//", Odd),
-            ("dot segment", "/static", "/static/1234/./a", Odd),
-            ("parent segment", "/static", "/static/1234/../a", Odd),
-            ("parent segment at the end", "/static", "/static/1234/css/..", Odd),
-            ("encoded dot", "/static", "/static/1234/%2e/a", Odd),
-            ("encoded parent", "/static", "/static/1234/%2e%2E/a", Odd),
-            ("half encoded parent", "/static", "/static/1234/.%2e/a", Odd),
-            ("encoded slash", "/static", "/static/1234/a%2fb", Odd),
-            ("encoded slash, upper case", "/static", "/static/1234/a%2Fb", Odd),
-            ("encoded backslash", "/static", "/static/1234/a%5cb", Odd),
-            ("backslash", "/static", "/static/1234/a\\b", Odd),
-            ("encoded NUL", "/static", "/static/1234/a%00", Odd),
-            ("odd without a version", "/static", "/static/../a", Odd),
+            ("open redirect", "/static", "/static/1234//evil.example", NotPlain),
+            ("open redirect at the root", "", "/1234//evil.example", NotPlain),
+            ("empty segment", "/static", "/static/1234/css//app.css", NotPlain),
+            ("two trailing slashes", "/static", "/static/1234/css//", NotPlain),
+            ("empty version", "/static", "/static//app.css", NotPlain),
+            ("only slashes", "/static", "/static//", NotPlain),
+            ("dot segment", "/static", "/static/1234/./a", NotPlain),
+            ("parent segment", "/static", "/static/1234/../a", NotPlain),
+            ("parent segment at the end", "/static", "/static/1234/css/..", NotPlain),
+            ("encoded dot", "/static", "/static/1234/%2e/a", NotPlain),
+            ("encoded parent", "/static", "/static/1234/%2e%2E/a", NotPlain),
+            ("half encoded parent", "/static", "/static/1234/.%2e/a", NotPlain),
+            ("encoded slash", "/static", "/static/1234/a%2fb", NotPlain),
+            ("encoded slash, upper case", "/static", "/static/1234/a%2Fb", NotPlain),
+            ("encoded backslash", "/static", "/static/1234/a%5cb", NotPlain),
+            ("backslash", "/static", "/static/1234/a\\b", NotPlain),
+            ("encoded NUL", "/static", "/static/1234/a%00", NotPlain),
+            ("odd without a version", "/static", "/static/../a", NotPlain),
             ("three dots are a name", "/static", "/static/1234/.../a", versioned("1234", ".../a")),
             ("dot file", "/static", "/static/1234/.a", versioned("1234", ".a")),
             (
@@ -469,7 +524,7 @@ mod tests {
             path in "(/static)?(/(1234|[%./\\\\a-f0-9?#é]{0,4})){0,6}",
         ) {
             match split(&base, "1234", &path, is_version) {
-                Split::Outside | Split::Odd => {}
+                Split::Outside | Split::NotPlain => {}
                 Split::Unversioned { rest } => {
                     decode(rest);
                     let joined = format!("{base}/{rest}");

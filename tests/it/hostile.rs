@@ -3,7 +3,7 @@
 //! answer.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     convert::Infallible,
     path::Path,
     sync::{
@@ -21,7 +21,7 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use tempfile::TempDir;
 use tower::{Layer as _, Service, service_fn};
 use tower_http::services::ServeDir;
-use tower_static_url::{StalePolicy, StaticUrlLayer, StaticUrlLayerBuilder};
+use tower_static_url::{StalePolicy, StaticUrlLayer, StaticUrlLayerBuilder, manifest::Scan};
 
 use crate::support::{
     YEAR, etag_of, later,
@@ -97,7 +97,11 @@ impl Site {
         let below = root.join(mount.trim_start_matches('/'));
         write_scanned(folder.path(), &below);
         let builder = StaticUrlLayer::builder(if mount.is_empty() { "/" } else { mount });
-        let layer = settings(builder.root(&below)).build().unwrap();
+        // The default rule leaves out what starts with a dot, and with it three of them.
+        let scan = Scan::new(&below).ignore(|_| false);
+        let layer = settings(builder.scan(scan)).build().unwrap();
+        let listed = FILES.iter().map(|(path, _)| *path).collect::<BTreeSet<_>>();
+        assert!(layer.prefix().paths().eq(listed), "what the judge takes for listed is not");
         write_later(&below);
         if !mount.is_empty() {
             write(&root, "elsewhere.txt", ELSEWHERE);
@@ -218,16 +222,17 @@ impl Site {
         Asked::new(&format!("{before}{marked}"))
     }
 
-    /// What a client of `ServeDir` alone would ask: without the version.
+    /// What the layer asks `ServeDir`: the same, but for a version that is taken off.
     fn fill_bare(&self, ask: &Ask) -> Asked {
         let asked = self.fill(ask, "bare");
-        let head = from_latin1(&asked.bytes);
-        let versions = [&*self.version, STALE].map(|version| format!("{}/{version}/", self.mount));
-        let path = asked.path().unwrap_or_default();
-        match versions.iter().find(|prefix| path.starts_with(&***prefix)) {
-            Some(prefix) => Asked::new(&head.replacen(prefix, &format!("{}/", self.mount), 1)),
-            None => asked,
+        let Some((Some(version), rest)) = self.divide(&asked) else { return asked };
+        let loses_it = ["GET", "HEAD", "OPTIONS"].contains(&&*asked.method);
+        if !loses_it || !self.is_below(&asked) || !is_plain(rest) {
+            return asked;
         }
+        let [with, without] = [format!("{version}/{rest}"), rest.to_owned()];
+        let [with, without] = [with, without].map(|it| format!("{}/{it}", self.mount));
+        Asked::new(&from_latin1(&asked.bytes).replacen(&with, &without, 1))
     }
 
     fn ask(&self, ask: &Ask) -> Finding {
@@ -241,9 +246,30 @@ impl Site {
     /// What follows the mount and its slash.
     fn below<'a>(&self, asked: &'a Asked) -> Option<&'a str> {
         match asked.path()?.strip_prefix(self.mount)? {
-            "" => Some(""),
+            "" if !self.mount.is_empty() => Some(""),
             below => below.strip_prefix('/'),
         }
+    }
+
+    /// The version, if there is one, and what follows it.
+    fn divide<'a>(&self, asked: &'a Asked) -> Option<(Option<&'a str>, &'a str)> {
+        let below = self.below(asked)?;
+        let (first, rest) = below.split_once('/').unwrap_or((below, ""));
+        let is_version = first.len() < below.len() && is_version(first);
+        Some(if is_version { (Some(first), rest) } else { (None, below) })
+    }
+
+    /// Whether the layer has anything to do with a URL. A mount of `/` is the whole site: there,
+    /// only what is listed and the folders of what is listed are below it.
+    fn is_below(&self, asked: &Asked) -> bool {
+        let Some((_, rest)) = self.divide(asked) else { return false };
+        !self.mount.is_empty() || (is_plain(rest) && (listed(rest).is_some() || is_folder(rest)))
+    }
+
+    /// Whether a URL that is not below a mount of `/` may still be another node's file.
+    fn is_foreign_version(&self, asked: &Asked) -> bool {
+        let first = asked.path().and_then(|path| path.split('/').nth(1));
+        self.mount.is_empty() && !self.is_below(asked) && first.is_some_and(is_version)
     }
 
     /// Twice: the layer remembers what it has seen.
@@ -253,6 +279,28 @@ impl Site {
             result.unwrap_or_else(|why| panic!("{:?}: {}: {why}", self.mount, ask.name));
         }
     }
+}
+
+/// Whether a segment is a version, and not a folder that looks like one.
+fn is_version(segment: &str) -> bool {
+    let has_shape = segment.len() == 16 && segment.bytes().all(|b| HEX_DIGITS.contains(&b));
+    has_shape && segment != FOLDER
+}
+
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// Whether every segment names one child of the one before, whoever reads it.
+fn is_plain(rest: &str) -> bool {
+    let mut segments = rest.split('/').rev();
+    // A folder's URL ends in a slash.
+    let last = segments.next().unwrap();
+    segments.all(|segment| !segment.is_empty() && is_plain_segment(segment))
+        && is_plain_segment(last)
+}
+
+fn is_plain_segment(segment: &str) -> bool {
+    let spelled = unescaped(segment);
+    !matches!(&*spelled, b"." | b"..") && !spelled.iter().any(|byte| b"/\\\0".contains(byte))
 }
 
 const STALE: &str = "00000000000000aa";
@@ -357,7 +405,7 @@ fn immutable_is_deserved(exchange: &Exchange<'_>, answer: &Answer) -> Finding {
         return Ok(());
     }
     let method = &*exchange.asked.method;
-    ensure(["GET", "HEAD"].contains(&method), || format!("{method} is immutable"))?;
+    ensure(exchange.is_edited(), || format!("{method} is immutable"))?;
     let rest = exchange.below().and_then(|below| below.strip_prefix(&*exchange.site.version));
     let rest = rest.and_then(|rest| rest.strip_prefix('/'));
     let name = rest.and_then(listed).ok_or("not the current URL of a listed file")?;
@@ -398,13 +446,31 @@ fn part<'c>(answer: &Answer, content: &'c [u8]) -> Option<&'c [u8]> {
 /// The listed file that a raw path spells: segment by segment, each decoded once.
 fn listed(raw: &str) -> Option<&'static str> {
     let names = FILES.iter().map(|(name, _)| *name);
-    names.into_iter().find(|name| {
-        let (spelled, wanted) = (raw.split('/'), name.split('/'));
-        spelled.map(decoded).eq(wanted.map(|segment| segment.as_bytes().to_vec()))
-    })
+    names.into_iter().find(|name| spells(raw, name))
 }
 
-fn decoded(segment: &str) -> Vec<u8> {
+/// Whether a raw path spells a folder that a listed file is in.
+fn is_folder(raw: &str) -> bool {
+    let raw = raw.strip_suffix('/').unwrap_or(raw);
+    let folders =
+        FILES.iter().flat_map(|(name, _)| name.match_indices('/').map(|(slash, _)| &name[..slash]));
+    folders.into_iter().any(|folder| spells(raw, folder))
+}
+
+fn spells(raw: &str, name: &str) -> bool {
+    let (spelled, wanted) = (raw.split('/'), name.split('/'));
+    spelled.map(decoded).eq(wanted.map(|segment| Some(segment.as_bytes().to_vec())))
+}
+
+/// Nothing, where an escape is none: no file is spelled like that.
+fn decoded(segment: &str) -> Option<Vec<u8>> {
+    let mut escapes = segment.split('%').skip(1).map(str::as_bytes);
+    let is_escape = |it: &[u8]| it.len() > 1 && it[..2].iter().all(u8::is_ascii_hexdigit);
+    escapes.all(is_escape).then(|| unescaped(segment))
+}
+
+/// What a lenient reader makes of it.
+fn unescaped(segment: &str) -> Vec<u8> {
     percent_encoding::percent_decode(&latin1(segment)).collect()
 }
 
@@ -435,9 +501,11 @@ fn a_strong_tag_names_one_content(exchange: &Exchange<'_>, answer: &Answer) -> F
     }
 }
 
+/// Below the mount, and where another node may have a file.
 fn errors_are_not_kept(exchange: &Exchange<'_>, answer: &Answer) -> Finding {
-    let is_ours = answer.status >= 400 && exchange.below().is_some();
-    ensure(!is_ours || answer.cache_control() == "no-store", || "an error is kept".into())
+    let is_ours = exchange.is_edited() && (exchange.is_below() || exchange.is_foreign_version());
+    let is_kept = answer.status >= 400 && answer.cache_control() != "no-store";
+    ensure(!is_ours || !is_kept, || "an error is kept".into())
 }
 
 fn a_part_is_of_what_if_range_names(exchange: &Exchange<'_>, answer: &Answer) -> Finding {
@@ -477,19 +545,21 @@ fn host(location: &str) -> Option<&str> {
     after.split('/').next()
 }
 
-/// Outside of the mount nothing is touched; below it, what is neither listed nor has the
-/// shape of a version comes from the inner service.
+/// Outside of the mount nothing is touched, and with methods that are not the layer's nothing
+/// anywhere; below it, what is not listed comes from the inner service.
 fn what_is_not_ours_is_left_alone(exchange: &Exchange<'_>, answer: &Answer) -> Finding {
-    let Some(below) = exchange.below() else {
+    if !exchange.is_below() || !exchange.is_edited() {
+        let mut answer = untimed(answer);
+        // What an error there gets is judged above.
+        if exchange.is_edited() && exchange.is_foreign_version() && answer.status >= 400 {
+            answer.lines.retain(|(name, _)| name != "cache-control");
+        }
         let bare = (exchange.bare)()?.map(|bare| untimed(&bare));
-        return ensure(bare == Some(untimed(answer)), || format!("alone: {bare:?}"));
-    };
-    let first = below.split('/').next().unwrap();
-    let has_shape = first.len() == 16 && first.bytes().all(|b| b"0123456789abcdef".contains(&b));
-    let is_versioned = has_shape && first != FOLDER;
+        return ensure(bare == Some(answer), || format!("alone: {bare:?}"));
+    }
     // A tag of ours that is named for something else is not shown to the inner service.
     let has_own_range = exchange.asked.lines("if-range").iter().any(|tag| tag.len() == 66);
-    if is_versioned || has_own_range || exchange.name().is_some() {
+    if has_own_range || exchange.name().is_some() {
         return Ok(());
     }
     let bare = (exchange.bare)()?.map(|bare| (bare.status, bare.body));
@@ -509,13 +579,23 @@ impl Exchange<'_> {
         self.site.below(&self.asked)
     }
 
+    fn is_below(&self) -> bool {
+        self.site.is_below(&self.asked)
+    }
+
+    fn is_foreign_version(&self) -> bool {
+        self.site.is_foreign_version(&self.asked)
+    }
+
+    /// Whether the layer may edit the answer, by the method.
+    fn is_edited(&self) -> bool {
+        ["GET", "HEAD"].contains(&&*self.asked.method)
+    }
+
     /// The listed file that is asked for, under whatever version.
     fn name(&self) -> Option<&'static str> {
-        let below = self.below()?;
-        listed(below).or_else(|| {
-            let (version, rest) = below.split_once('/')?;
-            [&*self.site.version, STALE].contains(&version).then(|| listed(rest))?
-        })
+        let (_, rest) = self.site.divide(&self.asked)?;
+        listed(rest).filter(|_| is_plain(rest))
     }
 }
 
@@ -836,17 +916,35 @@ fn sizes() {
 /// What must come out for all that, so that no judge is content with refusals alone.
 #[test]
 fn the_judged_are_not_all_refused() {
-    let site = Site::new("/static");
-    for (ask, status, cache_control) in [
-        (Ask::get("current", "{m}/{v}/hello.txt"), 200, YEAR),
-        (Ask::get("absolute", "http://evil.example{m}/{v}/hello.txt"), 200, YEAR),
-        (Ask::new("part", "GET", "{m}/{v}/hello.txt", "Range: bytes=0-4\r\n"), 206, YEAR),
-        (Ask::new("tag", "HEAD", "{m}/{v}/hello.txt", "If-None-Match: W/{tag}\r\n"), 304, YEAR),
-        (Ask::get("stale", "{m}/{s}/hello.txt"), 200, "no-cache"),
-        (Ask::get("changed", "{m}/{v}/drifted.txt"), 200, "no-cache"),
-        (Ask::get("traversal", "{m}/{v}/../../secret.txt"), 404, "no-store"),
-        (Ask::new("other method", "DELETE", "{m}/{v}/hello.txt", ""), 405, "no-store"),
-        (Ask::get("outside", "/elsewhere.txt"), 200, ""),
+    let [site, whole_site] = Site::both();
+    for (site, ask, status, cache_control) in [
+        (&site, Ask::get("current", "{m}/{v}/hello.txt"), 200, YEAR),
+        (&site, Ask::get("absolute", "http://evil.example{m}/{v}/hello.txt"), 200, YEAR),
+        (&site, Ask::new("part", "GET", "{m}/{v}/hello.txt", "Range: bytes=0-4\r\n"), 206, YEAR),
+        (
+            &site,
+            Ask::new("tag", "HEAD", "{m}/{v}/hello.txt", "If-None-Match: W/{tag}\r\n"),
+            304,
+            YEAR,
+        ),
+        (&site, Ask::get("stale", "{m}/{s}/hello.txt"), 200, "no-cache"),
+        (&site, Ask::get("changed", "{m}/{v}/drifted.txt"), 200, "no-cache"),
+        (&site, Ask::get("late", "{m}/{v}/late.txt"), 200, "no-cache"),
+        (&site, Ask::get("traversal", "{m}/{v}/../../secret.txt"), 404, "no-store"),
+        (&site, Ask::new("other method", "DELETE", "{m}/{v}/hello.txt", ""), 405, ""),
+        (&site, Ask::new("options", "OPTIONS", "{m}/{v}/hello.txt", ""), 405, ""),
+        (&site, Ask::get("outside", "/elsewhere.txt"), 200, ""),
+        (&site, Ask::get("outside, missing", "/{v}/hello.txt"), 404, ""),
+        (&whole_site, Ask::get("current", "/{v}/hello.txt"), 200, YEAR),
+        (&whole_site, Ask::get("stale", "/{s}/hello.txt"), 200, "no-cache"),
+        (&whole_site, Ask::get("index", "/{v}/docs/"), 200, "no-cache"),
+        (&whole_site, Ask::get("late", "/late.txt"), 200, ""),
+        (&whole_site, Ask::get("late, current", "/{v}/late.txt"), 404, "no-store"),
+        (&whole_site, Ask::get("missing", "/missing.txt"), 404, ""),
+        (&whole_site, Ask::get("missing, stale", "/{s}/missing.txt"), 404, "no-store"),
+        (&whole_site, Ask::get("missing, in a folder", "/0123456789abcdef/hello.txt"), 404, ""),
+        (&whole_site, Ask::get("traversal", "/{v}/../../secret.txt"), 404, "no-store"),
+        (&whole_site, Ask::new("other method", "DELETE", "/{v}/hello.txt", ""), 405, ""),
     ] {
         let asked = site.fill(&ask, "0");
         let over_http1 = exchange(&site.layered, &asked).unwrap();
@@ -1047,7 +1145,7 @@ fn no_disguise_makes_a_page_public() {
 
 fn pages_stay_private(mount: &'static str, page: Page, stale: StalePolicy) {
     let service = service_fn(move |_| std::future::ready(Ok::<_, Infallible>(page.response())));
-    let site = Site::of(mount, |builder| builder.stale(stale), |_| service);
+    let site = Site::of(mount, |builder| builder.stale(stale.clone()), |_| service);
     // One that stays open: it is the pages that differ here.
     let mut connection = Connection::open(&site.layered);
     let (disguises, mut shown) = (disguises(), 0);
@@ -1080,12 +1178,15 @@ fn judge_page(site: &Site, connection: &mut Connection, ask: &Ask) -> Result<boo
         return Ok(false);
     };
     let said = answer.cache_control();
-    let mut directives = said.split(", ").filter(|it| !it.is_empty());
-    let is_strict = directives.all(|it| ["no-cache", "no-store"].contains(&it));
-    // To one with a cookie we add no word, and no cache a lifetime: it has no date.
-    let is_silent = said.is_empty() && answer.field("set-cookie").is_empty();
-    let is_below = site.below(&asked).is_some();
-    ensure(is_strict && !(is_silent && is_below), || format!("{answer:?}"))?;
+    let is_strict = ["no-cache", "no-store"].contains(&&*said);
+    // To one with a cookie the layer adds no word, and no cache a lifetime: it has no date.
+    let may_be_silent = !answer.field("set-cookie").is_empty();
+    let is_right = match site.is_below(&asked) {
+        true => is_strict || (may_be_silent && said.is_empty()),
+        // The rest of the site is left alone.
+        false => said.is_empty(),
+    };
+    ensure(is_right, || format!("{answer:?}"))?;
     let has_listed_tag = site.listed_by_tag(&answer.field("etag")).is_some();
     ensure(!has_listed_tag, || format!("the tag of a file: {answer:?}"))?;
     let is_page = answer.status == 200 && answer.text() == PRIVATE;

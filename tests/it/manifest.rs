@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 use std::{
+    error::Error as _,
     fs::{self, File},
     num::NonZero,
     os::unix::{
@@ -173,7 +174,7 @@ fn bad_roots() {
     let root = tree([("file", ""), ("empty/.hidden", "")]);
     let at = |path: &str| root.path().join(path);
     error(Manifest::scan(at("missing")), ErrorKind::Io, &at("missing"));
-    error(Manifest::scan(at("file")), ErrorKind::NotAFolder, &at("file"));
+    error(Manifest::scan(at("file")), ErrorKind::NotADirectory, &at("file"));
     error(Manifest::scan(at("empty")), ErrorKind::EmptyManifest, &at("empty"));
 }
 
@@ -242,43 +243,168 @@ fn listed_paths_must_be_plain() {
 #[test]
 fn json_there_and_back() {
     let manifest = Manifest::from_files([("a.txt", "abc"), ("fünke", "")]).unwrap();
-    let json = serde_json::to_string(&manifest).unwrap();
-    assert_eq!(
-        json,
-        r#"{"format":1,"files":{"a.txt":{"sha256":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","length":3},"fünke":{"sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","length":0}}}"#
-    );
-    assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
+    let json = r#"{"format":1,"digest":"6de5a63dae55b0c415bc940dc653532792f91b4175ae984e1edbcbe13983a57c","files":{"a.txt":{"sha256":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad","length":3},"fünke":{"sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","length":0}}}"#;
+    assert_eq!(serde_json::to_string(&manifest).unwrap(), json);
+    assert_eq!(serde_json::from_str::<Manifest>(json).unwrap(), manifest);
+    let value = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+    assert_eq!(value(&manifest.to_json()), value(json));
+    let reversed = Manifest::from_files([("fünke", ""), ("a.txt", "abc")]).unwrap();
+    assert_eq!(reversed.to_json(), manifest.to_json(), "the same files give the same text");
+
+    // Read from whatever holds it, and in whatever order its files are.
+    let written = manifest.to_json();
+    let read = [
+        Manifest::from_json(&written),
+        Manifest::from_json(written.as_str()),
+        Manifest::from_json(written.as_bytes()),
+        Manifest::from_json(written.clone().into_bytes()),
+        Manifest::from_json(json),
+    ];
+    for read in read.map(Result::unwrap) {
+        assert!(read.iter().eq(manifest.iter()));
+        assert_eq!(read.digest(), manifest.digest());
+    }
 
     // A scan's times belong to its disk: the version is the same without them.
     let root = tree([("a.txt", "abc")]);
     let scanned = Manifest::scan(root.path()).unwrap();
-    let read: Manifest = serde_json::from_str(&serde_json::to_string(&scanned).unwrap()).unwrap();
-    assert_eq!(read.digest(), scanned.digest());
+    let read = Manifest::from_json(scanned.to_json()).unwrap();
+    assert_eq!(read, scanned);
     assert_eq!(read.get("a.txt").unwrap().modified(), None);
+}
+
+const SHA: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+/// A manifest of `a.txt`, which holds `abc`, with these fields for it.
+fn json_with(fields: &str) -> String {
+    let digest = "700024b2606081b55419184270babd59581ec70ca64247625a9153ff80648b17";
+    format!(r#"{{"format":1,"digest":"{digest}","files":{{"a.txt":{{{fields}}}}}}}"#)
+}
+
+/// A later version of the crate may know more of a file.
+#[test]
+fn unknown_fields_of_a_file_are_ignored() {
+    let expected = Manifest::from_files([("a.txt", "abc")]).unwrap();
+    for fields in [
+        format!(r#""sha256":"{SHA}","length":3"#),
+        format!(r#""length":3,"sha256":"{SHA}","lenght":4"#),
+        format!(r#""type":{{"sha256":null}},"sha256":"{SHA}","length":3,"tags":["a",1]"#),
+    ] {
+        assert_eq!(Manifest::from_json(json_with(&fields)).unwrap(), expected, "{fields}");
+    }
 }
 
 #[test]
 fn bad_json_names_what_is_bad() {
-    let sha = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-    for (json, message) in [
-        (r#"{"format":2,"files":{}}"#.to_owned(), "manifest format 2 is not 1"),
-        (r#"{"format":1,"files":{}}"#.to_owned(), "a manifest without files"),
+    let good = json_with(&format!(r#""sha256":"{SHA}","length":3"#));
+    let digest = &*Manifest::from_json(&good).unwrap().digest_hex();
+    let file = |path: &str| format!(r#""{path}":{{"sha256":"{SHA}","length":3}}"#);
+    let files = |files: &str| format!(r#"{{"format":1,"digest":"{digest}","files":{{{files}}}}}"#);
+    let other = "0".repeat(64);
+    for (name, json, kind, message) in [
         (
-            r#"{"format":1,"files":{"a":{"sha256":"ba78","length":3}}}"#.to_owned(),
-            r#"path "a" has no SHA-256"#,
+            "another format",
+            good.replace("\"format\":1", "\"format\":2"),
+            ErrorKind::InvalidManifest,
+            "manifest format 2 is not 1".to_owned(),
+        ),
+        ("no files", files(""), ErrorKind::EmptyManifest, "a manifest without files".to_owned()),
+        (
+            "no digest of a file",
+            good.replace(SHA, "ba78"),
+            ErrorKind::InvalidManifest,
+            r#"path "a.txt" has no SHA-256"#.to_owned(),
         ),
         (
-            format!(r#"{{"format":1,"files":{{"../a":{{"sha256":"{sha}","length":3}}}}}}"#),
-            r#"path "../a" has a dot segment"#,
+            "in capitals",
+            good.replace(SHA, &SHA.to_uppercase()),
+            ErrorKind::InvalidManifest,
+            r#"path "a.txt" has no SHA-256"#.to_owned(),
         ),
         (
-            format!(r#"{{"format":1,"files":{{"a":{{"sha256":"{sha}","lenght":3}}}}}}"#),
-            "unknown field `lenght`",
+            "up and out",
+            files(&file("../a")),
+            ErrorKind::InvalidPath,
+            r#"path "../a" has a dot segment"#.to_owned(),
+        ),
+        (
+            "listed twice",
+            files(&[file("a.txt"), file("a.txt")].join(",")),
+            ErrorKind::InvalidPath,
+            r#"path "a.txt" is listed twice"#.to_owned(),
+        ),
+        (
+            "twice, with an escape, and another between",
+            files(&[file("a/b"), file("c"), file(r"a\u002fb")].join(",")),
+            ErrorKind::InvalidPath,
+            r#"path "a/b" is listed twice"#.to_owned(),
+        ),
+        (
+            "another digest",
+            good.replace(digest, &other),
+            ErrorKind::InvalidManifest,
+            format!("manifest digest {other:?} is not that of its files, {digest:?}"),
+        ),
+        (
+            "a digest in capitals",
+            good.replace(digest, &digest.to_uppercase()),
+            ErrorKind::InvalidManifest,
+            format!(
+                "manifest digest {:?} is not that of its files, {digest:?}",
+                digest.to_uppercase()
+            ),
+        ),
+        (
+            "no digest",
+            good.replace(digest, ""),
+            ErrorKind::InvalidManifest,
+            format!("manifest digest \"\" is not that of its files, {digest:?}"),
         ),
     ] {
+        let error = Manifest::from_json(&json).unwrap_err();
+        assert_eq!((error.kind(), error.to_string()), (kind, message.clone()), "{name}");
+        assert!(error.source().is_none(), "{name}");
         let error = serde_json::from_str::<Manifest>(&json).unwrap_err();
-        assert!(error.to_string().contains(message), "{error}");
+        assert!(error.to_string().contains(&message), "{name}: {error}");
     }
+    // A file that is another one shows in the digest, too.
+    let longer = json_with(&format!(r#""sha256":"{SHA}","length":4"#));
+    let error = Manifest::from_json(longer).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidManifest);
+    assert!(error.to_string().contains("is not that of its files"), "{error}");
+}
+
+/// What is not of the format is told by the reader of JSON, as the source of the error.
+#[test]
+fn what_is_no_manifest_in_json_has_a_source() {
+    let good = json_with(&format!(r#""sha256":"{SHA}","length":3"#));
+    for (name, json, source) in [
+        ("nothing", String::new(), "EOF while parsing a value"),
+        ("no JSON", "not JSON".into(), "expected ident"),
+        ("cut off", good[..good.len() - 1].into(), "EOF while parsing an object"),
+        ("more", format!("{good} {good}"), "trailing characters"),
+        ("a list", "[]".into(), "invalid"),
+        ("unknown field", good.replacen('{', r#"{"root":"/srv","#, 1), "unknown field `root`"),
+        ("field twice", good.replacen('{', r#"{"format":1,"#, 1), "duplicate field `format`"),
+        ("no format", good.replacen(r#""format":1,"#, "", 1), "missing field `format`"),
+        ("no digest", good.replacen(r#""digest":"#, r#""format":"#, 1), "duplicate field"),
+        ("no files", r#"{"format":1,"digest":""}"#.into(), "missing field `files`"),
+        ("files in a list", r#"{"format":1,"digest":"","files":[]}"#.into(), "a map of paths"),
+        ("no length", json_with(&format!(r#""sha256":"{SHA}""#)), "missing field `length`"),
+        ("no SHA-256", json_with(r#""length":3"#), "missing field `sha256`"),
+        ("less than nothing", good.replace(":3}", ":-3}"), "expected u64"),
+        ("half a byte", good.replace(":3}", ":2.5}"), "expected u64"),
+    ] {
+        let error = Manifest::from_json(&json).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidManifest, "{name}");
+        assert_eq!(error.to_string(), "not a manifest in JSON", "{name}");
+        let cause = error.source().and_then(|it| it.downcast_ref::<serde_json::Error>());
+        let cause = cause.unwrap_or_else(|| panic!("{name}: {error:?} has no source")).to_string();
+        assert!(cause.contains(source), "{name}: {cause}");
+        assert!(format!("{error:?}").contains(source), "{name}: {error:?}");
+    }
+    let error = Manifest::from_json(b"\xff\xfe").unwrap_err();
+    assert!(error.source().is_some_and(|it| it.is::<serde_json::Error>()), "{error:?}");
 }
 
 #[test]
@@ -288,7 +414,7 @@ fn a_version_cannot_be_a_folder_of_the_tree() {
     let error =
         builder.version(tower_static_url::VersionSource::literal("v1")).build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidVersion);
-    assert_eq!(error.to_string(), r#"version "v1" is also a folder of the tree"#);
+    assert_eq!(error.to_string(), r#"version "v1" is also a directory of the tree"#);
 }
 
 proptest! {
@@ -310,5 +436,8 @@ proptest! {
         let embedded = Manifest::from_files(files).unwrap();
         let scanned = Manifest::scan(root.path()).unwrap();
         prop_assert_eq!(scanned.digest(), embedded.digest());
+        let read = Manifest::from_json(scanned.to_json()).unwrap();
+        prop_assert!(read.iter().eq(scanned.iter()));
+        prop_assert_eq!(read.digest(), scanned.digest());
     }
 }

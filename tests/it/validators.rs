@@ -481,7 +481,7 @@ async fn unlisted(
     hint: Option<u64>,
     lines: &[(&str, &str)],
     limit: Option<u64>,
-) -> (Response<ResponseBody<Frames, Bytes, &'static str>>, usize) {
+) -> (Response<ResponseBody<Frames>>, usize) {
     let manifest = Manifest::from_files([("other.txt", "")]).unwrap();
     let mut builder = StaticUrlLayer::builder("/static").manifest(manifest);
     if let Some(limit) = limit {
@@ -591,7 +591,7 @@ async fn an_error_stays_an_error() {
     assert_eq!((hint.lower(), hint.upper()), (5, None), "more was to come");
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "hello");
     assert!(!http_body::Body::is_end_stream(&*body), "the error is still to come");
-    assert_eq!(body.frame().await.unwrap().unwrap_err(), "broken");
+    assert_eq!(body.frame().await.unwrap().unwrap_err().to_string(), "broken");
     assert!(body.frame().await.is_none());
 }
 

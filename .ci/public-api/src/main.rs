@@ -62,8 +62,13 @@ fn public_api(root: &Path) -> Result<Vec<String>, Box<dyn Error>> {
         .omit_auto_trait_impls(true)
         .build()?;
     let items = api.items().map(ToString::to_string);
-    // What the macro writes down of `Unpin`, under a name that nobody can use.
-    Ok(items.filter(|item| !item.contains("pin_project_lite::__private")).collect())
+    // What the macro writes down of `Unpin`, under a name that nobody can use; and the pages,
+    // which are there for rustdoc alone.
+    let is_api = |item: &String| {
+        !item.contains("pin_project_lite::__private")
+            && !item.starts_with("pub mod tower_static_url::docs")
+    };
+    Ok(items.filter(is_api).collect())
 }
 
 fn strangers(api: &[String]) -> BTreeSet<&str> {

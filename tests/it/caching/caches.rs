@@ -203,12 +203,15 @@ const MINUTE: (&str, &str) = ("cache-control", "max-age=60");
 const PUBLIC_MINUTE: (&str, &str) = ("cache-control", "public, max-age=60");
 const SHARED_HOUR: (&str, &str) = ("cache-control", "max-age=60, s-maxage=3600");
 const PRIVATE_MINUTE: (&str, &str) = ("cache-control", "private, max-age=60");
+const DAY: (&str, &str) = ("cache-control", "max-age=86400, immutable");
 const NO_STORE: (&str, &str) = ("cache-control", "no-store");
 const GRACE: (&str, &str) = ("cache-control", "max-age=60, stale-while-revalidate=600");
 
 const CURRENT: &str = "/static/{v}/app.css";
 const CHANGED: &str = "/static/{v}/changed.css";
+const CHANGED_PLAIN: &str = "/static/changed.css";
 const LATE: &str = "/static/{v}/late.css";
+const LATE_PLAIN: &str = "/static/late.css";
 const STALE: &str = "/static/{s}/app.css";
 const UNVERSIONED: &str = "/static/app.css";
 const FOLDER: &str = "/static/{v}/docs";
@@ -219,7 +222,7 @@ const OUTSIDE: &str = "/outside.css";
 /// status, and what a private and a shared cache do with it.
 type Case = (&'static str, &'static str, Lines<'static>, Lines<'static>, u16, Use, Use);
 
-const CASES: [Case; 48] = [
+const CASES: [Case; 60] = [
     ("current", CURRENT, &[], &[], 200, For(YEAR), For(YEAR)),
     ("current, part", CURRENT, &[PART], &[], 206, For(YEAR), For(YEAR)),
     ("current, sibling", CURRENT, &[("accept-encoding", "gzip")], &[], 200, For(YEAR), For(YEAR)),
@@ -243,10 +246,27 @@ const CASES: [Case; 48] = [
     ("changed, own private", CHANGED, &[], &[PRIVATE_MINUTE], 200, Asking, Never),
     ("changed, own grace", CHANGED, &[], &[GRACE], 200, Asking, Asking),
     ("changed, cookie", CHANGED, &[], &[COOKIE], 200, Asking, Asking),
+    ("changed, own day", CHANGED, &[], &[DAY], 200, Asking, Asking),
+    ("changed, unversioned", CHANGED_PLAIN, &[], &[], 200, Asking, Asking),
+    ("changed, unversioned, own day", CHANGED_PLAIN, &[], &[DAY], 200, Asking, Asking),
+    (
+        "changed, unversioned, own private",
+        CHANGED_PLAIN,
+        &[],
+        &[PRIVATE_MINUTE],
+        200,
+        Asking,
+        Never,
+    ),
+    ("changed, unversioned, own part", CHANGED_PLAIN, &[PART], &[DAY], 206, Asking, Asking),
     ("not listed", LATE, &[], &[], 200, Asking, Asking),
     ("not listed, part", LATE, &[PART], &[], 206, Asking, Asking),
     ("not listed, authorized", LATE, &[AUTHORIZED], &[], 200, Asking, Never),
-    ("not listed, own lifetime", LATE, &[], &[MINUTE], 200, For(60), For(60)),
+    ("not listed, own lifetime", LATE, &[], &[MINUTE], 200, Asking, Asking),
+    ("not listed, own day", LATE, &[], &[DAY], 200, Asking, Asking),
+    ("not listed, own no-store", LATE, &[], &[NO_STORE], 200, Never, Never),
+    ("not listed, unversioned", LATE_PLAIN, &[], &[], 200, Asking, Asking),
+    ("not listed, unversioned, own lifetime", LATE_PLAIN, &[], &[MINUTE], 200, For(60), For(60)),
     ("stale", STALE, &[], &[], 200, Asking, Asking),
     ("stale, part", STALE, &[PART], &[], 206, Asking, Asking),
     ("stale, own lifetime", STALE, &[], &[PUBLIC_MINUTE], 200, Asking, Asking),
@@ -258,7 +278,18 @@ const CASES: [Case; 48] = [
     ("unversioned, authorized", UNVERSIONED, &[AUTHORIZED], &[], 200, Asking, Never),
     ("unversioned, own lifetime", UNVERSIONED, &[], &[MINUTE], 200, For(60), For(60)),
     ("redirect", FOLDER, &[], &[], 307, Never, Never),
+    ("redirect, own lifetime", FOLDER, &[], &[MINUTE], 307, Never, Never),
     ("moved for good", FOLDER, &[], &[(":status", "308")], 308, Asking, Asking),
+    ("moved, own lifetime", FOLDER, &[], &[(":status", "308"), MINUTE], 308, Asking, Asking),
+    (
+        "moved, unversioned",
+        "/static/docs",
+        &[],
+        &[(":status", "308"), MINUTE],
+        308,
+        For(60),
+        For(60),
+    ),
     ("missing", MISSING, &[], &[], 404, Never, Never),
     ("missing, own lifetime", MISSING, &[], &[PUBLIC_MINUTE], 404, Never, Never),
     ("gone", CURRENT, &[], &[(":status", "410"), PUBLIC_MINUTE], 410, Never, Never),
@@ -286,7 +317,7 @@ fn what_is_kept_and_for_how_long() {
 #[test]
 fn what_has_a_cookie_is_as_the_inner_service_left_it() {
     let site = Site::saying(&[COOKIE]);
-    for url in [CURRENT, UNVERSIONED, OUTSIDE] {
+    for url in [CURRENT, UNVERSIONED, CHANGED_PLAIN, LATE, LATE_PLAIN, OUTSIDE] {
         let private = Kept::fetch(&site, Kind::Private, get(&site.url(url), &[]));
         assert_eq!((private.is_used(), &*private.answer.cache_control()), (Guessing, ""), "{url}");
         let shared = Kept::fetch(&site, Kind::Shared, get(&site.url(url), &[]));

@@ -14,7 +14,13 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use axum::{Router, body::Body, extract::Request as HttpRequest, http, middleware::map_request};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request as HttpRequest,
+    http,
+    middleware::{Next, from_fn, map_request},
+};
 use proptest::{prelude::*, test_runner::TestRunner};
 use tempfile::TempDir;
 use tower::{Service, ServiceExt as _};
@@ -28,7 +34,7 @@ use crate::support::{
 
 use super::oracle::{
     Mismatch, Outcome, Representation, Request, Resource, Response, Target, answers, imf_fixdate,
-    judge, selectable,
+    is_edited, judge, loses_its_version, selectable,
 };
 
 // ---------------------------------------------------------------------------------
@@ -154,7 +160,26 @@ fn router(folder: &Path) -> Router {
         let files = ServeDir::new(folder).precompressed_gzip().precompressed_br();
         files.redirect_path_prefix(mount)
     };
-    Router::new().nest_service("/static", files("/static")).nest_service("/plain", files("/plain"))
+    let router = Router::new().nest_service("/static", files("/static"));
+    router.nest_service("/plain", files("/plain")).layer(from_fn(tell_what_was_asked))
+}
+
+/// `ServeDir` refuses every other method in the same words. Here its answer shows for what path
+/// it was asked, and has fields that the layer sets in answers of its own.
+async fn tell_what_was_asked(request: HttpRequest, next: Next) -> axum::response::Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    if !is_edited(method.as_str()) {
+        for (name, value) in [
+            ("x-asked", &*path),
+            ("cache-control", "max-age=60"),
+            ("etag", "\"594bd1d1-36\""),
+            ("last-modified", "Thu, 29 Feb 2024 12:34:56 GMT"),
+        ] {
+            response.headers_mut().insert(name, value.parse().unwrap());
+        }
+    }
+    response
 }
 
 /// A router, with the layer or without, on a socket.
@@ -217,16 +242,22 @@ impl<'s> Client<'s> {
         let is_listed = self.site.resources.iter().any(|it| it.path == ask.path);
         // The layer is not there for this one.
         let bare_url = match ask.place {
-            Place::Outside => url.clone(),
-            Place::Below(_) => self.site.url(Place::Below(Outcome::Unversioned), ask.path),
+            Place::Below(_) if loses_its_version(&ask.request.method) => {
+                self.site.url(Place::Below(Outcome::Unversioned), ask.path)
+            }
+            Place::Below(_) | Place::Outside => url.clone(),
         };
         let (bare, whole);
         let selected;
         let target = match ask.place {
-            Place::Below(outcome) if is_listed => {
+            Place::Below(outcome) if is_listed && is_edited(&ask.request.method) => {
                 selected = self.selected(ask);
                 let resource = self.site.resource(ask.path);
                 Target::Listed { outcome, resource, selected: &selected }
+            }
+            Place::Below(_) if !is_edited(&ask.request.method) => {
+                bare = exchange(&mut self.bare, &bare_url, &ask.request);
+                Target::Untouched { bare: &bare }
             }
             Place::Below(_) if ask.path.starts_with("missing") => Target::Missing,
             Place::Below(_) => {
@@ -238,7 +269,7 @@ impl<'s> Client<'s> {
             }
             Place::Outside => {
                 bare = exchange(&mut self.bare, &bare_url, &ask.request);
-                Target::Outside { bare: &bare }
+                Target::Untouched { bare: &bare }
             }
         };
         let response = match cold {
@@ -633,7 +664,7 @@ impl Table {
         let it = &late.representations[0];
         let below = OUTCOMES.map(Place::Below).map(|place| (place, LATE));
         for (place, path) in below.into_iter().chain([(Place::Outside, TEXT)]) {
-            for method in ["GET", "HEAD", "POST"] {
+            for method in ["GET", "HEAD", "POST", "OPTIONS"] {
                 self.push(method, place, path, None, &[]);
                 for (name, lines) in conditions(&late, it) {
                     self.push(method, place, path, None, &[(name, &lines)]);
@@ -652,7 +683,7 @@ impl Table {
         let text = site.resource(TEXT);
         for place in OUTCOMES.map(Place::Below).into_iter().chain([Place::Outside]) {
             for path in ["missing.txt", "missing/", "css", "css/", "hello.txt/"] {
-                for method in ["GET", "HEAD", "POST"] {
+                for method in ["GET", "HEAD", "POST", "OPTIONS"] {
                     self.push(method, place, path, None, &[]);
                     self.push(method, place, path, Some("gzip, br"), &[]);
                     let some = conditions(text, &text.representations[0]).into_iter().step_by(5);
@@ -970,7 +1001,7 @@ fn random_conditions_and_ranges() {
     let client = RefCell::new(Client::new(&site));
     let config = ProptestConfig { cases: 256, failure_persistence: None, ..Default::default() };
     let strategy = (
-        prop_oneof![6 => Just("GET"), 2 => Just("HEAD"), 1 => Just("POST")],
+        prop_oneof![12 => Just("GET"), 4 => Just("HEAD"), 1 => Just("POST"), 1 => Just("OPTIONS")],
         prop::sample::select(OUTCOMES.to_vec()),
         prop::sample::select(vec![TEXT, SHEET, SHEET, SHEET, NOTHING, BINARY, LATE, "missing.txt"]),
         prop::sample::select(ENCODINGS.to_vec()),

@@ -68,8 +68,23 @@ pub(crate) enum Target<'t> {
     /// folder. The wrapped service alone would answer `bare`, and `whole` if it was asked for
     /// no range.
     Unlisted { bare: &'t Response, whole: &'t Response },
-    /// Something that is not below the mount.
-    Outside { bare: &'t Response },
+    /// Nothing that the layer edits: it is not below the mount, or the method is not
+    /// [edited](is_edited). The wrapped service alone would answer `bare`, asked without the
+    /// version if the method [loses it](loses_its_version).
+    Untouched { bare: &'t Response },
+}
+
+/// Promise: only GET and HEAD are the layer's; it leaves the response to any other method
+/// alone, whatever its status.
+pub(crate) fn is_edited(method: &str) -> bool {
+    ["GET", "HEAD"].contains(&method)
+}
+
+/// Promise: "A version is removed from GET, HEAD and OPTIONS requests alone." What OPTIONS asks
+/// about is what GET would be answered; what other methods do to a URL with a version in it is
+/// the wrapped service's to say.
+pub(crate) fn loses_its_version(method: &str) -> bool {
+    is_edited(method) || method == "OPTIONS"
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -123,13 +138,14 @@ const YEAR: &str = "public, max-age=31536000, immutable";
 /// Every right answer.
 pub(crate) fn answers(target: &Target<'_>, request: &Request) -> Vec<Expected> {
     match *target {
-        Target::Outside { bare } => vec![as_without_us(bare, "promise: outside is untouched")],
+        Target::Untouched { bare } => vec![as_without_us(bare, "promise: it is untouched")],
+        _ if !is_edited(&request.method) => panic!("{} is not edited", request.method),
         Target::Unlisted { bare, whole } => {
-            let mut answers = vec![unlisted(bare, request)];
+            let mut answers = vec![unlisted(bare)];
             // §13.1.5: "MUST ignore the Range header field if the If-Range condition evaluates
             // to false". A service that does not know If-Range may be helped.
             if field_value(request, "if-range").is_some() {
-                answers.push(unlisted(whole, request));
+                answers.push(unlisted(whole));
             }
             answers
         }
@@ -137,34 +153,22 @@ pub(crate) fn answers(target: &Target<'_>, request: &Request) -> Vec<Expected> {
         // the same request without those conditions […] would have been a status code
         // other than a 2xx (Successful) or 412"; so also `If-Match: *`, though there is
         // no current representation.
-        Target::Missing if is_get_or_head(request) => vec![error(404, "§15.5.5, §13.2.1")],
-        Target::Missing => vec![error(404, "§15.5.5, §13.2.1"), not_allowed()],
-        Target::Listed { .. } if !is_get_or_head(request) => vec![not_allowed()],
+        Target::Missing => vec![error(404, "§15.5.5, §13.2.1")],
         Target::Listed { outcome, resource, selected } => {
             listed(outcome, resource, resource.in_coding(selected).unwrap(), request)
         }
     }
 }
 
-fn unlisted(bare: &Response, request: &Request) -> Expected {
+fn unlisted(bare: &Response) -> Expected {
     let mut expected = as_without_us(bare, "promise: not listed, as without us");
     expected.fields.retain(|(name, _)| !["cache-control", "location"].contains(&name.as_str()));
     let policy = if bare.status >= 400 { "no-store" } else { "no-cache" };
-    let is_ours = is_get_or_head(request) || bare.status >= 400;
     // A redirect stays below the version, of which the inner service knows nothing.
     let has_location = !bare.lines("location").is_empty();
     expected
-        .field("cache-control", if is_ours { Rule::Is(policy.into()) } else { Rule::Absent })
+        .is("cache-control", policy.to_owned())
         .field("location", if has_location { Rule::Present } else { Rule::Absent })
-}
-
-fn is_get_or_head(request: &Request) -> bool {
-    request.method == "GET" || request.method == "HEAD"
-}
-
-fn not_allowed() -> Expected {
-    // §15.5.6: "The origin server MUST generate an Allow header field".
-    error(405, "§15.5.6, §13.2.1").field("allow", Rule::Present)
 }
 
 /// The codings that are acceptable to a request, best first where the request says
@@ -1260,14 +1264,46 @@ mod tests {
             let statuses = answers.iter().map(|it| it.status).collect::<BTreeSet<_>>();
             assert!(statuses.iter().eq(expected), "{name}: {statuses:?}");
         }
-        for method in ["POST", "PUT", "OPTIONS"] {
-            let target =
-                Target::Listed { outcome: Outcome::Current, resource: &file, selected: "identity" };
-            let answers = answers(&target, &request(method, &[("if-none-match", "*")]));
-            assert!(answers.iter().all(|it| it.status == 405), "{method}");
-        }
         let answers = answers(&Target::Missing, &request("GET", &[("if-match", "*")]));
         assert!(answers.iter().all(|it| it.status == 404));
+    }
+
+    /// What is not the layer's has one right answer: the one without the layer.
+    #[test]
+    fn methods() {
+        for (method, edited, versionless) in [
+            ("GET", true, true),
+            ("HEAD", true, true),
+            ("OPTIONS", false, true),
+            ("POST", false, false),
+            ("DELETE", false, false),
+            ("get", false, false),
+        ] {
+            assert_eq!(is_edited(method), edited, "{method}");
+            assert_eq!(loses_its_version(method), versionless, "{method}");
+        }
+        let line = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+        let bare = Response {
+            status: 405,
+            lines: vec![line("allow", "GET"), line("date", "now")],
+            body: b"no".to_vec(),
+        };
+        let asked = request("POST", &[("if-none-match", "*")]);
+        let answers = answers(&Target::Untouched { bare: &bare }, &asked);
+        judge(&answers, &bare).unwrap();
+        let with = |name: &str, value: &str| {
+            let lines = bare.lines.iter().cloned().chain([line(name, value)]);
+            Response { lines: lines.collect(), ..bare.clone() }
+        };
+        for (name, wrong) in [
+            ("another status", Response { status: 404, ..bare.clone() }),
+            ("another body", Response { body: Vec::new(), ..bare.clone() }),
+            ("a field less", Response { lines: vec![line("date", "now")], ..bare.clone() }),
+            ("a policy", with("cache-control", "no-store")),
+            ("a tag", with("etag", "\"a\"")),
+        ] {
+            assert!(judge(&answers, &wrong).is_err(), "{name}");
+        }
     }
 
     /// A right answer passes, and no part of it can be changed or left out.

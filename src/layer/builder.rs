@@ -1,0 +1,273 @@
+//! Which settings does a layer have, and what makes one of them?
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use http::{Uri, uri::Scheme};
+
+use crate::{
+    CachePolicy, Error, ErrorKind, Manifest, StalePolicy, StaticUrlLayer, VersionSource,
+    layer::Shared,
+    manifest::Scan,
+    policy::Policies,
+    snapshot::{
+        Settings,
+        current::Current,
+        recipe::{FileSource, Recipe},
+    },
+    url::Mount,
+    version_source::Salt,
+};
+
+const DEFAULT_BODY_DIGEST_LIMIT: u64 = 1024 * 1024;
+
+/// The settings of a [`StaticUrlLayer`]; [`build`](Self::build) makes the layer.
+///
+/// Set a [`root`](Self::root), a [`manifest`](Self::manifest) or a [`version`](Self::version).
+/// Everything else has a default.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct StaticUrlLayerBuilder {
+    mount: String,
+    origin: Option<String>,
+    files: FileSource,
+    version: VersionSource,
+    salt: Salt,
+    policies: Policies,
+    stale: StalePolicy,
+    body_digest_limit: u64,
+    memory_budget: u64,
+    development: bool,
+}
+
+impl StaticUrlLayerBuilder {
+    pub(super) fn new(mount: String) -> Self {
+        Self {
+            mount,
+            origin: None,
+            files: FileSource::Unknown,
+            version: VersionSource::manifest(),
+            salt: Salt::default(),
+            policies: Policies::default(),
+            stale: StalePolicy::default(),
+            body_digest_limit: DEFAULT_BODY_DIGEST_LIMIT,
+            memory_budget: 0,
+            development: false,
+        }
+    }
+
+    /// Sets the directory of the files. It is scanned when the layer is built, and when it is
+    /// [reloaded](StaticUrlLayer::reload). Only the files found there can become `immutable` in
+    /// a browser. Replaces a [`manifest`](Self::manifest).
+    pub fn root(self, root: impl Into<PathBuf>) -> Self {
+        self.scan(Scan::new(root))
+    }
+
+    /// Sets the directory of the files as [`root`](Self::root) does, with an ignore rule or a
+    /// number of threads of your own.
+    pub fn scan(mut self, scan: Scan) -> Self {
+        self.files = FileSource::Scanned(scan);
+        self
+    }
+
+    /// Sets the list of the files, instead of scanning a directory: for embedded files, or for
+    /// a manifest that a build step has made. Only listed files can become `immutable` in a
+    /// browser. Replaces a [`root`](Self::root).
+    ///
+    /// With neither a root nor a manifest, the layer trusts your [`version`](Self::version).
+    /// Every 200, 206 and 304 under the current version is `immutable`: a browser keeps it for
+    /// a year, so its bytes must change only with the version. `ETag`s are the inner service's,
+    /// else the [body's digest](Self::body_digest_limit).
+    pub fn manifest(mut self, manifest: Manifest) -> Self {
+        self.files = FileSource::Listed(manifest);
+        self
+    }
+
+    /// Sets where the version comes from. Default: [`VersionSource::manifest`], the digest of
+    /// the files. A new version gives every file a new URL, and browsers fetch it again.
+    pub fn version(mut self, source: VersionSource) -> Self {
+        self.version = source;
+        self
+    }
+
+    /// Sets a secret that is hashed into every version but a literal one. Nobody can then
+    /// guess from a URL what its version was made of, such as a time or a release name. Use
+    /// the same salt on all nodes. Default: empty. To a browser nothing changes but the URL.
+    pub fn salt(mut self, secret: impl Into<Vec<u8>>) -> Self {
+        self.salt = Salt::new(secret);
+        self
+    }
+
+    /// Sets the origin of generated URLs, such as `https://cdn.example.com`. Default: none.
+    ///
+    /// Browsers then fetch the files from that host, which must forward to this server what it
+    /// does not have. To a browser that is another origin: module scripts, fonts and
+    /// everything with `integrity` need `crossorigin` in the page, and
+    /// `Access-Control-Allow-Origin` in the response. Put tower-http's `CorsLayer` around this
+    /// layer, so that 304s have that field too.
+    pub fn origin(mut self, origin: impl Into<String>) -> Self {
+        self.origin = Some(origin.into());
+        self
+    }
+
+    /// Sets the `Cache-Control` of a file under the current version, if it is proven to be the
+    /// scanned file. Default: [`CachePolicy::immutable`] for one year. A browser then uses its
+    /// copy for a year without asking, even when the user reloads the page.
+    ///
+    /// Add `no-transform` if a proxy rewrites your files. Use `private` if no shared cache may
+    /// keep them.
+    pub fn current(mut self, policy: CachePolicy) -> Self {
+        self.policies.current = policy;
+        self
+    }
+
+    /// Sets for how long a browser may use a file under the current version without asking, in
+    /// whole seconds. Short for [`current`](Self::current) with [`CachePolicy::immutable`]. If
+    /// the age is less than a second, the browser asks every time (`no-cache`).
+    pub fn max_age(self, age: Duration) -> Self {
+        self.current(CachePolicy::immutable(age))
+    }
+
+    /// Sets the `Cache-Control` of URLs without a version. Default: `no-cache`. The browser
+    /// then asks every time, and gets a 304 if nothing has changed. If you set a lifetime,
+    /// browsers that have such a URL see the change of a deploy only after that time.
+    pub fn unversioned(mut self, policy: CachePolicy) -> Self {
+        self.policies.unversioned = policy;
+        self
+    }
+
+    /// Sets what the layer does with a stale version. Default: [`StalePolicy::Serve`]. The
+    /// browser then gets the current file with `no-cache`, so that old pages keep working. A
+    /// [`CachePolicy`] serves the current file with that policy.
+    pub fn stale(mut self, policy: impl Into<StalePolicy>) -> Self {
+        self.stale = policy.into();
+        self
+    }
+
+    /// Sets the `Cache-Control` of errors (4xx and 5xx) below the mount. Default: `no-store`.
+    /// The browser then asks again the next time. During a rolling deploy an old node answers
+    /// 404 for a new file: if you set a lifetime, browsers believe that 404 for so long.
+    pub fn errors(mut self, policy: CachePolicy) -> Self {
+        self.policies.errors = policy;
+        self
+    }
+
+    /// Sets up to how many bytes a body is held back to make an `ETag` from its SHA-256.
+    /// Default: 1 MiB; 0 turns it off.
+    ///
+    /// This is for responses that have no validator: none in the manifest, and no `ETag` or
+    /// `Last-Modified` from the inner service. Bodies that are longer, or whose length is not
+    /// known beforehand, stream through untouched. With the tag, a browser that asks again
+    /// gets a 304 instead of the same bytes.
+    pub fn body_digest_limit(mut self, bytes: u64) -> Self {
+        self.body_digest_limit = bytes;
+        self
+    }
+
+    /// Sets how many bytes of listed files the layer may keep in memory. It serves these files
+    /// itself under the current version, where their bytes cannot change. Default: 0, every
+    /// file comes from the inner service.
+    ///
+    /// The layer stores a response of the inner service if all of this is true:
+    ///
+    /// - It is a 200 of the whole file, its length is known beforehand, and its SHA-256 matches
+    ///   the manifest.
+    /// - It is for everybody: the request has no `Authorization`, and the response has no
+    ///   `Set-Cookie`, `private` or `no-store`, and no `Vary` on anything but
+    ///   `Accept-Encoding`.
+    /// - The response has no field that is true only now, such as `Age` or `Expires`.
+    /// - The URL has no query.
+    /// - The file is not larger than 1/32 of the budget.
+    ///
+    /// If memory is full, the least useful files make room. Responses that are being recorded
+    /// take up to a quarter of the budget in addition; only one response is recorded for each
+    /// file at a time. A [reload](StaticUrlLayer::reload) empties the memory.
+    ///
+    /// To a browser nothing changes: status, fields and bytes are those that the inner service
+    /// would send, also for `HEAD`, ranges and conditions. But the inner service is **not
+    /// called**: its log shows no line, its rate limit counts nothing, its access control
+    /// checks nothing. Use this only for files that everybody may read, or put the access
+    /// control around this layer.
+    ///
+    /// All services of a layer share its memory, whatever the request's host. If an inner
+    /// service sends the same files with different fields, give it a layer of its own. Fields
+    /// that are not about the file, such as a request's id or its timing, are stored too: add
+    /// them around this layer. Add CORS around it as well: its `Vary` keeps every file out of
+    /// memory.
+    #[cfg(feature = "memory")]
+    pub fn memory_budget(mut self, bytes: u64) -> Self {
+        self.memory_budget = bytes;
+        self
+    }
+
+    /// Prepares the layer for files that change while the server runs. Default: off, also in a
+    /// debug build. A common call is `.development(cfg!(debug_assertions))`.
+    ///
+    /// - Unversioned URLs are `no-cache`, whatever [`unversioned`](Self::unversioned) is set
+    ///   to: the browser asks every time.
+    /// - [`integrity`](crate::StaticPrefix::integrity) returns `None`: the browser does not
+    ///   refuse a file that is half saved, or transformed on its way.
+    /// - If the manifest has no modification times ([`from_files`](Manifest::from_files),
+    ///   JSON), the length alone does not prove that a file is unchanged. The body is hashed
+    ///   first, up to the [`body_digest_limit`](Self::body_digest_limit).
+    /// - A WARN about a file is logged every time, not only once.
+    ///
+    /// Current URLs stay `immutable`: when a file changes, a [reload](StaticUrlLayer::reload)
+    /// gives it a new URL.
+    pub fn development(mut self, on: bool) -> Self {
+        self.development = on;
+        self
+    }
+
+    /// Makes the layer. Blocks while it scans the [`root`](Self::root), if there is one.
+    ///
+    /// # Errors
+    ///
+    /// The text of each error names the offending input.
+    ///
+    /// - [`InvalidMount`](ErrorKind::InvalidMount): the mount does not start with a slash, has
+    ///   an empty or dot segment, or has a character that no path can contain unescaped, such
+    ///   as `?`, `#`, `%` or a space. One slash at the end is allowed.
+    /// - [`InvalidOrigin`](ErrorKind::InvalidOrigin): the origin is not
+    ///   `http://host[:port]` or `https://host[:port]`.
+    /// - [`InvalidVersion`](ErrorKind::InvalidVersion): there is no root, manifest or other
+    ///   version source; a build id is empty; a literal is not one plain URL segment; or a
+    ///   directory at the top of the tree has the name of the version.
+    /// - [`MissingVariable`](ErrorKind::MissingVariable): the environment variable of the
+    ///   version source is not set, is empty, or is not UTF-8.
+    /// - [`Io`](ErrorKind::Io): the file of the version source cannot be read.
+    /// - With a [`root`](Self::root), the errors of [`Scan::run`](crate::manifest::Scan::run).
+    pub fn build(self) -> Result<StaticUrlLayer, Error> {
+        let settings = Settings {
+            mount: Mount::parse(&self.mount)?,
+            origin: self.origin.as_deref().map_or(Ok("".into()), parse_origin)?,
+            policies: self.policies.in_development(self.development).with_stale(&self.stale),
+            stale: self.stale,
+            body_digest_limit: self.body_digest_limit,
+            memory_budget: self.memory_budget,
+            is_development: self.development,
+        };
+        let recipe = Recipe { settings, source: self.version, salt: self.salt, files: self.files };
+        let current = Arc::new(Current::new(recipe)?);
+        Ok(StaticUrlLayer { shared: Arc::new(Shared { current, nested: false }) })
+    }
+}
+
+/// Parses an origin, and removes a slash at its end: `https://cdn.example.com`.
+fn parse_origin(origin: &str) -> Result<Box<str>, Error> {
+    let invalid =
+        |why: &str| Error::new(ErrorKind::InvalidOrigin, format!("origin {origin:?}: {why}"));
+    let uri = origin.parse::<Uri>().map_err(|error| invalid(&error.to_string()))?;
+    let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
+        return Err(invalid("is not `http(s)://host[:port]`"));
+    };
+    let is_http = [&Scheme::HTTP, &Scheme::HTTPS].contains(&scheme);
+    let port = authority.as_str().strip_prefix(authority.host());
+    let has_port = port.is_some_and(|port| port.is_empty() || authority.port_u16().is_some());
+    if !is_http || authority.host().is_empty() || !has_port {
+        return Err(invalid("is not `http(s)://host[:port]`"));
+    }
+    if uri.path() != "/" || uri.query().is_some() || origin.contains('#') {
+        return Err(invalid("has more than a scheme, a host and a port"));
+    }
+    Ok(format!("{scheme}://{authority}").into())
+}

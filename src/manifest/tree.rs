@@ -1,0 +1,193 @@
+//! Which files does a tree have, and what is its digest?
+
+use std::{collections::BTreeMap, path::Path};
+
+use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    Error, ErrorKind,
+    manifest::{FileInfo, Scan},
+};
+
+/// The files of a tree: logical path → digest, length and modification time.
+///
+/// A logical path is relative to the root, has `/` between its segments and is not escaped:
+/// `css/with space.css`.
+///
+/// ```
+/// use tower_static_url::Manifest;
+///
+/// # let folder = tempfile::tempdir().unwrap();
+/// # std::fs::write(folder.path().join("app.css"), "p { color: teal }").unwrap();
+/// # let assets = folder.path();
+/// let on_disk = Manifest::scan(assets)?;
+/// let embedded = Manifest::from_files([("app.css", "p { color: teal }")])?;
+/// assert_eq!(on_disk.digest(), embedded.digest());
+/// # Ok::<(), tower_static_url::Error>(())
+/// ```
+///
+/// Two manifests are equal if they list the same content under the same paths. The files' times
+/// do not matter.
+///
+/// # JSON
+///
+/// With the `serde` feature, a build step can make the manifest once and write it as JSON, and
+/// the server reads it (`to_json`, `from_json`, `Serialize` and `Deserialize`):
+///
+/// ```json
+/// {
+///   "format": 1,
+///   "digest": "3f9c2a7be01d4c55…",
+///   "files": { "css/app.css": { "sha256": "9f86d081884c7d65…", "length": 4096 } }
+/// }
+/// ```
+///
+/// Modification times are not written: a deploy (a checkout, an image layer) gives the same
+/// bytes other times. Without them a response is compared by its length only, and a browser
+/// may cache a changed file of the same length for a year: make the manifest from exactly the
+/// files that you deploy.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    files: BTreeMap<Box<str>, FileInfo>,
+    digest: [u8; 32],
+}
+
+/// Compares the tree digests.
+impl PartialEq for Manifest {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for Manifest {}
+
+impl Manifest {
+    /// Hashes every file below the directory `root`, on all cores. Blocks: call it before the
+    /// server starts, or on a thread for blocking work.
+    ///
+    /// See [`Scan`] for which files are listed, and for the settings.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`Scan::run`].
+    pub fn scan(root: impl AsRef<Path>) -> Result<Self, Error> {
+        Scan::new(root.as_ref()).run()
+    }
+
+    /// Makes a manifest of files in memory, such as embedded ones: pairs of a logical path and
+    /// the content.
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidPath`](ErrorKind::InvalidPath): a path is not relative and plain, or is
+    ///   listed twice.
+    /// - [`EmptyManifest`](ErrorKind::EmptyManifest): there is no file.
+    pub fn from_files<P, B>(files: impl IntoIterator<Item = (P, B)>) -> Result<Self, Error>
+    where
+        P: AsRef<str>,
+        B: AsRef<[u8]>,
+    {
+        Self::from_listing(files.into_iter().map(|(path, bytes)| {
+            let bytes = bytes.as_ref();
+            let info = FileInfo {
+                sha256: Sha256::digest(bytes).into(),
+                length: bytes.len() as u64,
+                modified: None,
+                fingerprint: None,
+            };
+            (path.as_ref().into(), info)
+        }))
+    }
+
+    pub(super) fn from_listing(
+        listing: impl IntoIterator<Item = (Box<str>, FileInfo)>,
+    ) -> Result<Self, Error> {
+        let mut files = BTreeMap::new();
+        for (path, info) in listing {
+            check_path(&path)?;
+            if let Some(twice) = files.insert(path.clone(), info).map(|_| path) {
+                return Err(invalid_path(&twice, "is listed twice"));
+            }
+        }
+        if files.is_empty() {
+            let message = "a manifest without files";
+            return Err(Error::new(ErrorKind::EmptyManifest, message));
+        }
+        Ok(Self::from_checked(files))
+    }
+
+    /// Makes a manifest of paths that are known to be plain.
+    pub(crate) fn from_checked(files: BTreeMap<Box<str>, FileInfo>) -> Self {
+        let digest = tree_digest(&files);
+        Self { files, digest }
+    }
+
+    /// Returns the [tree digest](crate::manifest#the-tree-digest).
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// Returns the [tree digest](crate::manifest#the-tree-digest) as 64 lower-case hexadecimal
+    /// digits.
+    pub fn digest_hex(&self) -> String {
+        HEXLOWER.encode(&self.digest)
+    }
+
+    /// Returns the entry for a logical path, if it is listed.
+    pub fn get(&self, path: &str) -> Option<&FileInfo> {
+        self.files.get(path)
+    }
+
+    /// Returns every file, in bytewise order of the paths.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &FileInfo)> {
+        self.files.iter().map(|(path, info)| (&**path, info))
+    }
+
+    /// Returns the number of listed files, which is never 0.
+    #[allow(clippy::len_without_is_empty, reason = "no manifest is empty")]
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    pub(crate) fn into_files(self) -> BTreeMap<Box<str>, FileInfo> {
+        self.files
+    }
+}
+
+fn tree_digest(files: &BTreeMap<Box<str>, FileInfo>) -> [u8; 32] {
+    let mut sha256 = Sha256::new();
+    let mut line = String::new();
+    for (path, FileInfo { sha256: content, length, .. }) in files {
+        line.clear();
+        line.extend([&*path.len().to_string(), ":", path, " ", &*length.to_string(), ":"]);
+        HEXLOWER.encode_append(content, &mut line);
+        line.push('\n');
+        sha256.update(&line);
+    }
+    sha256.finalize().into()
+}
+
+fn check_path(path: &str) -> Result<(), Error> {
+    for segment in path.split('/') {
+        match segment {
+            "" => return Err(invalid_path(path, "has an empty segment")),
+            "." | ".." => return Err(invalid_path(path, "has a dot segment")),
+            _ => {}
+        }
+    }
+    if !is_spellable(path) {
+        return Err(invalid_path(path, "has a character that no URL spells safely"));
+    }
+    Ok(())
+}
+
+/// Whether a request can spell this path: the URL grammar refuses backslashes and NULs in
+/// every form.
+pub(crate) fn is_spellable(path: &str) -> bool {
+    !path.contains(['\\', '\0'])
+}
+
+pub(crate) fn invalid_path(path: &str, why: &str) -> Error {
+    Error::new(ErrorKind::InvalidPath, format!("path {path:?} {why}"))
+}

@@ -1,0 +1,53 @@
+//! How is a snapshot made, at the start and at each reload?
+
+#[cfg(feature = "watch")]
+use std::path::Path;
+
+use crate::{
+    Error, VersionSource,
+    manifest::{Manifest, scan::Scan},
+    snapshot::{Settings, Snapshot},
+    version_source::Salt,
+};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Recipe {
+    pub(crate) settings: Settings,
+    pub(crate) source: VersionSource,
+    pub(crate) salt: Salt,
+    pub(crate) files: FileSource,
+}
+
+/// Where the list of files comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum FileSource {
+    /// There is none: the version is declared.
+    Unknown,
+    Scanned(Scan),
+    Listed(Manifest),
+}
+
+impl Recipe {
+    /// Makes a snapshot. What is known of unchanged files is taken from `old`, the snapshot
+    /// before.
+    pub(crate) fn make(&self, old: Option<&Snapshot>) -> Result<Snapshot, Error> {
+        let manifest = match &self.files {
+            FileSource::Unknown => None,
+            FileSource::Scanned(scan) => Some(scan.rescan(|path| old?.info(path))?),
+            FileSource::Listed(manifest) => Some(manifest.clone()),
+        };
+        let tree = manifest.as_ref().map(Manifest::digest);
+        let version = self.source.resolve(&self.salt, tree)?;
+        Snapshot::new(self.settings.clone(), version, manifest, old)
+    }
+
+    /// Returns the directory and the file from which a new version can come.
+    #[cfg(feature = "watch")]
+    pub(crate) fn sources(&self) -> (Option<&Path>, Option<&Path>) {
+        let directory = match &self.files {
+            FileSource::Scanned(scan) => Some(scan.root()),
+            FileSource::Unknown | FileSource::Listed(_) => None,
+        };
+        (directory, self.source.file())
+    }
+}
