@@ -1,5 +1,7 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    tower_static_url_fuzz::tags(data);
+use tower_static_url_fuzz::{prepare, tags};
+
+libfuzzer_sys::fuzz_target!(init: prepare(), |data: &[u8]| {
+    tags(data);
 });

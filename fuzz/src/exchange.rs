@@ -10,9 +10,10 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tower::{Layer as _, Service as _, service_fn};
-use tower_static_url::{StaticPrefix, StaticUrlLayer};
+use tower_static_url::{StaticPrefix, StaticUrlLayer, StaticUrlOutcome};
 
 use crate::inner::Content;
 
@@ -21,9 +22,26 @@ use crate::inner::Content;
 pub(crate) struct Seen {
     pub(crate) asked: Request<()>,
     pub(crate) answer: Response<Bytes>,
-    /// What the inner service was asked, and has said.
-    pub(crate) inner: Option<(Request<()>, Response<Bytes>)>,
-    pub(crate) prefix: Option<StaticPrefix>,
+    pub(crate) inner: Option<Inner>,
+}
+
+/// What the inner service was asked, and has said.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) request: Request<()>,
+    pub(crate) response: Response<Bytes>,
+    /// What the body knows of its length.
+    pub(crate) body_length: Option<u64>,
+}
+
+impl Inner {
+    pub(crate) fn prefix(&self) -> Option<&StaticPrefix> {
+        self.request.extensions().get()
+    }
+
+    pub(crate) fn outcome(&self) -> Option<StaticUrlOutcome> {
+        self.request.extensions().get().copied()
+    }
 }
 
 /// Nothing here waits for anything.
@@ -43,32 +61,27 @@ pub(crate) fn exchange(
     let inner = service_fn(|request: Request<()>| {
         let response = respond(&request);
         let (parts, body) = respond(&request).into_parts();
+        let body_length = body.size_hint().exact();
         let body = now(body.collect()).expect("it cannot fail").to_bytes();
-        let before = seen.replace(Some((request, Response::from_parts(parts, body))));
+        let response_seen = Response::from_parts(parts, body);
+        let before = seen.replace(Some(Inner { request, response: response_seen, body_length }));
         assert!(before.is_none(), "the inner service is called twice");
         std::future::ready(Ok::<_, Infallible>(response))
     });
     let mut service = layer.layer(inner);
     let response = now(service.call(asked.clone())).expect("it cannot fail");
     let (parts, body) = response.into_parts();
+    let length = body.size_hint().exact();
     let body = now(body.collect()).expect("it cannot fail").to_bytes();
+    assert!(length.is_none_or(|length| length == body.len() as u64), "not {length:?} bytes");
     drop(service);
-    let inner = seen.into_inner();
-    let prefix = inner.as_ref().and_then(|(request, _)| request.extensions().get().cloned());
-    Seen { asked, answer: Response::from_parts(parts, body), inner, prefix }
+    Seen { asked, answer: Response::from_parts(parts, body), inner: seen.into_inner() }
 }
 
 /// The lines of a field, joined as one (RFC 9110 §5.3); empty where there is none.
 pub(crate) fn field(headers: &HeaderMap, name: &str) -> String {
     let lines = headers.get_all(name).iter();
     lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect::<Vec<_>>().join(", ")
-}
-
-/// Whether a `Cache-Control` has a directive, in lower case.
-pub(crate) fn has_directive(cache_control: &str, directive: &str) -> bool {
-    let cache_control = cache_control.to_ascii_lowercase();
-    let mut directives = cache_control.split(',').map(str::trim);
-    directives.any(|it| it == directive)
 }
 
 impl Seen {
@@ -78,7 +91,7 @@ impl Seen {
 
     /// What the inner service has said in that field.
     pub(crate) fn inner_field(&self, name: &str) -> String {
-        self.inner.as_ref().map_or(String::new(), |(_, response)| field(response.headers(), name))
+        self.inner.as_ref().map_or(String::new(), |inner| field(inner.response.headers(), name))
     }
 
     pub(crate) fn status(&self) -> u16 {

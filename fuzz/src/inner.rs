@@ -1,22 +1,32 @@
-//! The service behind the layer. It answers in many ways, and never says of its bytes
-//! what is not so.
+//! The service behind the layer. It answers in many ways, and says of its bytes what is
+//! so, unless a line of the answer makes it say something else. Its words:
+//!
+//! ```text
+//! 200 … 599                whatever it sends, with this status
+//! changed, swapped         the file was edited a second later; swapped: to the same length
+//! instant                  within the same second
+//! date, etag, servedir     it has Last-Modified; a tag of the content; one of the time
+//! weak                     the tag is weak
+//! gzip, measured           compressed on the way; measured: with a length
+//! unsized                  it says no length
+//! whole, bare              ranges are ignored; bare: parts have no Content-Range
+//! ```
 
 use std::{
     convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body::{Frame, SizeHint};
 
 use crate::{
     script::Answer,
-    site::{CSS, CSS_GZ, asked_for, served},
+    site::{CSS, CSS_GZ, DRIFTED, MODIFIED, asked_for, dir_etag, etag_of, served},
 };
-
-pub(crate) const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
 /// What it may be told to say besides: nothing about what is in the body.
 const SAYABLE: [&str; 9] = [
@@ -61,34 +71,68 @@ impl http_body::Body for Content {
     }
 }
 
+/// What a line of the answer says in place of what is so.
+const CLAIMABLE: [HeaderName; 5] = [
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::ETAG,
+    header::LAST_MODIFIED,
+];
+
+impl Answer {
+    fn has_etag(&self) -> bool {
+        self.says("etag") || self.says("servedir")
+    }
+
+    /// Whether all that it says of its bytes is so.
+    pub(crate) fn is_honest(&self) -> bool {
+        !CLAIMABLE.iter().any(|name| self.lines.contains_key(name))
+    }
+}
+
 /// One content in one coding.
 struct Selected {
     bytes: Vec<u8>,
     coding: Option<&'static str>,
     etag: String,
+    modified: Duration,
     is_sized: bool,
 }
 
 impl Selected {
     fn of(request: &Request<()>, base: &str, answer: &Answer) -> Option<Self> {
         let path = asked_for(request.uri().path(), base)?;
-        let content = served(&path)?;
+        let takes_gzip = accepts_gzip(request.headers());
+        let is_sibling = path == CSS.0 && takes_gzip;
+        let content = if is_sibling { CSS_GZ.1 } else { served(&path)? };
+        let (content, edited_at) = edit(content, answer);
+        let drifted_at = (path == DRIFTED).then(|| MODIFIED + Duration::from_secs(1));
+        let modified = edited_at.or(drifted_at).unwrap_or(MODIFIED);
+        let etag = own_etag(&content, modified, answer);
         let is_sized = !answer.says("unsized");
-        if path == CSS.0 && accepts_gzip(request.headers()) {
-            let (bytes, etag) = (CSS_GZ.1.into(), own_etag(CSS_GZ.1, answer));
-            return Some(Self { bytes, coding: Some("gzip"), etag, is_sized });
+        let coding = Some("gzip").filter(|_| is_sibling);
+        let plain = Self { bytes: content.into(), coding, etag, modified, is_sized };
+        if is_sibling || !takes_gzip || !answer.says("gzip") {
+            return Some(plain);
         }
-        let content =
-            if answer.says("changed") { format!("{content}, changed") } else { content.into() };
-        let etag = own_etag(&content, answer);
-        Some(match answer.says("gzip") && accepts_gzip(request.headers()) {
-            // As a compressing middleware does: the tag is still the plain form's.
-            true => {
-                Self { bytes: compressed(&content), coding: Some("gzip"), etag, is_sized: false }
-            }
-            false => Self { bytes: content.into(), coding: None, etag, is_sized },
-        })
+        // As a compressing middleware does: the tag is still the plain form's.
+        let bytes = compressed(str::from_utf8(&plain.bytes).expect("it was text"));
+        Some(Self { bytes, coding: Some("gzip"), is_sized: answer.says("measured"), ..plain })
     }
+}
+
+/// What has become of a content since, and when, if it has been edited.
+fn edit(content: &str, answer: &Answer) -> (String, Option<Duration>) {
+    let edited = match content {
+        _ if answer.says("changed") => format!("{content}, changed"),
+        // Of the same length.
+        _ if answer.says("swapped") => "x".repeat(content.len()),
+        _ => return (content.into(), None),
+    };
+    // Later, or within the same second.
+    let later = if answer.says("instant") { 1 } else { 1_000_000_000 };
+    (edited, Some(MODIFIED + Duration::from_nanos(later)))
 }
 
 /// What stands for a content that is compressed on the way.
@@ -102,10 +146,13 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     members.any(|member| member.trim_ascii() == b"gzip")
 }
 
-fn own_etag(content: &str, answer: &Answer) -> String {
+fn own_etag(content: &str, modified: Duration, answer: &Answer) -> String {
     let weak = if answer.says("weak") { "W/" } else { "" };
-    let digest = crate::site::etag_of(format!("inner {content}"));
-    format!("{weak}{digest}")
+    let tag = match answer.says("servedir") {
+        true => dir_etag(modified, content.len()),
+        false => etag_of(format!("inner {content}")),
+    };
+    format!("{weak}{tag}")
 }
 
 /// The answer to what arrives behind the layer.
@@ -122,10 +169,23 @@ pub(crate) fn respond(request: &Request<()>, base: &str, answer: &Answer) -> Res
     for (name, value) in answer.lines.iter().filter(|(name, _)| SAYABLE.contains(&name.as_str())) {
         response.headers_mut().append(name, value.clone());
     }
+    for name in CLAIMABLE.iter().filter(|name| answer.lines.contains_key(*name)) {
+        response.headers_mut().remove(name);
+        let values = answer.lines.get_all(name).into_iter();
+        for value in values.filter(|value| *name != header::CONTENT_LENGTH || is_number(value)) {
+            response.headers_mut().append(name, value.clone());
+        }
+    }
     if *request.method() == Method::HEAD || response.status() == 304 || response.status() == 204 {
         *response.body_mut() = Content::new("", true);
     }
     response
+}
+
+/// What is none no server lets through.
+fn is_number(value: &HeaderValue) -> bool {
+    value.as_bytes().iter().all(u8::is_ascii_digit)
+        && value.to_str().is_ok_and(|digits| digits.parse::<u64>().is_ok())
 }
 
 fn refuse(status: u16) -> Response<Content> {
@@ -147,6 +207,7 @@ fn send(request: &Request<()>, selected: Selected, answer: &Answer) -> Response<
         headers.insert(name, HeaderValue::from_str(&value).expect("it is valid"));
     };
     match status {
+        _ if answer.says("bare") => {}
         206 => say(header::CONTENT_RANGE, format!("bytes {}-{}/{all}", range.start, range.end - 1)),
         416 => say(header::CONTENT_RANGE, format!("bytes */{all}")),
         _ => {}
@@ -154,15 +215,17 @@ fn send(request: &Request<()>, selected: Selected, answer: &Answer) -> Response<
     let is_sized = selected.is_sized || status != 200;
     if is_sized {
         say(header::CONTENT_LENGTH, range.len().to_string());
+        say(header::ACCEPT_RANGES, "bytes".into());
     }
     if let Some(coding) = selected.coding.filter(|_| status != 416) {
         say(header::CONTENT_ENCODING, coding.into());
     }
-    if answer.says("etag") && status != 416 {
+    if answer.has_etag() && status != 416 {
         say(header::ETAG, selected.etag);
     }
     if answer.says("date") {
-        say(header::LAST_MODIFIED, DATE.into());
+        let modified = SystemTime::UNIX_EPOCH + selected.modified;
+        say(header::LAST_MODIFIED, httpdate::fmt_http_date(modified));
     }
     *response.status_mut() = status.try_into().expect("three digits are a status");
     let bytes = Bytes::from(selected.bytes).slice(range);
@@ -178,7 +241,7 @@ fn range(
     let all = selected.bytes.len();
     let headers = request.headers();
     let is_of_this = headers.get(header::IF_RANGE).is_none_or(|tag| {
-        answer.says("etag") && !answer.says("weak") && tag.as_bytes() == selected.etag.as_bytes()
+        answer.has_etag() && !answer.says("weak") && tag.as_bytes() == selected.etag.as_bytes()
     });
     let heeds = *request.method() == Method::GET
         && is_of_this

@@ -2,6 +2,8 @@
 //! the layer, and compare what happens with plain readings of RFC 9110, RFC 3986 and the
 //! crate's own documentation. Only the public API is used.
 
+mod cache_control;
+mod evidence;
 mod exchange;
 mod inner;
 mod links;
@@ -15,6 +17,7 @@ mod tags;
 pub use links::links;
 pub use location::location;
 pub use request::request;
+pub use site::prepare;
 pub use tags::tags;
 
 /// The seeds are inputs that must hold, also where nobody fuzzes.

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
-use tower_static_url::{Manifest, StaticPrefix, StaticUrlLayer};
+use tower_static_url::{
+    Manifest, StaticPrefix, StaticUrlLayer,
+    StaticUrlOutcome::{self, Current, Unversioned},
+};
 
 use crate::{
     exchange::{Seen, exchange},
@@ -25,12 +28,18 @@ pub fn links(data: &[u8]) -> usize {
     let files = files.filter(|name| Manifest::from_files([(name, "")]).is_ok());
     let files =
         files.map(|name| (name, format!("the content of {name}"))).collect::<BTreeMap<_, _>>();
-    let Ok(manifest) = Manifest::from_files(&files) else { return 0 };
-    let Ok(layer) = StaticUrlLayer::builder(mount).manifest(manifest).build() else { return 0 };
+    let Some(layer) = layer(mount, &files) else { return 0 };
     let site = Site { mount: mount.trim_end_matches('/'), prefix: layer.prefix(), layer, files };
     site.files.keys().for_each(|name| site.is_found(name));
     lines.for_each(|link| site.is_a_url(link));
+    site.lists_its_files();
+    site.tells_what_is_new();
     site.files.len()
+}
+
+fn layer(mount: &str, files: &BTreeMap<&str, String>) -> Option<StaticUrlLayer> {
+    let manifest = Manifest::from_files(files).ok()?;
+    StaticUrlLayer::builder(mount).manifest(manifest).build().ok()
 }
 
 struct Site<'d> {
@@ -61,22 +70,50 @@ impl Site<'_> {
         let url = self.prefix.url(name);
         assert_eq!(self.prefix.try_url(name).ok().as_ref(), Some(&url), "{name:?}");
         assert!(self.prefix.integrity(name).is_some(), "{name:?}");
-        self.is_sent(name, &url, "public, max-age=31536000, immutable");
+        self.is_sent(name, &url, Current);
         let suffix = if name.contains('?') { "" } else { "?a=/../b" };
-        self.is_sent(name, &format!("{url}{suffix}"), "public, max-age=31536000, immutable");
+        self.is_sent(name, &format!("{url}{suffix}"), Current);
         let rest = url.strip_prefix(self.prefix.as_str()).expect("it starts with the prefix");
-        self.is_sent(name, &format!("{}/{rest}", self.mount), "no-cache");
+        let unversioned = format!("{}/{rest}", self.mount);
+        assert_eq!(self.prefix.unversioned(name), unversioned, "{name:?}");
+        self.is_sent(name, &unversioned, Unversioned);
     }
 
-    fn is_sent(&self, name: &str, url: &str, cache_control: &str) {
+    fn is_sent(&self, name: &str, url: &str, outcome: StaticUrlOutcome) {
         let seen = self.ask(url);
+        let cache_control = match outcome {
+            Current => "public, max-age=31536000, immutable",
+            _ => "no-cache",
+        };
         let content = &self.files[name];
         assert_eq!(seen.answer.body(), content, "{name:?} is not found at {url:?}: {seen:?}");
         assert_eq!(seen.field("cache-control"), cache_control, "{name:?} at {url:?}");
         assert_eq!(seen.field("etag"), etag_of(content), "{name:?} at {url:?}");
-        let inner = seen.inner.expect("it is asked the first time").0;
-        let path = inner.uri().path();
+        let inner = seen.inner.expect("it is asked the first time");
+        assert_eq!(inner.outcome(), Some(outcome), "{name:?} at {url:?}");
+        let path = inner.request.uri().path();
         assert!(!path.contains("//") && !path.contains("/../"), "{name:?}: {path:?}");
+    }
+
+    fn lists_its_files(&self) {
+        let expected = self.files.keys().copied().collect::<Vec<_>>();
+        assert_eq!(self.prefix.paths().collect::<Vec<_>>(), expected);
+    }
+
+    /// Since a release without the first of the files, and with another second one.
+    fn tells_what_is_new(&self) {
+        let mut older = self.files.clone();
+        let first = older.pop_first().map(|(name, _)| name);
+        let second = older.first_entry().map(|mut entry| {
+            entry.get_mut().push_str(", before");
+            *entry.key()
+        });
+        let Some(older) = layer(&format!("{}/", self.mount), &older) else { return };
+        let (prefix, older) = (&self.prefix, older.prefix());
+        let expected = first.into_iter().chain(second).collect::<Vec<_>>();
+        assert_eq!(prefix.changed_since(&older).collect::<Vec<_>>(), expected);
+        assert_eq!(older.changed_since(prefix).collect::<Vec<_>>(), expected);
+        assert_eq!(prefix.changed_since(prefix).next(), None);
     }
 
     fn is_a_url(&self, link: &str) {

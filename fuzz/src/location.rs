@@ -5,7 +5,7 @@ use http::{Method, header};
 use percent_encoding::{CONTROLS, percent_encode};
 
 use crate::{
-    exchange::{Seen, exchange},
+    exchange::{Inner, Seen, exchange},
     inner::respond,
     place::Place,
     script::{Answer, Exchange, Script},
@@ -36,7 +36,8 @@ pub fn location(data: &[u8]) -> usize {
 fn leads_where_it_was_meant_to(site: &Site, seen: &Seen, answer: &Answer) {
     let said = answer.lines["location"].as_bytes();
     // No URI reference starts with a colon.
-    let Some((inner, _)) = seen.inner.as_ref().filter(|_| !said.starts_with(b":")) else { return };
+    let inner = seen.inner.as_ref().filter(|_| !said.starts_with(b":"));
+    let Some(Inner { request: inner, .. }) = inner else { return };
     let all = seen.answer.headers().get_all(header::LOCATION).iter().collect::<Vec<_>>();
     assert_eq!(all.len(), 1, "one line: {seen:?}");
     let host = host(seen);
@@ -46,13 +47,13 @@ fn leads_where_it_was_meant_to(site: &Site, seen: &Seen, answer: &Answer) {
     let read = url(asked.path(), asked.query()).join(all[0].as_bytes());
     let meant_without = meant.without_version(site, &host);
     assert_eq!(read.without_version(site, &host), meant_without, "elsewhere: {seen:?}");
-    let of_request = Place::of(asked.path(), site.base, &site.version);
+    let of_request = Place::of(asked.path(), site.base, site);
     let Place::Versioned { version, .. } = of_request else {
         return assert_eq!(all[0].as_bytes(), said, "it had no version: {seen:?}");
     };
     let path = meant.path_text();
     let is_folder = path == site.mount;
-    if let Place::Unversioned { rest } = Place::of(&path, site.mount, &site.version)
+    if let Place::Unversioned { rest } = Place::of(&path, site.mount, site)
         && meant.is_at(&host)
         && !is_folder
     {
@@ -167,7 +168,7 @@ impl Url {
 
     fn without_version(&self, site: &Site, host: &str) -> Self {
         let path = self.path_text();
-        let path = match Place::of(&path, site.mount, &site.version) {
+        let path = match Place::of(&path, site.mount, site) {
             Place::Versioned { rest, .. } if self.is_at(host) => format!("{}/{rest}", site.mount),
             _ => path,
         };

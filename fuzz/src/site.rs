@@ -1,11 +1,19 @@
 //! A small site, with what is hard to tell apart.
 
-use std::sync::LazyLock;
+use std::{
+    env, fs,
+    num::NonZero,
+    process,
+    sync::LazyLock,
+    time::{Duration, SystemTime},
+};
 
 use data_encoding::HEXLOWER;
 use percent_encoding::percent_decode_str;
 use sha2::{Digest as _, Sha256};
-use tower_static_url::{Manifest, StalePolicy, StaticUrlLayer};
+use tower_static_url::{
+    CachePolicy, Manifest, StalePolicy, StaticUrlLayer, VersionSource, manifest::Scan,
+};
 
 /// At the top of the tree, and shaped like a version.
 pub(crate) const FOLDER: &str = "0123456789abcdef";
@@ -16,10 +24,11 @@ const STALE: &str = "00000000000000aa";
 pub(crate) const HELLO: (&str, &str) = ("hello.txt", "hello world");
 pub(crate) const CSS: (&str, &str) = ("css/app.css", "body { color: teal }");
 pub(crate) const CSS_GZ: (&str, &str) = ("css/app.css.gz", "stands for the same, compressed");
-const DRIFTED: &str = "drifted.txt";
+pub(crate) const DRIFTED: &str = "drifted.txt";
+const INDEX: (&str, &str) = ("index.html", "<h1>front</h1>");
 
-/// What the layer lists.
-const LISTED: [(&str, &str); 9] = [
+/// What the layer lists; the last one only where the root is to have a page.
+const LISTED: [(&str, &str); 10] = [
     HELLO,
     CSS,
     CSS_GZ,
@@ -29,23 +38,35 @@ const LISTED: [(&str, &str); 9] = [
     ("0123456789abcdef/real.txt", "a folder shaped like a version"),
     ("empty.txt", ""),
     (DRIFTED, "as scanned"),
+    INDEX,
 ];
 
 /// What is there besides, and instead.
-const SERVED: [(&str, &str); 3] =
-    [(DRIFTED, "changed since"), ("late.txt", "not there at the scan"), ("docs/", "<h1>docs</h1>")];
+const SERVED: [(&str, &str); 4] = [
+    (DRIFTED, "changed since"),
+    ("late.txt", "not there at the scan"),
+    ("docs/", "<h1>docs</h1>"),
+    ("", INDEX.1),
+];
 
-pub(crate) fn listed(path: &str) -> Option<&'static str> {
-    LISTED.iter().find(|(name, _)| *name == path).map(|(_, content)| *content)
-}
+/// When every file was modified: in that second of `DATE`.
+pub(crate) const MODIFIED: Duration = Duration::new(784_111_777, 123_456_789);
+pub(crate) const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
 pub(crate) fn served(path: &str) -> Option<&'static str> {
-    let now = SERVED.iter().find(|(name, _)| *name == path).map(|(_, content)| *content);
-    now.or_else(|| listed(path))
+    let find = |files: &[(&str, &'static str)]| {
+        files.iter().find(|(name, _)| *name == path).map(|(_, content)| *content)
+    };
+    find(&SERVED).or_else(|| find(&LISTED))
 }
 
 pub(crate) fn etag_of(content: impl AsRef<[u8]>) -> String {
     format!("\"{}\"", HEXLOWER.encode(&Sha256::digest(content)))
+}
+
+/// What tower-http's `ServeDir` makes of a modification time and a length.
+pub(crate) fn dir_etag(modified: Duration, length: usize) -> String {
+    format!("\"{:x}.{:08x}-{length:x}\"", modified.as_secs(), modified.subsec_nanos())
 }
 
 pub(crate) struct Site {
@@ -55,31 +76,82 @@ pub(crate) struct Site {
     /// What stands before the version in the paths that arrive.
     pub(crate) base: &'static str,
     pub(crate) version: String,
-    pub(crate) serves_stale: bool,
+    pub(crate) stale: StalePolicy,
+    /// The policy of URLs without a version.
+    pub(crate) unversioned: &'static str,
+    listed: &'static [(&'static str, &'static str)],
+    /// The manifest knows when the files were modified.
+    pub(crate) is_dated: bool,
+    pub(crate) is_development: bool,
+    pub(crate) has_memory: bool,
 }
 
 impl Site {
     /// Of the words of a first line.
     pub(crate) fn new(words: &[&str]) -> Self {
-        static MANIFEST: LazyLock<Manifest> =
-            LazyLock::new(|| Manifest::from_files(LISTED).expect("the paths are plain"));
-        let mount = mount(words);
-        let stale = match words {
-            words if words.contains(&"redirect") => StalePolicy::Redirect,
-            words if words.contains(&"gone") => StalePolicy::NotFound,
-            _ => StalePolicy::Serve,
+        let has = |word| words.contains(&word);
+        let (mount, listed, stale) = (mount(words), listed(words), stale(words));
+        let builder = StaticUrlLayer::builder(if mount.is_empty() { "/" } else { mount });
+        let builder = match listed {
+            [] => builder.version(VersionSource::build_id("declared")),
+            _ => builder.manifest(manifest(listed, has("dated")).clone()),
         };
-        let layer = StaticUrlLayer::builder(if mount.is_empty() { "/" } else { mount });
-        let layer = layer.manifest(MANIFEST.clone()).stale(stale).build();
-        let layer = layer.expect("the settings are valid");
-        let nested = words.contains(&"nested");
+        let builder = builder.stale(stale.clone()).development(has("dev"));
+        let builder = builder.memory_budget(if has("memory") { 1 << 20 } else { 0 });
+        let hour = CachePolicy::max_age(Duration::from_secs(3600));
+        let builder = if has("hour") { builder.unversioned(hour) } else { builder };
+        let layer = builder.build().expect("the settings are valid");
         Self {
             version: layer.prefix().version().to_owned(),
-            layer: if nested { layer.nested() } else { layer },
+            layer: if has("nested") { layer.nested() } else { layer },
             mount,
-            base: if nested { "" } else { mount },
-            serves_stale: stale == StalePolicy::Serve,
+            base: base(words),
+            stale,
+            unversioned: if has("hour") && !has("dev") {
+                "public, max-age=3600"
+            } else {
+                "no-cache"
+            },
+            listed,
+            is_dated: has("dated"),
+            is_development: has("dev"),
+            has_memory: has("memory"),
         }
+    }
+
+    pub(crate) fn has_manifest(&self) -> bool {
+        !self.listed.is_empty()
+    }
+
+    pub(crate) fn listed(&self, path: &str) -> Option<&'static str> {
+        self.listed.iter().find(|(name, _)| *name == path).map(|(_, content)| *content)
+    }
+
+    /// Whether there is a listed file in that folder, which has no slash at the end.
+    pub(crate) fn has_folder(&self, path: &str) -> bool {
+        let start = format!("{path}/");
+        self.listed.iter().any(|(name, _)| name.starts_with(&start))
+    }
+
+    pub(crate) fn serves_stale(&self) -> bool {
+        !matches!(self.stale, StalePolicy::Redirect | StalePolicy::NotFound)
+    }
+}
+
+fn listed(words: &[&str]) -> &'static [(&'static str, &'static str)] {
+    match words {
+        words if words.contains(&"declared") => &[],
+        words if words.contains(&"index") => &LISTED,
+        _ => &LISTED[..LISTED.len() - 1],
+    }
+}
+
+fn stale(words: &[&str]) -> StalePolicy {
+    match words {
+        words if words.contains(&"redirect") => StalePolicy::Redirect,
+        words if words.contains(&"gone") => StalePolicy::NotFound,
+        words if words.contains(&"unkept") => CachePolicy::no_store().into(),
+        _ => StalePolicy::Serve,
     }
 }
 
@@ -89,20 +161,68 @@ fn mount(words: &[&str]) -> &'static str {
     named.trim_end_matches('/')
 }
 
+fn base(words: &[&str]) -> &'static str {
+    if words.contains(&"nested") { "" } else { mount(words) }
+}
+
+/// Without and with a page of the root, each from memory and as if scanned.
+static MANIFESTS: LazyLock<[[Manifest; 2]; 2]> = LazyLock::new(|| {
+    [&LISTED[..LISTED.len() - 1], &LISTED].map(|files| {
+        let embedded = Manifest::from_files(files.iter().copied()).expect("the paths are plain");
+        let scanned = scan(files);
+        assert_eq!(scanned, embedded, "the same files");
+        [embedded, scanned]
+    })
+});
+
+fn manifest(listed: &[(&str, &str)], is_dated: bool) -> &'static Manifest {
+    &MANIFESTS[usize::from(listed.len() == LISTED.len())][usize::from(is_dated)]
+}
+
+/// The files as a scan finds them that were all modified at `MODIFIED`.
+fn scan(files: &[(&str, &str)]) -> Manifest {
+    let name = format!("tower-static-url-fuzz-{}-{}", process::id(), files.len());
+    let root = env::temp_dir().join(name);
+    let write = |&(path, content): &(&str, &str)| {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().expect("it is below the root"))?;
+        fs::write(&path, content)?;
+        let file = fs::File::options().write(true).open(&path)?;
+        file.set_modified(SystemTime::UNIX_EPOCH + MODIFIED)
+    };
+    files.iter().try_for_each(write).expect("the temporary folder is writable");
+    let scan = Scan::new(&root).threads(NonZero::<usize>::MIN).ignore(|_| false);
+    let manifest = scan.run().expect("the files are there");
+    fs::remove_dir_all(&root).expect("nobody else has removed it");
+    manifest
+}
+
+/// What takes long, or is not the same in every process, happens before the first input.
+pub fn prepare() {
+    LazyLock::force(&MANIFESTS);
+    fill(&[], b"{v}");
+}
+
 /// Fills the gaps of a line: `{v}` is the current version, `{s}` a stale one, and so on.
 pub(crate) fn fill(words: &[&str], line: &[u8]) -> Vec<u8> {
     static GAPS: LazyLock<[(&str, String); 6]> = LazyLock::new(|| {
         [
-            ("{v}", Site::new(&[]).version),
             ("{s}", STALE.into()),
             ("{f}", FOLDER.into()),
             ("{tag}", etag_of(HELLO.1)),
             ("{css}", etag_of(CSS.1)),
             ("{gz}", etag_of(CSS_GZ.1)),
+            ("{dir}", dir_etag(MODIFIED, HELLO.1.len())),
         ]
     });
-    let base = if words.contains(&"nested") { "" } else { mount(words) };
-    let line = replace(line, "{m}", base);
+    static VERSIONS: LazyLock<[String; 3]> =
+        LazyLock::new(|| ["", "index", "declared"].map(|word| Site::new(&[word]).version));
+    let version = &VERSIONS[match listed(words).len() {
+        0 => 2,
+        length => usize::from(length == LISTED.len()),
+    }];
+    let line = replace(line, "{m}", base(words));
+    let line = replace(&line, "{v}", version);
     GAPS.iter().fold(line, |line, (gap, text)| replace(&line, gap, text))
 }
 
