@@ -223,8 +223,10 @@ pub(crate) enum CacheControlEdit<'p> {
 
 impl Policies {
     pub(crate) fn in_development(self, on: bool) -> Self {
-        let unversioned = if on { CachePolicy::no_cache() } else { self.unversioned };
-        Self { unversioned, ..self }
+        if on && self.unversioned.is_lasting() {
+            return Self { unversioned: CachePolicy::no_cache(), ..self };
+        }
+        self
     }
 
     pub(crate) fn with_stale(self, stale: &StalePolicy) -> Self {
@@ -301,6 +303,10 @@ impl CacheControlEdit<'_> {
             Self::Default(_) | Self::Cap(_) if !inner.has_cache_control && inner.is_private => {
                 return;
             }
+            // A response for one client must not become cacheable, whatever the settings say.
+            _ if !inner.has_cache_control && inner.is_private && policy.is_lasting() => {
+                &HeaderValue::from_static("no-cache")
+            }
             _ if !inner.has_cache_control => policy.value(is_authorized),
             Self::Keep | Self::Default(_) => return keep(headers, is_authorized),
             Self::Cap(_) | Self::Limit(_)
@@ -309,7 +315,12 @@ impl CacheControlEdit<'_> {
                 return keep(headers, is_authorized);
             }
             // A response for one client stays private.
-            Self::Cap(_) | Self::Limit(_) if has_directive(headers, "private") => &policy.private,
+            Self::Cap(_) | Self::Limit(_)
+                if has_directive(headers, "private")
+                    || (inner.is_private && policy.is_lasting()) =>
+            {
+                &policy.private
+            }
             Self::Cap(_) | Self::Limit(_) => policy.value(is_authorized),
         };
         headers.insert(header::CACHE_CONTROL, value.clone());
@@ -628,6 +639,47 @@ mod tests {
             let expected = if stays { loose } else { "no-cache" };
             assert_eq!(cache_control(&headers), expected, "{outcome:?} {matching:?}");
         }
+    }
+
+    #[test]
+    fn a_response_for_one_client_gets_no_lifetime() {
+        let hour = "public, max-age=3600".parse::<CachePolicy>().unwrap();
+        for (name, edit, inner, expected) in [
+            ("cookie", CacheControlEdit::Limit(&hour), &[("set-cookie", "a=b")][..], "no-cache"),
+            ("varies", CacheControlEdit::Limit(&hour), &[("vary", "*")], "no-cache"),
+            (
+                "cookie, longer lifetime",
+                CacheControlEdit::Limit(&hour),
+                &[("set-cookie", "a=b"), ("cache-control", "max-age=7200")],
+                "private, max-age=3600",
+            ),
+            (
+                "capped, cookie, longer lifetime",
+                CacheControlEdit::Cap(&hour),
+                &[("set-cookie", "a=b"), ("cache-control", "max-age=7200")],
+                "private, max-age=3600",
+            ),
+            (
+                "for shared caches alone",
+                CacheControlEdit::Limit(&CachePolicy::no_cache()),
+                &[("cache-control", "s-maxage=0, must-revalidate")],
+                "no-cache",
+            ),
+        ] {
+            let mut headers = headers(inner);
+            apply(edit, &mut headers, false);
+            assert_eq!(cache_control(&headers), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn development_never_loosens() {
+        let policies = |policy: CachePolicy| {
+            Policies { unversioned: policy, ..Policies::default() }.in_development(true)
+        };
+        let hour = CachePolicy::max_age(Duration::from_secs(3600));
+        assert_eq!(policies(hour).unversioned, CachePolicy::no_cache());
+        assert_eq!(policies(CachePolicy::no_store()).unversioned, CachePolicy::no_store());
     }
 
     #[test]

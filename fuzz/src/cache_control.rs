@@ -55,15 +55,16 @@ pub(crate) fn is_personal(headers: &HeaderMap) -> bool {
 /// nothing where it may not. Where no lifetime is said, the cache chooses one (§4.2.2).
 fn usable(headers: &HeaderMap) -> Option<u64> {
     let directives = directives(headers);
-    let seconds = |names: [&str; 2]| {
+    let seconds = |names: &[&str]| {
         let found =
             directives.iter().filter(|(name, _)| names.iter().any(|it| name == it.as_bytes()));
         // Who does not know the number may take any.
         found.map(|(_, argument)| number(argument.as_deref()).unwrap_or(u64::MAX)).max()
     };
     let has = |wanted: &[u8]| directives.iter().any(|(name, _)| name == wanted);
-    let lifetime = seconds(["max-age", "s-maxage"]);
-    let grace = seconds(["stale-while-revalidate", "stale-if-error"]).unwrap_or(0);
+    // One for shared caches alone leaves it to the others to choose one.
+    let lifetime = seconds(&["max-age"]).and_then(|_| seconds(&["max-age", "s-maxage"]));
+    let grace = seconds(&["stale-while-revalidate", "stale-if-error"]).unwrap_or(0);
     match lifetime {
         _ if has(b"no-store") => None,
         // With an argument it is about those fields alone.

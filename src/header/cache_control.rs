@@ -108,15 +108,17 @@ pub(crate) enum Strictness {
 impl Strictness {
     pub(crate) fn of<'d>(directives: impl Iterator<Item = Directive<'d>>) -> Self {
         let (mut no_store, mut no_cache, mut must_revalidate) = (false, false, false);
-        let (mut fresh, mut stale) = (None, 0);
+        let (mut fresh, mut shared, mut stale) = (None, 0, 0);
         for directive in directives {
             let seconds = || directive.seconds().unwrap_or(u64::MAX);
             no_store |= directive.is("no-store");
             // `no-cache="field"` restricts only that field (RFC 9111 §5.2.2.4).
             no_cache |= directive.is("no-cache") && directive.argument.is_none();
             must_revalidate |= directive.is("must-revalidate");
-            if LIFETIMES.iter().any(|name| directive.is(name)) {
+            if directive.is("max-age") {
                 fresh = fresh.max(Some(seconds()));
+            } else if directive.is("s-maxage") {
+                shared = seconds().max(shared);
             } else if GRACES.iter().any(|name| directive.is(name)) {
                 stale = seconds().max(stale);
             }
@@ -124,8 +126,9 @@ impl Strictness {
         match fresh {
             _ if no_store => Self::NoStore,
             _ if no_cache => Self::Revalidate,
-            Some(0) if must_revalidate => Self::Revalidate,
-            Some(seconds) => Self::Usable(seconds.saturating_add(stale)),
+            Some(0) if must_revalidate && shared == 0 => Self::Revalidate,
+            Some(seconds) => Self::Usable(seconds.max(shared).saturating_add(stale)),
+            // A lifetime for shared caches alone leaves it to a browser to choose one.
             None => Self::Heuristic,
         }
     }
