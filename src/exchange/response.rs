@@ -14,6 +14,7 @@ use crate::{
     },
     header::{
         content_coding::ContentCoding,
+        etag::EntityTag,
         head::{InnerCaching, ResponseFields},
         preconditions::Evaluation,
         range::ForwardedRange,
@@ -92,7 +93,9 @@ impl Exchange {
             return ResponseEdit { body, observations };
         }
         let etag = etag.filter(|_| !caching.is_private).map(Cow::into_owned);
-        if let Some(etag) = etag.or_else(|| weak_if_compressed(&head)) {
+        if let Some(etag) =
+            etag.or_else(|| weak_if_compressed(&head).filter(|_| !caching.is_private))
+        {
             response.headers_mut().insert(header::ETAG, etag);
         }
         ResponseEdit { body: self.finish(response, matching, caching), observations }
@@ -327,8 +330,10 @@ impl Exchange {
     fn named_in_another_coding(&self, conditions: &ClientConditions) -> Option<HeaderValue> {
         let file = self.file()?;
         let ClientConditions { preconditions, accepted, .. } = conditions;
-        if preconditions.none_match().any(|tag| file.is_source_of(&tag, *accepted)) {
-            return Some(file.etag().clone());
+        let made_of_it = |tag: &EntityTag<'_>| file.is_source_of(tag, *accepted);
+        if let Some(tag) = preconditions.none_match().find(made_of_it) {
+            // A weak one is the layer's own, of bytes that were compressed on the way.
+            return if tag.is_weak() { tag.to_value() } else { Some(file.etag().clone()) };
         }
         // The same rule as for a 304 without the inner service.
         let is_current = self.target.outcome == StaticUrlOutcome::Current;
@@ -418,7 +423,11 @@ const CONTENT_FIELDS: [header::HeaderName; 6] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Manifest, StaticUrlLayer, StaticUrlLayerBuilder, exchange::Target};
+    use crate::{
+        Manifest, StaticUrlLayer, StaticUrlLayerBuilder,
+        exchange::Target,
+        header::{content_coding::AcceptedCodings, preconditions::Preconditions},
+    };
     use StaticUrlOutcome::{Current, Outside, Stale, Unversioned};
 
     const YEAR: &str = "public, max-age=31536000, immutable";
@@ -574,5 +583,33 @@ mod tests {
         };
         exchange.on_body_digest(&mut response, pending, None);
         assert_eq!((field(&response, "cache-control"), field(&response, "etag")), ("no-cache", ""));
+    }
+
+    /// A client that has the file in another coding than the selected one is told so with the
+    /// tag of what it has.
+    #[test]
+    fn a_304_names_the_copy_that_the_client_has() {
+        let digest = tag();
+        let opaque = digest.trim_matches('"');
+        let coded = |weakness: &str| format!("{weakness}\"{opaque}-gzip\"");
+        for (name, sent, expected) in [
+            ("compressed by the layer's inner service", coded("W/"), coded("W/")),
+            ("compressed around the layer", coded(""), digest.clone()),
+            ("the file itself", digest.clone(), digest.clone()),
+        ] {
+            let mut exchange = exchange(builder(), Current, "a");
+            let fields = [(header::IF_NONE_MATCH, &*sent), (header::ACCEPT_ENCODING, "gzip")];
+            let headers = fields.map(|(name, value)| (name, value.parse().unwrap()));
+            let headers = HeaderMap::from_iter(headers);
+            exchange.conditions = Some(Box::new(ClientConditions {
+                preconditions: Preconditions::of(&headers),
+                accepted: AcceptedCodings::of(&headers),
+                if_range: None,
+            }));
+            let mut response = response(200, &[("content-length", "11")]);
+            let edit = exchange.on_response(&mut response, None);
+            assert_eq!((edit.body, response.status().as_u16()), (BodyEdit::Drop, 304), "{name}");
+            assert_eq!(field(&response, "etag"), expected, "{name}");
+        }
     }
 }

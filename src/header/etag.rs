@@ -7,6 +7,7 @@
 //! etagc      = %x21 / %x23-7E / obs-text
 //! ```
 
+use bytes::Bytes;
 use http::HeaderValue;
 
 /// A tag in a header field.
@@ -39,6 +40,17 @@ impl<'h> EntityTag<'h> {
         let end = input.iter().position(|&byte| !is_etagc(byte))?;
         let rest = input[end..].strip_prefix(b"\"")?;
         Some((Self { is_weak, opaque: &input[..end] }, rest))
+    }
+
+    pub(crate) fn is_weak(&self) -> bool {
+        self.is_weak
+    }
+
+    /// Returns the tag as a field value.
+    pub(crate) fn to_value(self) -> Option<HeaderValue> {
+        let weakness: &[u8] = if self.is_weak { b"W/" } else { b"" };
+        let value = [weakness, b"\"", self.opaque, b"\""].concat();
+        HeaderValue::from_maybe_shared(Bytes::from(value)).ok()
     }
 
     pub(crate) fn opaque(&self) -> &'h [u8] {
