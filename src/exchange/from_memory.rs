@@ -19,27 +19,28 @@ use crate::{
 
 /// What memory has for a request.
 pub(super) enum LookUp {
-    /// The whole file, for a request without conditions.
-    Whole(Arc<StoredResponse>),
-    /// The response that the inner service would send: a part, or one that is still subject
-    /// to conditions.
-    Hit(Response<Bytes>),
+    Hit(Hit),
     /// Nothing yet, but the response may be stored.
     Miss(Selection),
     /// Nothing, and the response may not be stored.
     Bypass,
 }
 
-impl LookUp {
+/// A response in place of the inner service's.
+pub(super) enum Hit {
+    /// The whole file, for a request without conditions.
+    Whole(Arc<StoredResponse>),
+    /// A part, or a response that is still subject to conditions.
+    Other(Response<Bytes>),
+}
+
+impl Hit {
     pub(super) fn into_plan(self, exchange: Exchange) -> Plan {
         let response = match self {
-            Self::Whole(stored) => {
-                Some(stored.edited(|response| exchange.on_stored_response(response)))
-            }
-            Self::Hit(response) => Some(exchange.on_stored_response(response)),
-            Self::Miss(_) | Self::Bypass => None,
+            Self::Whole(stored) => stored.edited(|whole| exchange.on_stored_response(whole)),
+            Self::Other(response) => exchange.on_stored_response(response),
         };
-        Plan::Respond(response)
+        Plan::Respond(Some(response))
     }
 }
 
@@ -50,7 +51,9 @@ impl IncomingRequest<'_> {
         let Some((file, part)) = self.storable(snapshot, fields) else { return LookUp::Bypass };
         let get = |coding| memory.get(Key { file, variant: Variant { coding } });
         let hit = |stored: Option<Arc<StoredResponse>>| {
-            stored.and_then(|stored| stored.part(part)).map_or(LookUp::Bypass, LookUp::Hit)
+            stored
+                .and_then(|stored| stored.part(part))
+                .map_or(LookUp::Bypass, |response| LookUp::Hit(Hit::Other(response)))
         };
         if let FieldEdit::Strip(stripped) = fields
             && let Some(coding) = stripped.coding
@@ -60,7 +63,7 @@ impl IncomingRequest<'_> {
         let wanted = SelectionRef::of(file, self.head.headers);
         let Some(wanted) = wanted else { return LookUp::Bypass };
         match (memory.selected(wanted).and_then(get), part, fields) {
-            (Some(stored), Part::Whole, FieldEdit::Keep) => LookUp::Whole(stored),
+            (Some(stored), Part::Whole, FieldEdit::Keep) => LookUp::Hit(Hit::Whole(stored)),
             (None, Part::Whole, _) => LookUp::Miss(wanted.to_selection()),
             (stored, ..) => hit(stored),
         }

@@ -115,7 +115,7 @@ pub(crate) fn plan(head: RequestHead<'_>, nested: bool, snapshot: Handle) -> Pla
     let selection = match incoming.look_up(&snapshot, &fields) {
         LookUp::Miss(selection) => Some(selection),
         LookUp::Bypass => None,
-        hit => {
+        LookUp::Hit(hit) => {
             let target = incoming.target(&fields);
             return hit.into_plan(Exchange::new(snapshot, target, conditions, None));
         }
