@@ -349,6 +349,7 @@ fn keep(headers: &mut HeaderMap, is_authorized: bool) {
 mod tests {
     use super::*;
     use crate::header::head::ResponseFields;
+    use StaticUrlOutcome::{Current, Unversioned};
 
     fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
         let parse = |&(name, value): &(&'static str, &str)| {
@@ -668,6 +669,58 @@ mod tests {
         ] {
             let mut headers = headers(inner);
             apply(edit, &mut headers, false);
+            assert_eq!(cache_control(&headers), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn lifetimes_in_seconds() {
+        assert_eq!(YEAR.as_secs(), 31_536_000);
+        let seconds = Duration::from_secs;
+        for (policy, expected, is_lasting) in [
+            (CachePolicy::immutable(YEAR), "public, max-age=31536000, immutable", true),
+            (CachePolicy::immutable(seconds(60)), "public, max-age=60, immutable", true),
+            (CachePolicy::immutable(Duration::from_millis(999)), "no-cache", false),
+            (CachePolicy::max_age(seconds(1)), "public, max-age=1", true),
+            (CachePolicy::max_age(Duration::ZERO), "no-cache", false),
+            (CachePolicy::no_store(), "no-store", false),
+            ("max-age=0, must-revalidate".parse().unwrap(), "max-age=0, must-revalidate", false),
+            ("public".parse().unwrap(), "public", true),
+        ] {
+            assert_eq!(policy.to_string(), expected);
+            assert_eq!(policy.is_lasting(), is_lasting, "{expected}");
+            // However it is made, it is the same.
+            assert_eq!(policy, expected.parse().unwrap());
+        }
+    }
+
+    #[test]
+    fn no_setting_but_its_own_reaches_a_response() {
+        let minute = CachePolicy::max_age(Duration::from_secs(60));
+        let policies = Policies { unversioned: minute.clone(), ..Policies::default() };
+        let own = "max-age=3600";
+        for (name, outcome, matching, status, inner, expected) in [
+            ("a redirect without a version", Unversioned, Match::Unlisted, 302, "", "no-cache"),
+            (
+                "a file without a version",
+                Unversioned,
+                Match::Verified,
+                200,
+                "",
+                "public, max-age=60",
+            ),
+            ("its own lifetime", Unversioned, Match::Verified, 200, own, own),
+            ("a changed file's own", Unversioned, Match::Mismatch, 200, own, "public, max-age=60"),
+            ("a declared version's redirect", Current, Match::Verified, 302, own, own),
+            ("a declared version's 204", Current, Match::Verified, 204, own, own),
+            ("a listed version's redirect", Current, Match::Unlisted, 302, own, "no-cache"),
+        ] {
+            let mut headers = HeaderMap::new();
+            if !inner.is_empty() {
+                headers.insert(header::CACHE_CONTROL, inner.parse().unwrap());
+            }
+            let status = StatusCode::from_u16(status).unwrap();
+            apply(policies.cache_control(outcome, status, matching), &mut headers, false);
             assert_eq!(cache_control(&headers), expected, "{name}");
         }
     }

@@ -138,3 +138,22 @@ impl Exchange {
         self.snapshot.settings().is_development
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_says_of_whom_the_client_asks() {
+        for (name, uri, host, expected) in [
+            ("in the target", "http://a.example/x", None, Some("a.example")),
+            ("in the field", "/x", Some("b.example:81"), Some("b.example:81")),
+            ("in both", "http://a.example/x", Some("b.example"), Some("a.example")),
+            ("nowhere", "/x", None, None),
+        ] {
+            let host = host.map(HeaderValue::from_static);
+            let original = Original { uri: uri.parse().unwrap(), host };
+            assert_eq!(original.authority(), expected, "{name}");
+        }
+    }
+}

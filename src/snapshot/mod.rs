@@ -223,3 +223,66 @@ fn version_shaped(manifest: &Manifest, version: &Version) -> BTreeSet<Box<str>> 
     let directories = manifest.iter().filter_map(|(path, _)| Some(path.split_once('/')?.0));
     directories.filter(|directory| version.has_shape(directory)).map(Box::from).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{StaticUrlLayer, StaticUrlLayerBuilder, VersionSource};
+
+    fn snapshot(builder: StaticUrlLayerBuilder) -> crate::snapshot::current::Handle {
+        builder.build().unwrap().current().handle()
+    }
+
+    fn listing(mount: &str, version: &str, paths: &[&str]) -> StaticUrlLayerBuilder {
+        let manifest = Manifest::from_files(paths.iter().map(|path| (path, ""))).unwrap();
+        let version = VersionSource::literal(version);
+        StaticUrlLayer::builder(mount).manifest(manifest).version(version)
+    }
+
+    #[test]
+    fn prefixes() {
+        let origin = "https://cdn.example.com";
+        let with_origin = snapshot(listing("/static", "v1", &["a"]).origin(origin));
+        assert_eq!(with_origin.prefix(), "https://cdn.example.com/static/v1/");
+        assert_eq!(with_origin.prefix_path(), "/static/v1/");
+        assert_eq!(snapshot(listing("/", "v1", &["a"])).prefix_path(), "/v1/");
+    }
+
+    #[test]
+    fn the_same_urls_of_the_same_files() {
+        let one = snapshot(listing("/static", "v1", &["a"]));
+        for (name, other, expected) in [
+            ("itself", listing("/static", "v1", &["a"]), true),
+            ("another version", listing("/static", "v2", &["a"]), false),
+            ("another mount", listing("/files", "v1", &["a"]), false),
+            ("another origin", listing("/static", "v1", &["a"]).origin("http://a"), false),
+            ("other files", listing("/static", "v1", &["b"]), false),
+            (
+                "no manifest",
+                StaticUrlLayer::builder("/static").version(VersionSource::literal("v1")),
+                false,
+            ),
+        ] {
+            assert_eq!(one.is_same(&snapshot(other)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_directory_of_the_tree_is_no_version() {
+        let snapshot = snapshot(listing("/static", "v1", &["v2/a", "b/v3/c", "v4"]));
+        for (name, segment, expected) in [
+            ("the current one", "v1", true),
+            ("another", "v9", true),
+            ("a directory", "v2", false),
+            ("a deeper directory", "v3", true),
+            ("a file", "v4", true),
+            ("another shape", "w1x", false),
+        ] {
+            assert_eq!(snapshot.is_version(segment), expected, "{name}");
+        }
+        let paths = snapshot.paths().collect::<Vec<_>>();
+        assert_eq!(paths, ["b/v3/c", "v2/a", "v4"]);
+        let clash = listing("/static", "v2", &["v2/a"]).build().unwrap_err();
+        assert_eq!(clash.kind(), ErrorKind::InvalidVersion);
+    }
+}
