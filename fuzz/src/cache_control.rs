@@ -136,10 +136,12 @@ impl Rule {
             return answered == if is_left_alone { vec![] } else { vec![ours.into_bytes()] };
         }
         if !is_always && usable(inner) > self.usable() {
-            let is_private = is_authorized || has_directive(inner, "private");
+            // What is for one client stays so, and gets no lifetime for others.
+            let is_lasting = self.usable() > Some(0);
+            let is_private = has_directive(inner, "private") || (is_personal(inner) && is_lasting);
             let ours = match is_private {
-                true if has_directive(inner, "private") => self.private(),
-                true => self.private_if_public(),
+                true => self.private(),
+                false if is_authorized => self.private_if_public(),
                 false => self.ours.into(),
             };
             return answered == [ours.into_bytes()];
