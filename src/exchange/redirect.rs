@@ -24,7 +24,8 @@ pub(crate) fn restore_version(
 ) -> Option<String> {
     let (origin, reference) = split_origin(location)?;
     let (path, suffix) = reference.split_at(reference.find(['?', '#']).unwrap_or(reference.len()));
-    if !origin.is_empty() && (path.is_empty() || !is_same_host(origin, requested.authority)) {
+    // Without a path it leads to what was requested, or to the front page of a host.
+    if path.is_empty() || (!origin.is_empty() && !is_same_host(origin, requested.authority)) {
         return None;
     }
     let RequestedUrl { mount, version, rest, .. } = requested;
@@ -140,6 +141,8 @@ mod tests {
             ("only a query", "a", "?b", "?b"),
             ("only a fragment", "a", "#b", "#b"),
             ("empty", "a", "", ""),
+            ("empty, below what looks like a version", "1234/a", "", ""),
+            ("only a query, below the same", "1234/a", "?b", "?b"),
             (
                 "same host",
                 "docs",
