@@ -1,7 +1,10 @@
 //! Whether a response is the listed file, by the rules in the crate's documentation: what
 //! its length, its date and the inner service's own tag show.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderValue, Method, header};
 
@@ -9,7 +12,7 @@ use crate::{
     cache_control::{is_personal, members},
     exchange::{Inner, Seen},
     place::Place,
-    site::{CSS, CSS_GZ, DATE, MODIFIED, Site, dir_etag, etag_of},
+    site::{CSS, CSS_GZ, DATE, MODIFIED, Site, etag_of},
     tags::{is_tag, parse_date},
 };
 
@@ -295,25 +298,25 @@ impl Comparison<'_> {
             let is_it = sent == known || (is_same && opaque(sent) == opaque(known));
             return (!(is_it && is_weak)).then_some(is_it);
         }
-        let own = dir_etag(MODIFIED, form.content.len()).into_bytes();
-        let sent = opaque(sent);
-        let is_it = sent == own;
         // One like `ServeDir`'s is of another file, if it is not of this one.
-        let is_known = self.site.is_dated && is_like_dir_etag(&sent);
-        (is_known && !(is_it && is_weak)).then_some(is_it)
+        let sent = read_dir_etag(&opaque(sent)).filter(|_| self.site.is_dated)?;
+        let is_it = sent == (MODIFIED.as_nanos(), form.content.len() as u128);
+        (!(is_it && is_weak)).then_some(is_it)
     }
 }
 
-/// `"<hex>.<8 digits of hex>-<hex>"`
-fn is_like_dir_etag(tag: &[u8]) -> bool {
-    let is_hex = |text: &str| {
-        text.bytes().all(|byte| byte.is_ascii_hexdigit()) && u64::from_str_radix(text, 16).is_ok()
+/// `"<seconds>.<8 digits of nanoseconds>-<length>"`, in hexadecimal digits however spelled:
+/// the nanoseconds of a time, and the length.
+fn read_dir_etag(tag: &[u8]) -> Option<(u128, u128)> {
+    let number = |text: &str| {
+        let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        Some(u128::from(u64::from_str_radix(text, 16).ok().filter(|_| is_hex)?))
     };
-    let Ok(tag) = std::str::from_utf8(tag) else { return false };
-    let tag = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-    let Some((seconds, rest)) = tag.and_then(|tag| tag.split_once('.')) else { return false };
-    let Some((nanos, length)) = rest.split_once('-') else { return false };
-    nanos.len() == 8 && [seconds, nanos, length].into_iter().all(is_hex)
+    let tag = std::str::from_utf8(tag).ok()?.strip_prefix('"')?.strip_suffix('"')?;
+    let (seconds, rest) = tag.split_once('.')?;
+    let (nanos, length) = rest.split_once('-').filter(|(nanos, _)| nanos.len() == 8)?;
+    let time = number(seconds)? * 1_000_000_000 + number(nanos)?;
+    Some((time, number(length)?)).filter(|_| time <= Duration::MAX.as_nanos())
 }
 
 fn worse(one: Option<bool>, other: Option<bool>) -> Option<bool> {
