@@ -171,8 +171,10 @@ pub(crate) fn respond(request: &Request<()>, base: &str, answer: &Answer) -> Res
     }
     for name in CLAIMABLE.iter().filter(|name| answer.lines.contains_key(*name)) {
         response.headers_mut().remove(name);
+        let is_length = *name == header::CONTENT_LENGTH;
         let values = answer.lines.get_all(name).into_iter();
-        for value in values.filter(|value| *name != header::CONTENT_LENGTH || is_number(value)) {
+        let values = values.filter(|value| !is_length || is_number(value));
+        for value in values.take(if is_length { 1 } else { usize::MAX }) {
             response.headers_mut().append(name, value.clone());
         }
     }
@@ -182,7 +184,7 @@ pub(crate) fn respond(request: &Request<()>, base: &str, answer: &Answer) -> Res
     response
 }
 
-/// What is none no server lets through.
+/// What is none no server lets through, nor several.
 fn is_number(value: &HeaderValue) -> bool {
     value.as_bytes().iter().all(u8::is_ascii_digit)
         && value.to_str().is_ok_and(|digits| digits.parse::<u64>().is_ok())
