@@ -366,10 +366,10 @@ impl Case<'_> {
         assert!(self.seen.status() < 400 || !is_stored, "an error is kept: {:?}", self.seen);
     }
 
-    /// What nobody stores no shared cache does.
+    /// What nobody stores, or the client alone, no shared cache does.
     fn the_authorized_get_nothing_public(&self) {
         let has = |directive| has_directive(self.seen.answer.headers(), directive);
-        let is_shared = (has("public") || has("s-maxage")) && !has("no-store");
+        let is_shared = (has("public") || has("s-maxage")) && !has("no-store") && !has("private");
         assert!(!(self.is_authorized() && is_shared), "public: {:?}", self.seen);
     }
 
