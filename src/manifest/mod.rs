@@ -39,10 +39,12 @@
 //! ```
 
 pub(crate) mod fingerprint;
+mod hash;
 #[cfg(feature = "serde")]
 mod json;
 pub(crate) mod scan;
 pub(crate) mod tree;
+mod walk;
 
 use std::time::SystemTime;
 

@@ -1,37 +1,18 @@
 //! How is a manifest made of a directory? Walk it, then hash the files on all cores.
 
 use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    fmt,
-    fs::{self, File},
-    io::{self, Read as _},
+    fmt, fs,
     num::NonZero,
-    path::{MAIN_SEPARATOR_STR, Path, PathBuf, is_separator},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+    path::{Path, PathBuf},
+    sync::Arc,
     thread,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
-
-use sha2::{Digest as _, Sha256};
-use walkdir::{DirEntry, WalkDir};
 
 use crate::{
     Error, ErrorKind, Manifest,
-    manifest::{
-        FileInfo,
-        fingerprint::{COARSEST, Fingerprint},
-        tree::is_spellable,
-    },
-    observe::log,
+    manifest::{FileInfo, fingerprint::COARSEST},
 };
-
-/// How many bytes one thread reads at a time. Larger buffers are not faster, and memory must
-/// not grow with the files.
-const BUFFER: usize = 128 * 1024;
 
 /// A scan of a directory, with its settings.
 ///
@@ -57,11 +38,11 @@ const BUFFER: usize = 128 * 1024;
 /// ```
 #[derive(Clone)]
 pub struct Scan {
-    root: PathBuf,
-    ignore: Arc<dyn Fn(&str) -> bool + Send + Sync>,
-    threads: usize,
+    pub(super) root: PathBuf,
+    pub(super) ignore: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    pub(super) threads: usize,
     /// The coarsest resolution of the file system's times.
-    coarsest: Duration,
+    pub(super) coarsest: Duration,
 }
 
 /// The default ignore rule: a file or directory whose name
@@ -141,155 +122,6 @@ impl Scan {
         }
         Ok(Manifest::from_checked(self.hash_all(paths, known)?))
     }
-
-    /// Returns the logical paths of the files to list, in bytewise order.
-    fn walk(&self) -> Result<Vec<Box<str>>, Error> {
-        let mut paths = Vec::new();
-        let walk = WalkDir::new(&self.root).follow_links(true).min_depth(1);
-        for entry in walk.into_iter().filter_entry(|entry| !self.ignores(entry.path())) {
-            match entry {
-                Ok(entry) if entry.file_type().is_dir() => {}
-                Ok(entry) => paths.extend(self.logical_path(&entry)?),
-                Err(error) => self.skip_broken_link(error)?,
-            }
-        }
-        paths.sort_unstable();
-        Ok(paths)
-    }
-
-    fn ignores(&self, path: &Path) -> bool {
-        // Lossy, so that the rule also sees names that are not UTF-8: `.\xff` is a dot-file.
-        (self.ignore)(&with_slashes(String::from_utf8_lossy(self.relative(path))))
-    }
-
-    /// Removes the root from a path of the walk, which starts with the root as it was given.
-    fn relative<'p>(&self, path: &'p Path) -> &'p [u8] {
-        let path = path.as_os_str().as_encoded_bytes();
-        let path = path.strip_prefix(self.root.as_os_str().as_encoded_bytes()).unwrap_or(path);
-        let is_separator = |&&byte: &&u8| is_separator(char::from(byte));
-        &path[path.iter().take_while(is_separator).count()..]
-    }
-
-    /// Returns `None` for what cannot be a static file.
-    fn logical_path(&self, entry: &DirEntry) -> Result<Option<Box<str>>, Error> {
-        let path = entry.path();
-        if !entry.file_type().is_file() {
-            log::left_out(path, "not a regular file");
-            return Ok(None);
-        }
-        let relative = str::from_utf8(self.relative(path)).map_err(|_| {
-            Error::new(ErrorKind::InvalidPath, format!("path {path:?} is not UTF-8"))
-        })?;
-        let logical = with_slashes(relative.into());
-        if !is_spellable(&logical) {
-            log::left_out(path, "no URL spells its name safely");
-            return Ok(None);
-        }
-        Ok(Some(logical.into()))
-    }
-
-    /// Leaves out a link that leads nowhere or in a circle. Any other failure is an error.
-    fn skip_broken_link(&self, error: walkdir::Error) -> Result<(), Error> {
-        let path = error.path().unwrap_or(&self.root).to_owned();
-        // A circle is found by the walk: the system has no error for it.
-        let error = error.into_io_error().unwrap_or_else(|| io::Error::other("a circle"));
-        if self.ignores(&path) {
-            return Ok(());
-        }
-        if error.kind() == io::ErrorKind::PermissionDenied || !path.is_symlink() {
-            return Err(Error::io("read", &path, error));
-        }
-        log::left_out(&path, &format!("a link that leads nowhere ({error})"));
-        Ok(())
-    }
-
-    fn hash_all<'k>(
-        &self,
-        paths: Vec<Box<str>>,
-        known: impl Fn(&str) -> Option<&'k FileInfo> + Sync,
-    ) -> Result<BTreeMap<Box<str>, FileInfo>, Error> {
-        let next = AtomicUsize::new(0);
-        let files = paths.into_iter().map(|path| (path, OnceLock::new())).collect::<Vec<_>>();
-        let worker = || self.hash_some(&files, &next, &known);
-        thread::scope(|scope| {
-            let workers = (1..self.threads.min(files.len())).map(|_| scope.spawn(worker));
-            let workers = workers.collect::<Vec<_>>();
-            let mut done = vec![worker()];
-            for worker in workers {
-                done.push(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            }
-            done.into_iter().collect::<Result<(), Error>>()
-        })?;
-        let hashed = files.into_iter().filter_map(|(path, info)| Some((path, info.into_inner()?)));
-        Ok(hashed.collect())
-    }
-
-    /// Hashes files on one thread, always the `next` one that no other thread has begun.
-    fn hash_some<'k>(
-        &self,
-        files: &[(Box<str>, OnceLock<FileInfo>)],
-        next: &AtomicUsize,
-        known: impl Fn(&str) -> Option<&'k FileInfo>,
-    ) -> Result<(), Error> {
-        let mut buffer = vec![0; BUFFER];
-        while let Some((logical, hashed)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let path = self.root.join(&**logical);
-            let info = match known(logical).filter(|info| self.is_same(&path, info)) {
-                Some(info) => info.clone(),
-                None => self
-                    .hash_file(&path, &mut buffer)
-                    .map_err(|error| Error::io("read", &path, error))?,
-            };
-            hashed.get_or_init(|| info);
-        }
-        Ok(())
-    }
-
-    /// Whether the file is still the one that was hashed. Without metadata it counts as another
-    /// one: reading it gives the error.
-    fn is_same(&self, path: &Path, info: &FileInfo) -> bool {
-        let metadata = fs::metadata(path).ok();
-        let now = metadata.and_then(|metadata| self.fingerprint(&metadata, SystemTime::now()));
-        now.is_some() && now == info.fingerprint
-    }
-
-    fn hash_file(&self, path: &Path, buffer: &mut [u8]) -> io::Result<FileInfo> {
-        let read_at = SystemTime::now();
-        let mut file = File::open(path)?;
-        // Read before the content, so that a write meanwhile shows as another time.
-        let metadata = file.metadata()?;
-        let mut sha256 = Sha256::new();
-        let mut length = 0;
-        loop {
-            match file.read(buffer) {
-                Ok(0) => break,
-                Ok(read) => {
-                    sha256.update(&buffer[..read]);
-                    length += read as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(FileInfo {
-            sha256: sha256.finalize().into(),
-            length,
-            modified: metadata.modified().ok(),
-            fingerprint: self.fingerprint(&metadata, read_at),
-        })
-    }
-
-    fn fingerprint(&self, metadata: &fs::Metadata, read_at: SystemTime) -> Option<Fingerprint> {
-        Fingerprint::of(metadata, read_at, self.coarsest)
-    }
-}
-
-/// Replaces the system's path separators by `/`.
-fn with_slashes(path: Cow<'_, str>) -> Cow<'_, str> {
-    match MAIN_SEPARATOR_STR {
-        "/" => path,
-        separator => path.replace(separator, "/").into(),
-    }
 }
 
 #[cfg(feature = "watch")]
@@ -310,7 +142,12 @@ impl fmt::Debug for Scan {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::{fs::FileTimes, os::unix::fs::MetadataExt as _};
+    use std::{
+        fs::{File, FileTimes},
+        io,
+        os::unix::fs::MetadataExt as _,
+        time::SystemTime,
+    };
 
     /// A change to the files `a`, `b` and `c` between two scans.
     #[derive(Clone, Debug)]

@@ -1,0 +1,111 @@
+//! What is in the files? Hashes them on all cores.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read as _},
+    path::Path,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::SystemTime,
+};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    Error,
+    manifest::{FileInfo, Scan, fingerprint::Fingerprint},
+};
+
+/// How many bytes one thread reads at a time. Larger buffers are not faster, and memory must
+/// not grow with the files.
+const BUFFER: usize = 128 * 1024;
+
+impl Scan {
+    pub(super) fn hash_all<'k>(
+        &self,
+        paths: Vec<Box<str>>,
+        known: impl Fn(&str) -> Option<&'k FileInfo> + Sync,
+    ) -> Result<BTreeMap<Box<str>, FileInfo>, Error> {
+        let next = AtomicUsize::new(0);
+        let files = paths.into_iter().map(|path| (path, OnceLock::new())).collect::<Vec<_>>();
+        let worker = || self.hash_some(&files, &next, &known);
+        thread::scope(|scope| {
+            let workers = (1..self.threads.min(files.len())).map(|_| scope.spawn(worker));
+            let workers = workers.collect::<Vec<_>>();
+            let mut done = vec![worker()];
+            for worker in workers {
+                done.push(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            done.into_iter().collect::<Result<(), Error>>()
+        })?;
+        let hashed = files.into_iter().filter_map(|(path, info)| Some((path, info.into_inner()?)));
+        Ok(hashed.collect())
+    }
+
+    /// Hashes files on one thread, always the `next` one that no other thread has begun.
+    fn hash_some<'k>(
+        &self,
+        files: &[(Box<str>, OnceLock<FileInfo>)],
+        next: &AtomicUsize,
+        known: impl Fn(&str) -> Option<&'k FileInfo>,
+    ) -> Result<(), Error> {
+        let mut buffer = vec![0; BUFFER];
+        while let Some((logical, hashed)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let path = self.root.join(&**logical);
+            let info = match known(logical).filter(|info| self.is_same(&path, info)) {
+                Some(info) => info.clone(),
+                None => self
+                    .hash_file(&path, &mut buffer)
+                    .map_err(|error| Error::io("read", &path, error))?,
+            };
+            hashed.get_or_init(|| info);
+        }
+        Ok(())
+    }
+
+    /// Whether the file is still the one that was hashed. Without metadata it counts as another
+    /// one: reading it gives the error.
+    fn is_same(&self, path: &Path, info: &FileInfo) -> bool {
+        let metadata = fs::metadata(path).ok();
+        let now = metadata.and_then(|metadata| self.fingerprint(&metadata, SystemTime::now()));
+        now.is_some() && now == info.fingerprint
+    }
+
+    fn hash_file(&self, path: &Path, buffer: &mut [u8]) -> io::Result<FileInfo> {
+        let read_at = SystemTime::now();
+        let mut file = File::open(path)?;
+        // Read before the content, so that a write meanwhile shows as another time.
+        let metadata = file.metadata()?;
+        let mut sha256 = Sha256::new();
+        let mut length = 0;
+        loop {
+            match file.read(buffer) {
+                Ok(0) => break,
+                Ok(read) => {
+                    sha256.update(&buffer[..read]);
+                    length += read as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(FileInfo {
+            sha256: sha256.finalize().into(),
+            length,
+            modified: metadata.modified().ok(),
+            fingerprint: self.fingerprint(&metadata, read_at),
+        })
+    }
+
+    pub(super) fn fingerprint(
+        &self,
+        metadata: &fs::Metadata,
+        read_at: SystemTime,
+    ) -> Option<Fingerprint> {
+        Fingerprint::of(metadata, read_at, self.coarsest)
+    }
+}
