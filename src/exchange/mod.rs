@@ -48,6 +48,8 @@ pub(crate) struct Target {
     pub(crate) is_authorized: bool,
     /// The request to the inner service has a `Range`.
     pub(crate) range: ForwardedRange,
+    /// The client accepts the coding of a sibling that was made of another content.
+    pub(crate) accepts_stale_coding: bool,
 }
 
 /// The methods as far as the layer treats them differently.

@@ -6,9 +6,9 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
 use crate::{
-    header::content_coding::SIBLINGS,
+    header::content_coding::{IDENTITY, SIBLINGS},
     manifest::{FileIndex, FileInfo, Manifest},
-    snapshot::{file::File, representation::Representation},
+    snapshot::file::File,
 };
 
 /// The files that a manifest lists, by their logical paths, in bytewise order.
@@ -24,7 +24,8 @@ pub(crate) struct Files {
 /// A file of the manifest, with its pre-compressed siblings.
 #[derive(Debug)]
 struct Entry {
-    info: FileInfo,
+    /// `None` if only siblings of the file are listed.
+    info: Option<FileInfo>,
     siblings: Box<[Sibling]>,
     /// Made on the first request: most files of a large tree are never requested.
     file: OnceLock<Arc<File>>,
@@ -43,13 +44,28 @@ impl Files {
         let tree_digest = *manifest.digest();
         let listed = manifest.into_files();
         let mut entries = IndexMap::with_capacity_and_hasher(listed.len(), FxBuildHasher);
-        entries.extend(listed.into_iter().map(|(path, info)| (path, Entry::new(info))));
+        entries.extend(listed.into_iter().map(|(path, info)| (path, Entry::new(Some(info)))));
         let mut files = Self { entries, tree_digest };
+        files.add_lone();
         files.find_siblings();
         if let Some(old) = old {
             files.carry_over(old);
         }
         files
+    }
+
+    /// Adds the files of which only siblings are listed.
+    fn add_lone(&mut self) {
+        let plain = |path: &str| {
+            let plain = SIBLINGS.iter().find_map(|(suffix, _)| path.strip_suffix(suffix))?;
+            let has_name = !plain.is_empty() && !plain.ends_with('/');
+            (has_name && !self.entries.contains_key(plain)).then(|| Box::from(plain))
+        };
+        let lone = self.entries.keys().filter_map(|path| plain(path)).collect::<Vec<Box<str>>>();
+        if !lone.is_empty() {
+            self.entries.extend(lone.into_iter().map(|path| (path, Entry::new(None))));
+            self.entries.sort_unstable_keys();
+        }
     }
 
     fn find_siblings(&mut self) {
@@ -81,7 +97,10 @@ impl Files {
         let (siblings, mut known_siblings) = (self.siblings(entry), old.siblings(known));
         let mut siblings = siblings.peekable();
         !has_changed
-            && entry.info.is_unchanged_since(&known.info)
+            && match (&entry.info, &known.info) {
+                (Some(info), Some(known)) => info.is_unchanged_since(known),
+                (info, known) => info.is_none() && known.is_none(),
+            }
             && siblings.all(|(coding, info)| {
                 known_siblings.next().is_some_and(|(known_coding, known)| {
                     coding == known_coding && info.is_unchanged_since(known)
@@ -92,28 +111,30 @@ impl Files {
 
     fn siblings(&self, entry: &Entry) -> impl Iterator<Item = (&'static str, &FileInfo)> {
         let siblings = entry.siblings.iter();
-        siblings.map(|&Sibling { coding, index: FileIndex(i) }| (coding, &self.entries[i].info))
+        siblings.filter_map(|&Sibling { coding, index: FileIndex(i) }| {
+            Some((coding, self.entries[i].info.as_ref()?))
+        })
     }
 
     pub(crate) fn tree_digest(&self) -> &[u8; 32] {
         &self.tree_digest
     }
 
+    /// Returns the index of a file that is listed, itself or by a sibling.
     pub(crate) fn find(&self, path: &str) -> Option<FileIndex> {
         self.entries.get_index_of(path).map(FileIndex)
     }
 
     pub(crate) fn info(&self, path: &str) -> Option<&FileInfo> {
-        self.entries.get(path).map(|entry| &entry.info)
+        self.entries.get(path)?.info.as_ref()
     }
 
     /// Returns the file at an index, with what responses have shown about it.
     pub(crate) fn file(&self, FileIndex(index): FileIndex) -> Option<&Arc<File>> {
         let (path, entry) = self.entries.get_index(index)?;
         let file = entry.file.get_or_init(|| {
-            let siblings = self.siblings(entry);
-            let siblings = siblings.map(|(coding, info)| (coding, Representation::new(info)));
-            Arc::new(File::new(path, &entry.info, siblings.collect()))
+            let representations = entry.info.iter().map(|info| (IDENTITY, info));
+            Arc::new(File::new(path, representations.chain(self.siblings(entry))))
         });
         Some(file)
     }
@@ -135,14 +156,15 @@ impl Files {
         below.is_some_and(|below| below.starts_with('/'))
     }
 
-    /// Returns every logical path, in bytewise order.
+    /// Returns every logical path of the manifest, in bytewise order.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.entries.keys().map(|path| &**path)
+        let listed = self.entries.iter().filter(|(_, entry)| entry.info.is_some());
+        listed.map(|(path, _)| &**path)
     }
 }
 
 impl Entry {
-    fn new(info: FileInfo) -> Self {
+    fn new(info: Option<FileInfo>) -> Self {
         Self { info, siblings: [].into(), file: OnceLock::new() }
     }
 }
@@ -185,5 +207,19 @@ mod tests {
         };
         assert_eq!(codings("a.css"), ["gzip", "br"]);
         assert!(codings("b.css.gz").is_empty());
+        assert_eq!(codings("b.css"), ["gzip"], "listed by its sibling");
+    }
+
+    #[test]
+    fn a_file_without_a_plain_form_is_found_but_not_listed() {
+        let files = files(&["a.css.gz", "b", "b.gz", "d/.gz", "z.br"]);
+        for (path, is_found) in
+            [("a.css", true), ("a.css.gz", true), ("b", true), ("d/", false), ("z", true)]
+        {
+            assert_eq!(files.find(path).is_some(), is_found, "{path}");
+        }
+        assert!(files.info("a.css").is_none());
+        assert_eq!(files.paths().collect::<Vec<_>>(), ["a.css.gz", "b", "b.gz", "d/.gz", "z.br"]);
+        assert!(files.has_directory("d"), "still in bytewise order");
     }
 }
