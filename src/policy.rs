@@ -177,6 +177,7 @@ pub(crate) struct Policies {
     pub(crate) errors: CachePolicy,
     stale: CachePolicy,
     no_cache: CachePolicy,
+    no_store: CachePolicy,
 }
 
 impl Default for Policies {
@@ -187,6 +188,7 @@ impl Default for Policies {
             errors: CachePolicy::no_store(),
             stale: CachePolicy::no_cache(),
             no_cache: CachePolicy::no_cache(),
+            no_store: CachePolicy::no_store(),
         }
     }
 }
@@ -265,8 +267,11 @@ impl Policies {
         }
     }
 
-    pub(crate) fn on_error(&self) -> CacheControlEdit<'_> {
-        CacheControlEdit::Limit(&self.errors)
+    /// Returns what becomes of an error that may be about a file of another node: nobody stores
+    /// it, even if the policy for errors is looser.
+    pub(crate) fn foreign_error(&self) -> CacheControlEdit<'_> {
+        let is_strict = self.errors.strictness <= self.no_store.strictness;
+        CacheControlEdit::Limit(if is_strict { &self.errors } else { &self.no_store })
     }
 }
 

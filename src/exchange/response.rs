@@ -198,7 +198,7 @@ impl Exchange {
         caching: InnerCaching,
     ) -> BodyEdit {
         if is_error(response.status()) {
-            let edit = self.snapshot.settings().policies.on_error();
+            let edit = self.snapshot.settings().policies.foreign_error();
             edit.apply(response.headers_mut(), caching, self.target.is_authorized);
         }
         BodyEdit::Pass
