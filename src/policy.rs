@@ -169,6 +169,19 @@ impl From<CachePolicy> for StalePolicy {
     }
 }
 
+/// What the layer does with a `GET` or `HEAD` of a URL below the mount that spells no listed
+/// file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnlistedPolicy {
+    /// Asks the inner service. This is the default.
+    #[default]
+    Ask,
+    /// Answers 404 without content, with the `Cache-Control` of
+    /// [`errors`](crate::StaticUrlLayerBuilder::errors), and does not ask the inner service.
+    NotFound,
+}
+
 /// The policies of a layer.
 #[derive(Clone, Debug)]
 pub(crate) struct Policies {
