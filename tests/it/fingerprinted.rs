@@ -141,8 +141,11 @@ fn a_rule_is_not_asked_for_each_request() {
 // ---------------------------------------------------------------------------------
 // Responses
 
-/// Requests for one file, each with the name of what it is about.
-fn requests(content: &str) -> Vec<(&'static str, &'static str, Vec<(&'static str, String)>)> {
+/// What a request is about, its method, and its fields.
+type Case = (&'static str, &'static str, Vec<(&'static str, String)>);
+
+/// Requests for one file.
+fn requests(content: &str) -> Vec<Case> {
     let tag = etag_of(content);
     let coded = etag_of("stands for the same, compressed");
     let lines = |lines: &[(&'static str, &str)]| {
