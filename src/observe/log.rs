@@ -37,7 +37,8 @@ pub(crate) fn stale_sibling(sibling: &str, file: &str, why: &str) {
         target: "tower_static_url",
         sibling,
         file,
-        "the pre-compressed file does not belong to the file beside it ({why}), so that nobody          may cache it: compress the file again, or delete what is left over"
+        "the pre-compressed file does not belong to the file beside it ({why}), so that \
+         nobody may cache it: compress the file again, or delete what is left over"
     );
 }
 
@@ -47,7 +48,9 @@ pub(crate) fn climbing_link(path: &str) {
     tracing::warn!(
         target: "tower_static_url",
         path,
-        "the style sheet has a relative link that leaves the tree (`../`): below a version it          leads one segment too far down; let it start with `/`, or move what it links into the tree"
+        "the style sheet has a relative link that leaves the tree (`../`): below a version it \
+         leads one segment too far down; let it start with `/`, or move what it links into the \
+         tree"
     );
 }
 
@@ -91,6 +94,19 @@ fn date(time: SystemTime) -> String {
         Ok(after) => format!("{} s after 1970", after.as_secs()),
         Err(before) => format!("{} s before 1970", before.duration().as_secs_f64()),
     }
+}
+
+/// A file whose name should change with its content has changed under the same name.
+pub(crate) fn not_fingerprinted(path: &str, rule: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        target: "tower_static_url",
+        path,
+        rule,
+        "this fingerprinted file has kept its name and changed its bytes, so from now on it has a \
+         version like other files: browsers that have it may keep the old bytes for as long as \
+         the policy for current files lets them"
+    );
 }
 
 /// The inner service does not find a listed file.
