@@ -17,7 +17,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     Error,
-    manifest::{FileInfo, Scan, fingerprint::Fingerprint},
+    manifest::{
+        FileInfo, Scan,
+        fingerprint::{Fingerprint, Stamp},
+    },
 };
 
 /// How many bytes one thread reads at a time. Larger buffers are not faster, and memory must
@@ -56,10 +59,11 @@ impl Scan {
         let mut buffer = vec![0; BUFFER];
         while let Some((logical, hashed)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
             let path = self.root.join(&**logical);
-            let info = match known(logical).filter(|info| self.is_same(&path, info)) {
+            let known = known(logical);
+            let info = match known.filter(|info| is_same(&path, info)) {
                 Some(info) => info.clone(),
                 None => self
-                    .hash_file(&path, &mut buffer)
+                    .hash_file(&path, known, &mut buffer)
                     .map_err(|error| Error::io("read", &path, error))?,
             };
             hashed.get_or_init(|| info);
@@ -67,15 +71,12 @@ impl Scan {
         Ok(())
     }
 
-    /// Whether the file is still the one that was hashed. Without metadata it counts as another
-    /// one: reading it gives the error.
-    fn is_same(&self, path: &Path, info: &FileInfo) -> bool {
-        let metadata = fs::metadata(path).ok();
-        let now = metadata.and_then(|metadata| self.fingerprint(&metadata, SystemTime::now()));
-        now.is_some() && now == info.fingerprint
-    }
-
-    fn hash_file(&self, path: &Path, buffer: &mut [u8]) -> io::Result<FileInfo> {
+    fn hash_file(
+        &self,
+        path: &Path,
+        known: Option<&FileInfo>,
+        buffer: &mut [u8],
+    ) -> io::Result<FileInfo> {
         let read_at = SystemTime::now();
         let mut file = File::open(path)?;
         // Read before the content, so that a write meanwhile shows as another time.
@@ -97,15 +98,20 @@ impl Scan {
             sha256: sha256.finalize().into(),
             length,
             modified: metadata.modified().ok(),
-            fingerprint: self.fingerprint(&metadata, read_at),
+            fingerprint: Fingerprint::of(
+                &metadata,
+                read_at,
+                self.coarsest,
+                known.and_then(|info| info.fingerprint),
+            ),
         })
     }
+}
 
-    pub(super) fn fingerprint(
-        &self,
-        metadata: &fs::Metadata,
-        read_at: SystemTime,
-    ) -> Option<Fingerprint> {
-        Fingerprint::of(metadata, read_at, self.coarsest)
-    }
+/// Whether the file is still the one that was hashed. Without metadata it counts as another one:
+/// reading it gives the error.
+fn is_same(path: &Path, info: &FileInfo) -> bool {
+    let metadata = fs::metadata(path).ok();
+    let stamp = metadata.and_then(|metadata| Stamp::of(&metadata, SystemTime::now()));
+    stamp.zip(info.fingerprint).is_some_and(|(stamp, fingerprint)| fingerprint.proves(stamp))
 }

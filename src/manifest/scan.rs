@@ -270,14 +270,35 @@ mod tests {
     }
 
     #[test]
+    fn a_file_from_the_future_is_read_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let day = Duration::from_secs(24 * 3600);
+        for name in ["a", "edited"] {
+            fs::write(root.join(name), "content").unwrap();
+            let file = File::options().write(true).open(root.join(name)).unwrap();
+            file.set_modified(SystemTime::now() + day).unwrap();
+        }
+        let scan = Scan { coarsest: Duration::ZERO, ..Scan::new(root) };
+        tick(root);
+        let manifest = scan.run().unwrap();
+        let lie = |path| FileInfo { sha256: [7; 32], ..manifest.get(path).unwrap().clone() };
+        let (a, edited) = (lie("a"), lie("edited"));
+        tick(root);
+        fs::write(root.join("edited"), "changed").unwrap();
+        let again = scan.rescan(|path| Some(if path == "a" { &a } else { &edited })).unwrap();
+        let is_read = |path| again.get(path).unwrap().sha256() != &[7; 32];
+        assert!(!is_read("a"));
+        assert!(is_read("edited"));
+    }
+
+    #[test]
     fn a_file_changed_just_now_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a"), "content").unwrap();
-        let scan = Scan::new(folder.path());
-        let info = scan.run().unwrap().get("a").unwrap().clone();
-        assert_eq!(info.fingerprint, None, "it may change again at the same time");
-        let metadata = fs::metadata(folder.path().join("a")).unwrap();
-        let later = SystemTime::now() + Duration::from_secs(3);
-        assert!(scan.fingerprint(&metadata, later).is_some());
+        let scan = Scan { coarsest: Duration::from_secs(3600), ..Scan::new(folder.path()) };
+        let lie = FileInfo { sha256: [7; 32], ..scan.run().unwrap().get("a").unwrap().clone() };
+        let again = scan.rescan(|_| Some(&lie)).unwrap();
+        assert_ne!(again.get("a").unwrap().sha256(), &[7; 32], "it may have changed unseen");
     }
 }
