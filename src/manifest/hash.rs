@@ -60,15 +60,29 @@ impl Scan {
         while let Some((logical, hashed)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
             let path = self.root.join(&**logical);
             let known = known(logical);
-            let info = match known.filter(|info| is_same(&path, info)) {
-                Some(info) => info.clone(),
-                None => self
+            let info = match known {
+                _ if self.is_to_be_read(logical, &path, known) => self
                     .hash_file(&path, known, &mut buffer)
                     .map_err(|error| Error::io("read", &path, error))?,
+                Some(info) => info.clone(),
+                None => continue,
             };
             hashed.get_or_init(|| info);
         }
         Ok(())
+    }
+
+    /// Whether a file may have changed since it was known, and is at rest. A file without
+    /// metadata is to be read too: that gives the error.
+    fn is_to_be_read(&self, logical: &str, path: &Path, known: Option<&FileInfo>) -> bool {
+        let Ok(metadata) = fs::metadata(path) else { return true };
+        let now = Stamp::of(&metadata, SystemTime::now());
+        match known.and_then(|info| info.fingerprint).zip(now) {
+            Some((before, now)) if before.proves(now) => false,
+            // It was read too soon after a write.
+            Some((before, now)) if before.stamp() == now => true,
+            _ => (self.is_at_rest)(logical, &metadata),
+        }
     }
 
     fn hash_file(
@@ -106,12 +120,4 @@ impl Scan {
             ),
         })
     }
-}
-
-/// Whether the file is still the one that was hashed. Without metadata it counts as another one:
-/// reading it gives the error.
-fn is_same(path: &Path, info: &FileInfo) -> bool {
-    let metadata = fs::metadata(path).ok();
-    let stamp = metadata.and_then(|metadata| Stamp::of(&metadata, SystemTime::now()));
-    stamp.zip(info.fingerprint).is_some_and(|(stamp, fingerprint)| fingerprint.proves(stamp))
 }

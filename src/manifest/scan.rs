@@ -1,13 +1,6 @@
 //! How is a manifest made of a directory? Walk it, then hash the files on all cores.
 
-use std::{
-    fmt, fs,
-    num::NonZero,
-    path::{Path, PathBuf},
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{fmt, fs, num::NonZero, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use crate::{
     Error, ErrorKind, Manifest,
@@ -41,9 +34,15 @@ pub struct Scan {
     pub(super) root: PathBuf,
     pub(super) ignore: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     pub(super) threads: usize,
+    /// Whether to read a changed file now. Else it stays as it was known, or is left out if it
+    /// was not.
+    pub(super) is_at_rest: AtRest,
     /// The coarsest resolution of the file system's times.
     pub(super) coarsest: Duration,
 }
+
+/// Decides on a logical path and the metadata of its file.
+pub(crate) type AtRest = Arc<dyn Fn(&str, &fs::Metadata) -> bool + Send + Sync>;
 
 /// The default ignore rule: a file or directory whose name
 ///
@@ -71,6 +70,7 @@ impl Scan {
             root: root.into(),
             ignore: Arc::new(is_ignored_by_default),
             threads: thread::available_parallelism().map_or(1, NonZero::get),
+            is_at_rest: Arc::new(|_, _| true),
             coarsest: COARSEST,
         }
     }
@@ -115,25 +115,36 @@ impl Scan {
             let message = format!("{:?} is not a directory", self.root);
             return Err(Error::new(ErrorKind::NotADirectory, message));
         }
-        let paths = self.walk()?;
-        if paths.is_empty() {
+        let files = self.hash_all(self.walk()?, known)?;
+        if files.is_empty() {
             let message = format!("no files to list below {:?}", self.root);
             return Err(Error::new(ErrorKind::EmptyManifest, message));
         }
-        Ok(Manifest::from_checked(self.hash_all(paths, known)?))
+        Ok(Manifest::from_checked(files))
     }
 }
 
 #[cfg(feature = "watch")]
 impl Scan {
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
+    pub(crate) fn roots(&self) -> &[PathBuf] {
+        std::slice::from_ref(&self.root)
+    }
+
+    /// Whether the rule leaves out a path relative to a root, without those above it.
+    pub(crate) fn ignores_logical(&self, path: &str) -> bool {
+        (self.ignore)(path)
+    }
+
+    /// Returns the same scan, but it reads only those changed files that are at rest. The others
+    /// stay as they were known.
+    pub(crate) fn of_what_is_at_rest(&self, is_at_rest: AtRest) -> Self {
+        Self { is_at_rest, ..self.clone() }
     }
 }
 
 impl fmt::Debug for Scan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { root, ignore: _, threads, coarsest: _ } = self;
+        let Self { root, ignore: _, threads, is_at_rest: _, coarsest: _ } = self;
         f.debug_struct("Scan").field("root", root).field("threads", threads).finish_non_exhaustive()
     }
 }
@@ -146,6 +157,7 @@ mod tests {
         fs::{File, FileTimes},
         io,
         os::unix::fs::MetadataExt as _,
+        path::Path,
         time::SystemTime,
     };
 
@@ -267,6 +279,36 @@ mod tests {
         tick(root);
         fs::write(root.join("a"), "content").unwrap();
         assert_ne!(digest(scan.rescan(|_| Some(&lie)).unwrap()), [7; 32]);
+    }
+
+    #[test]
+    fn a_file_that_is_not_at_rest_stays_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for name in ["grows", "same", "stays"] {
+            fs::write(root.join(name), "1").unwrap();
+        }
+        let scan = Scan { coarsest: Duration::ZERO, ..Scan::new(root) };
+        let before = scan.run().unwrap();
+        tick(root);
+        for name in ["grows", "new", "stays"] {
+            fs::write(root.join(name), "2").unwrap();
+        }
+        let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let scan = scan.of_what_is_at_rest({
+            let asked = Arc::clone(&asked);
+            Arc::new(move |path, _| {
+                asked.lock().unwrap().push(path.to_owned());
+                path == "stays"
+            })
+        });
+        let after = scan.rescan(|path| before.get(path)).unwrap();
+        assert_eq!(after.get("grows"), before.get("grows"));
+        assert_eq!(after.get("new"), None);
+        assert_ne!(after.get("stays"), before.get("stays"));
+        let mut asked = asked.lock().unwrap();
+        asked.sort();
+        assert_eq!(*asked, ["grows", "new", "stays"], "nothing of what has not changed");
     }
 
     #[test]

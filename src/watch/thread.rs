@@ -1,0 +1,214 @@
+//! What does the watching thread do? Waits for a reason to look, looks, and reloads.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, Sender},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Error,
+    observe::log,
+    snapshot::current::Current,
+    watch::{
+        options::WatchOptions,
+        rest::Rest,
+        targets::{Sources, Targets},
+        watched::Watched,
+    },
+};
+
+/// The longest that the end of a burst is waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// The time until the next attempt after a failed reload, and between two scans on a system
+/// that cannot watch.
+const RETRY: Duration = Duration::from_secs(1);
+/// The shortest pause before a scan that waits for a file to come to rest.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// A message to the watching thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Message {
+    /// Something has happened to these paths. If `is_gone`, another file or directory may have
+    /// them now, or none.
+    Event { paths: Vec<PathBuf>, is_gone: bool },
+    /// Anything may have happened.
+    Lost,
+    /// Look now.
+    Look,
+    /// End.
+    Stop,
+}
+
+/// The state of the watching thread.
+pub(super) struct Watch {
+    current: Arc<Current>,
+    sources: Sources,
+    means: Means,
+    rest: Arc<Rest>,
+    resting: Duration,
+    has_failed: bool,
+}
+
+/// How a change is noticed.
+enum Means {
+    Events(Watched, Targets),
+    Interval(Duration),
+}
+
+/// Why the thread has stopped waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Look,
+    Stop,
+}
+
+/// Events that follow each other closely.
+#[derive(Clone, Copy, Debug)]
+struct Burst {
+    first: Instant,
+    last: Instant,
+}
+
+impl Watch {
+    /// Begins to watch: a change after this call is noticed.
+    pub(super) fn new(
+        current: Arc<Current>,
+        options: &WatchOptions,
+        messages: Sender<Message>,
+    ) -> Result<Self, Error> {
+        let sources = Sources::of(current.recipe())?;
+        let means = match options.interval()? {
+            Some(interval) => Means::Interval(interval),
+            None => Means::events(&sources, messages),
+        };
+        let resting = options.resting();
+        let rest = Arc::new(Rest::new(resting));
+        Ok(Self { current, sources, means, rest, resting, has_failed: false })
+    }
+
+    pub(super) fn run(mut self, messages: &Receiver<Message>) {
+        let mut due = None;
+        while self.wait(messages, due) == Next::Look {
+            self.means.look_around(&self.sources);
+            self.reload();
+            due = self.pause().and_then(|pause| Instant::now().checked_add(pause));
+        }
+    }
+
+    /// Waits for a reason to look, and for the end of its burst. Without a reason, waits until a
+    /// look is `due`.
+    fn wait(&mut self, messages: &Receiver<Message>, due: Option<Instant>) -> Next {
+        let mut burst = None::<Burst>;
+        loop {
+            let until = burst.map_or(due, |burst| burst.end(self.resting));
+            let message = match until {
+                Some(until) => match until.checked_duration_since(Instant::now()) {
+                    Some(left) => messages.recv_timeout(left),
+                    // However many messages there are: they are read next time.
+                    None => return Next::Look,
+                },
+                None => messages.recv().map_err(RecvTimeoutError::from),
+            };
+            match message {
+                Err(RecvTimeoutError::Timeout) => return Next::Look,
+                Err(RecvTimeoutError::Disconnected) | Ok(Message::Stop) => return Next::Stop,
+                Ok(message) if self.means.is_reason(&self.sources, &message) => {
+                    burst = Some(Burst::extended(burst, Instant::now()));
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn reload(&mut self) {
+        self.rest.begin();
+        let rest = Arc::clone(&self.rest);
+        let is_at_rest = Arc::new(move |path: &str, file: &_| rest.has_come(path, file));
+        let reloaded = self.current.reload_what_is_at_rest(is_at_rest);
+        if let (Err(error), false) = (&reloaded, self.has_failed) {
+            log::not_reloaded(error);
+        }
+        if self.has_failed && reloaded.is_ok() {
+            log::reloaded_again();
+        }
+        self.has_failed = reloaded.is_err();
+    }
+
+    /// Returns how long to wait until the next look, if there is no reason for one before.
+    fn pause(&self) -> Option<Duration> {
+        let retry = self.has_failed.then_some(RETRY);
+        let rest = self.rest.remaining().map(|remaining| remaining.max(SHORTEST_PAUSE));
+        [self.means.interval(), retry, rest].into_iter().flatten().min()
+    }
+}
+
+impl Means {
+    fn events(sources: &Sources, messages: Sender<Message>) -> Self {
+        match Watched::new(messages) {
+            Ok(watched) => {
+                let mut means = Self::Events(watched, Targets::default());
+                means.look_around(sources);
+                means
+            }
+            Err(error) => Self::instead_of_events(&error),
+        }
+    }
+
+    fn instead_of_events(error: &notify::Error) -> Self {
+        log::polling(error);
+        Self::Interval(RETRY)
+    }
+
+    /// Watches what is there now. If that fails, the tree is scanned at an interval from now on.
+    /// Nothing is watched then: the limit is shared with all programs of the user.
+    fn look_around(&mut self, sources: &Sources) {
+        let Self::Events(watched, targets) = self else { return };
+        match watched.look_around(sources) {
+            Ok(now) => *targets = now,
+            Err(error) => *self = Self::instead_of_events(&error),
+        }
+    }
+
+    /// Whether a message is a reason to look.
+    fn is_reason(&mut self, sources: &Sources, message: &Message) -> bool {
+        match (message, self) {
+            (Message::Event { paths, is_gone }, Self::Events(watched, targets)) => {
+                if *is_gone {
+                    paths.iter().for_each(|path| watched.forget(path));
+                }
+                paths.iter().any(|path| sources.is_concerned(targets, path))
+            }
+            (Message::Lost, Self::Events(watched, _)) => {
+                log::events_lost();
+                watched.forget_all();
+                true
+            }
+            // Of a watcher that is no more.
+            (Message::Event { .. } | Message::Lost, Self::Interval(_)) => false,
+            (Message::Look | Message::Stop, _) => true,
+        }
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        match self {
+            Self::Events(..) => None,
+            Self::Interval(interval) => Some(*interval),
+        }
+    }
+}
+
+impl Burst {
+    fn extended(burst: Option<Self>, now: Instant) -> Self {
+        Self { first: burst.map_or(now, |burst| burst.first), last: now }
+    }
+
+    /// Returns when it is over, if nothing more happens.
+    fn end(self, resting: Duration) -> Option<Instant> {
+        let latest = self.first + PATIENCE;
+        Some(self.last.checked_add(resting).map_or(latest, |quiet| quiet.min(latest)))
+    }
+}
