@@ -108,6 +108,13 @@ impl Stamp {
     }
 }
 
+#[cfg(all(test, feature = "watch"))]
+impl Stamp {
+    pub(crate) fn from_byte(byte: u8) -> Self {
+        Self([byte; 11])
+    }
+}
+
 /// A second that has no [end](end_of), for times before 1970 and after 2106.
 const NO_SECOND: u32 = u32::MAX;
 

@@ -119,3 +119,117 @@ impl Moment {
         Self { clock: SystemTime::now(), steady: Instant::now() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REST: Duration = Duration::from_millis(200);
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn stamp(content: u8) -> Stamp {
+        Stamp::from_byte(content)
+    }
+
+    /// Looks at one file again and again: when, what it is then, and how long ago it was written
+    /// to, unless that is in the future. Returns at which looks it was taken.
+    fn taken(looks: &[(u64, u8, Option<u64>)]) -> Vec<u64> {
+        let rest = Rest::new(REST);
+        let start = Instant::now() + Duration::from_secs(3600);
+        let mut before = None;
+        let mut taken = Vec::new();
+        for &(at, content, age) in looks {
+            let age = age.map(ms);
+            before = rest.moving(before.as_ref(), stamp(content), age, start + ms(at));
+            if before.is_none() {
+                taken.push(at);
+            }
+        }
+        taken
+    }
+
+    #[test]
+    fn a_file_is_taken_at_rest() {
+        for (name, looks, expected) in [
+            ("saved and left alone", &[(200, 1, Some(200))][..], &[200][..]),
+            ("saved just now", &[(0, 1, Some(0)), (199, 1, Some(199))], &[]),
+            (
+                "saved just now, and looked at later",
+                &[(0, 1, Some(0)), (200, 1, Some(200))],
+                &[200],
+            ),
+            (
+                "saved once more while it rested",
+                &[(0, 1, Some(0)), (150, 2, Some(10)), (350, 2, Some(210)), (1140, 2, Some(1000))],
+                &[1140],
+            ),
+            (
+                "a copy, seen after each half second",
+                &[
+                    (500, 1, Some(90)),
+                    (1000, 2, Some(10)),
+                    (1500, 3, Some(50)),
+                    (1800, 3, Some(350)),
+                    (2450, 3, Some(1000)),
+                ],
+                &[2450],
+            ),
+            ("a time in the future", &[(0, 1, None), (199, 1, None), (200, 1, None)], &[200]),
+            (
+                "a copy with times in the future",
+                &[(0, 1, None), (200, 2, None), (400, 2, None), (1200, 2, None)],
+                &[1200],
+            ),
+            ("two edits with a rest between", &[(0, 1, Some(300)), (500, 2, Some(250))], &[0, 500]),
+        ] {
+            assert_eq!(taken(looks), expected, "{name}");
+        }
+    }
+
+    /// A write each 100 ms for six seconds, with a stall now and then. The thread looks half a
+    /// second after a first event, or when nothing has happened for 200 ms.
+    #[test]
+    fn a_slow_copy_is_taken_once() {
+        let mut looks = Vec::new();
+        let mut last_write = 0;
+        for write in 0..60_u64 {
+            let stall = if write % 16 == 15 { 400 } else { 0 };
+            last_write = write * 100 + stall;
+            if write % 5 == 4 {
+                looks.push((last_write + 50, u8::try_from(write).unwrap(), Some(50)));
+            }
+        }
+        looks.push((last_write + 1000, 59, Some(1000)));
+        assert_eq!(taken(&looks), [last_write + 1000]);
+    }
+
+    #[test]
+    fn without_a_rest_every_file_is_taken() {
+        let rest = Rest::new(Duration::ZERO);
+        for age in [Some(Duration::ZERO), None] {
+            assert_eq!(rest.moving(None, stamp(1), age, Instant::now()), None, "{age:?}");
+        }
+    }
+
+    #[test]
+    fn a_moving_file_says_when_to_look_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, "1").unwrap();
+        let hour = Duration::from_secs(3600);
+        let rest = Rest::new(hour);
+        rest.begin();
+        assert!(!rest.has_come("a", &fs::metadata(&path).unwrap()));
+        let remaining = rest.remaining().unwrap();
+        assert!(remaining <= hour && remaining > hour / 2, "{remaining:?}");
+        fs::write(&path, "changed").unwrap();
+        rest.begin();
+        assert!(!rest.has_come("a", &fs::metadata(&path).unwrap()));
+        assert!(rest.remaining().unwrap() > 4 * hour, "it was seen changing");
+        rest.begin();
+        assert_eq!(rest.remaining(), None, "nobody has asked for it any more");
+    }
+}

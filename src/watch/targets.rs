@@ -77,7 +77,7 @@ impl Sources {
         let mut targets = Targets::default();
         for root in &self.roots {
             if let Some(real) = targets.follow(Path::new(""), root, watch) {
-                self.walk(real, &mut targets, watch);
+                self.walk(&real, &mut targets, watch);
             }
         }
         if let Some(file) = &self.file {
@@ -87,31 +87,31 @@ impl Sources {
         targets
     }
 
-    /// Visits the directories that the scan visits.
-    fn walk(&self, root: PathBuf, targets: &mut Targets, watch: &mut dyn FnMut(&Path, Need)) {
-        let mut above = Vec::new();
-        let mut ahead = vec![Visit { real: root, logical: String::new(), depth: 0 }];
-        while let Some(visit) = ahead.pop() {
-            if !visit.real.is_dir() {
+    /// Visits the directories that the scan visits: not those of links in circles.
+    fn walk(&self, root: &Path, targets: &mut Targets, watch: &mut dyn FnMut(&Path, Need)) {
+        let mut above = Vec::<PathBuf>::new();
+        let mut ahead = vec![Visit { real: root.into(), logical: String::new(), depth: 0 }];
+        while let Some(Visit { real, logical, depth }) = ahead.pop() {
+            if !real.is_dir() {
                 continue;
             }
-            watch(&visit.real, Need::Files);
-            above.truncate(visit.depth);
-            above.push(visit.real.clone());
-            for (name, is_link) in directories_and_links(&visit.real) {
-                let logical = join(&visit.logical, &name.to_string_lossy());
+            watch(&real, Need::Files);
+            above.truncate(depth);
+            above.push(real.clone());
+            for (name, is_link) in directories_and_links(&real) {
+                let logical = join(&logical, &name.to_string_lossy());
                 if self.ignores(&logical) {
                     continue;
                 }
                 let real = if is_link {
-                    targets.follow(&visit.real, &name, watch).filter(|real| !above.contains(real))
+                    let end = targets.follow(&real, &name, watch);
+                    end.filter(|end| !above.contains(end) && !root.starts_with(end))
                 } else {
-                    Some(visit.real.join(name))
+                    Some(real.join(name))
                 };
-                let depth = above.len();
-                ahead.extend(real.map(|real| Visit { real, logical, depth }));
+                ahead.extend(real.map(|real| Visit { real, logical, depth: depth + 1 }));
             }
-            targets.directories.entry(visit.real).or_default().push(visit.logical.into());
+            targets.directories.entry(real).or_default().push(logical.into());
         }
     }
 
@@ -171,4 +171,187 @@ fn directories_and_links(directory: &Path) -> impl Iterator<Item = (PathBuf, boo
 
 fn join(directory: &str, name: &str) -> String {
     if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::StaticUrlLayer;
+    use std::os::unix::fs::symlink;
+
+    /// A directory with a tree in `dist`, and a link to it.
+    struct Folder {
+        _temporary: tempfile::TempDir,
+        path: PathBuf,
+    }
+
+    impl Folder {
+        fn new(files: &[&str], links: &[(&str, &str)]) -> Self {
+            let temporary = tempfile::tempdir().unwrap();
+            let path = temporary.path().canonicalize().unwrap();
+            for file in files {
+                let file = path.join(file);
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
+                fs::write(file, "").unwrap();
+            }
+            for (link, target) in links {
+                symlink(target, path.join(link)).unwrap();
+            }
+            Self { _temporary: temporary, path }
+        }
+
+        fn sources(&self, root: &str) -> Sources {
+            let layer = StaticUrlLayer::new("/static", self.path.join(root)).unwrap();
+            Sources::of(layer.current().recipe()).unwrap()
+        }
+
+        /// Returns the watched directories below this one, and what each is watched for.
+        fn watched(&self, sources: &Sources) -> Vec<(String, Need)> {
+            let mut watched = Vec::new();
+            sources.look_around(&mut |directory, need| {
+                let Ok(relative) = directory.strip_prefix(&self.path) else { return };
+                let entry = (relative.to_str().unwrap().to_owned(), need);
+                if need != Need::Rename && !watched.contains(&entry) {
+                    watched.push(entry);
+                }
+            });
+            watched.sort_by(|a, b| a.0.cmp(&b.0));
+            watched
+        }
+    }
+
+    #[test]
+    fn what_is_watched() {
+        use Need::{Files, Way};
+
+        let files = ["dist/a.css", "dist/css/b.css", "dist/.cache/x/y", "out/c.css", "far/deep/d"];
+        for (name, root, links, expected) in [
+            ("a tree", "dist", &[][..], &[("", Way), ("dist", Files), ("dist/css", Files)][..]),
+            (
+                "a link to a file",
+                "dist",
+                &[("dist/c.css", "../out/c.css")],
+                &[("", Way), ("dist", Files), ("dist", Way), ("dist/css", Files), ("out", Way)],
+            ),
+            (
+                "a link to a directory",
+                "dist",
+                &[("dist/pkg", "../far")],
+                &[
+                    ("", Way),
+                    ("dist", Files),
+                    ("dist", Way),
+                    ("dist/css", Files),
+                    ("far", Files),
+                    ("far/deep", Files),
+                ],
+            ),
+            (
+                "an ignored link",
+                "dist",
+                &[("dist/.pkg", "../far")],
+                &[("", Way), ("dist", Files), ("dist/css", Files)],
+            ),
+            (
+                "a link into what is ignored",
+                "dist",
+                &[("dist/x", ".cache/x")],
+                &[
+                    ("", Way),
+                    ("dist", Files),
+                    ("dist", Way),
+                    ("dist/.cache", Way),
+                    ("dist/.cache/x", Files),
+                    ("dist/css", Files),
+                ],
+            ),
+            (
+                "links above the root",
+                "latest",
+                &[("current", "dist"), ("latest", "current")],
+                &[("", Way), ("dist", Files), ("dist/css", Files)],
+            ),
+            (
+                "links in circles, and to nowhere",
+                "dist",
+                &[
+                    ("dist/self", "."),
+                    ("dist/css/up", ".."),
+                    ("dist/css/far", "../.."),
+                    ("dist/o", "o"),
+                    ("dist/no", "../no"),
+                ],
+                &[
+                    ("", Way),
+                    ("dist", Files),
+                    ("dist", Way),
+                    ("dist/css", Files),
+                    ("dist/css", Way),
+                ],
+            ),
+        ] {
+            let folder = Folder::new(&files, links);
+            let expected = expected.iter().map(|(path, need)| ((*path).to_owned(), *need));
+            let watched = folder.watched(&folder.sources(root));
+            assert_eq!(watched, expected.collect::<Vec<_>>(), "{name}");
+        }
+    }
+
+    /// macOS names events by the real path: `/private/tmp/…` where `/tmp/…` was watched.
+    #[test]
+    fn events_may_name_a_path_as_given_or_without_links() {
+        let files = ["releases/1/public/a.css", "releases/1/public/.b", "touch"];
+        let links = [("current", "releases/1"), ("releases/1/public/t.css", "../../../touch")];
+        let folder = Folder::new(&files, &links);
+        let sources = folder.sources("current/public");
+        let targets = sources.look_around(&mut |_, _| {});
+        for (name, path, expected) in [
+            ("given", "current/public/a.css", true),
+            ("real", "releases/1/public/a.css", true),
+            ("new, in a new directory, given", "current/public/new/x", true),
+            ("new, in a new directory, real", "releases/1/public/new/x", true),
+            ("ignored, given", "current/public/.b", false),
+            ("ignored, real", "releases/1/public/.b", false),
+            ("below an ignored directory, given", "current/public/.cache/x", false),
+            ("below an ignored directory, real", "releases/1/public/.cache/x", false),
+            ("the root, given", "current/public", true),
+            ("the root, real", "releases/1/public", true),
+            ("the link above it", "current", true),
+            ("where that leads", "releases/1", true),
+            ("the end of a link", "touch", true),
+            ("a neighbour", "other", false),
+            ("a neighbour with a longer name", "releases/1/public2", false),
+            ("another release", "releases/2", false),
+        ] {
+            let path = folder.path.join(path);
+            assert_eq!(sources.is_concerned(&targets, &path), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_directory_with_two_names_is_ignored_by_neither_or_by_both() {
+        let files = ["dist/.cache/a", "dist/pkg/.git/b", "dist/pkg/c"];
+        let folder = Folder::new(&files, &[("dist/link", ".cache"), ("dist/pkg2", "pkg")]);
+        let sources = folder.sources("dist");
+        let targets = sources.look_around(&mut |_, _| {});
+        for (path, expected) in [
+            ("dist/.cache/a", true),
+            ("dist/.cache/.x", false),
+            ("dist/pkg/c", true),
+            ("dist/pkg/.git/b", false),
+        ] {
+            assert_eq!(sources.is_concerned(&targets, &folder.path.join(path)), expected, "{path}");
+        }
+    }
+
+    /// The first directory that is there shows when the next one comes.
+    #[test]
+    fn what_is_missing_is_waited_for() {
+        let folder = Folder::new(&["dist/a"], &[]);
+        let sources = folder.sources("dist");
+        fs::remove_dir_all(folder.path.join("dist")).unwrap();
+        assert_eq!(folder.watched(&sources), [(String::new(), Need::Way)]);
+        let targets = sources.look_around(&mut |_, _| {});
+        assert!(sources.is_concerned(&targets, &folder.path.join("dist")));
+    }
 }

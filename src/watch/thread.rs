@@ -212,3 +212,103 @@ impl Burst {
         Some(self.last.checked_add(resting).map_or(latest, |quiet| quiet.min(latest)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StaticUrlLayer;
+    use std::{fs, sync::mpsc::channel, thread};
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_burst_ends() {
+        let start = Instant::now();
+        for (name, events, resting, expected) in [
+            ("one event", &[0][..], 200, 200),
+            ("a few", &[0, 50, 120], 200, 320),
+            ("as many as there may be", &[0, 150, 290], 200, 490),
+            ("too many", &[0, 100, 200, 300, 400], 200, 500),
+            ("no rest", &[0, 100], 0, 100),
+            ("a rest longer than the patience", &[0], 2000, 500),
+            ("a rest for ever", &[0], u64::MAX, 500),
+        ] {
+            let burst = events
+                .iter()
+                .fold(None, |burst, event| Some(Burst::extended(burst, start + ms(*event))));
+            let end = burst.unwrap().end(ms(resting)).unwrap();
+            assert_eq!(end - start, ms(expected), "{name}");
+        }
+    }
+
+    /// A layer over one file, and what watches it.
+    fn watch(
+        root: &std::path::Path,
+        options: &WatchOptions,
+    ) -> (StaticUrlLayer, Watch, Receiver<Message>) {
+        fs::write(root.join("a"), "1").unwrap();
+        let layer = StaticUrlLayer::new("/static", root).unwrap();
+        let (messages, received) = channel();
+        let watch = Watch::new(Arc::clone(layer.current()), options, messages).unwrap();
+        (layer, watch, received)
+    }
+
+    #[test]
+    fn waiting_ends_for_a_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let options = WatchOptions::default().rest(Duration::ZERO);
+        let (_layer, mut watch, _) = watch(&root, &options);
+        let event = |path: &str| Message::Event { paths: vec![root.join(path)], is_gone: false };
+        let now = Some(Instant::now());
+        for (name, messages, due, expected) in [
+            ("asked to", vec![Message::Look], None, Next::Look),
+            ("asked to end", vec![Message::Stop], None, Next::Stop),
+            ("a file", vec![event("a")], None, Next::Look),
+            ("events were lost", vec![Message::Lost], None, Next::Look),
+            (
+                "an ignored file, and then the end",
+                vec![event(".a"), Message::Stop],
+                None,
+                Next::Stop,
+            ),
+            ("the time has come", vec![], now, Next::Look),
+            (
+                "the time has come, whatever else happens",
+                vec![event(".a"), event(".b")],
+                now,
+                Next::Look,
+            ),
+        ] {
+            let (sender, receiver) = channel();
+            messages.into_iter().for_each(|message| sender.send(message).unwrap());
+            assert_eq!(watch.wait(&receiver, due), expected, "{name}");
+        }
+        let (_, receiver) = channel();
+        assert_eq!(watch.wait(&receiver, None), Next::Stop, "nobody is left to end it");
+    }
+
+    /// As after a limit was reached: no event arrives.
+    #[test]
+    fn a_system_that_cannot_watch_is_polled() {
+        let folder = tempfile::tempdir().unwrap();
+        let (layer, mut watch, _) = watch(folder.path(), &WatchOptions::default());
+        watch.means =
+            Means::instead_of_events(&notify::Error::new(notify::ErrorKind::MaxFilesWatch));
+        let before = layer.prefix();
+        let (messages, received) = channel();
+        messages.send(Message::Look).unwrap();
+        let thread = thread::spawn(move || watch.run(&received));
+        fs::write(folder.path().join("a"), "changed").unwrap();
+        while layer.prefix().as_str() == before.as_str() {
+            let listener = layer.current().reloaded.listen();
+            if layer.prefix().as_str() == before.as_str() {
+                event_listener::Listener::wait(listener);
+            }
+        }
+        messages.send(Message::Stop).unwrap();
+        thread.join().unwrap();
+    }
+}

@@ -84,11 +84,6 @@ impl Watched {
     pub(super) fn forget_all(&mut self) {
         self.modes.clear();
     }
-
-    #[cfg(test)]
-    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.modes.keys().map(PathBuf::as_path)
-    }
 }
 
 impl Round<'_> {
@@ -168,5 +163,133 @@ fn message(event: notify::Result<notify::Event>) -> Option<Message> {
             Some(Message::Event { paths: event.paths, is_gone })
         }
         Err(_) => Some(Message::Lost),
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::StaticUrlLayer;
+    use std::{
+        fs,
+        sync::mpsc::{Receiver, channel},
+    };
+
+    struct Tree {
+        _temporary: tempfile::TempDir,
+        root: PathBuf,
+        sources: Sources,
+        watched: Watched,
+        received: Receiver<Message>,
+    }
+
+    impl Tree {
+        fn new(directories: &[&str]) -> Self {
+            let temporary = tempfile::tempdir().unwrap();
+            let root = temporary.path().canonicalize().unwrap();
+            fs::write(root.join("a"), "").unwrap();
+            for directory in directories {
+                fs::create_dir_all(root.join(directory)).unwrap();
+            }
+            let layer = StaticUrlLayer::new("/static", &root).unwrap();
+            let sources = Sources::of(layer.current().recipe()).unwrap();
+            let (messages, received) = channel();
+            let watched = Watched::new(messages).unwrap();
+            Self { _temporary: temporary, root, sources, watched, received }
+        }
+
+        /// Returns what is watched in the tree after another look.
+        fn look_around(&mut self) -> Vec<&str> {
+            self.watched.look_around(&self.sources).unwrap();
+            let below =
+                self.watched.modes.keys().filter_map(|path| path.strip_prefix(&self.root).ok());
+            below.map(|path| path.to_str().unwrap()).collect()
+        }
+    }
+
+    #[test]
+    fn what_is_needed_is_watched() {
+        let mut tree = Tree::new(&["css", "js/lib"]);
+        assert_eq!(tree.look_around(), ["", "css", "js", "js/lib"]);
+        fs::create_dir_all(tree.root.join("img/icons")).unwrap();
+        fs::remove_dir_all(tree.root.join("js")).unwrap();
+        assert_eq!(tree.look_around(), ["", "css", "img", "img/icons"]);
+    }
+
+    #[test]
+    fn an_ignored_cache_is_not_watched() {
+        let directories = (0..300).map(|i| format!(".cache/{i}")).collect::<Vec<_>>();
+        let directories = directories.iter().map(String::as_str).collect::<Vec<_>>();
+        let mut tree = Tree::new(&directories);
+        assert_eq!(tree.look_around(), [""]);
+
+        fs::write(tree.root.join(".cache/7/x"), "1").unwrap();
+        fs::create_dir(tree.root.join(".cache/7/y")).unwrap();
+        fs::write(tree.root.join("last"), "1").unwrap();
+        let last = tree.root.join("last");
+        for message in &tree.received {
+            let Message::Event { paths, .. } = message else { panic!("{message:?}") };
+            if paths.contains(&last) {
+                return;
+            }
+            let is_ignored = |path: &PathBuf| path.starts_with(tree.root.join(".cache"));
+            assert!(!paths.iter().any(is_ignored), "{paths:?}");
+        }
+        panic!("of the last file no event has come");
+    }
+
+    #[test]
+    fn what_was_replaced_is_watched_anew() {
+        let mut tree = Tree::new(&["css", "css/x", "css2"]);
+        tree.look_around();
+        tree.watched.forget(&tree.root.join("css"));
+        let left = tree.watched.modes.keys().filter(|path| path.starts_with(&tree.root));
+        assert!(left.eq([&tree.root, &tree.root.join("css2")]));
+        assert_eq!(tree.look_around(), ["", "css", "css/x", "css2"]);
+        tree.watched.forget_all();
+        assert_eq!(tree.look_around(), ["", "css", "css/x", "css2"]);
+    }
+
+    #[test]
+    fn failures_that_matter() {
+        let io = |code| notify::Error::io(io::Error::from_raw_os_error(code));
+        let limit = || notify::Error::new(notify::ErrorKind::MaxFilesWatch);
+        let (not_found, denied, too_many) = (2, 13, 24);
+        for (name, error, need, expected) in [
+            ("the limit", limit(), Need::Files, true),
+            ("the limit, of the least", limit(), Need::Rename, true),
+            ("gone", io(not_found), Need::Way, false),
+            ("gone, as notify says it", notify::Error::path_not_found(), Need::Way, false),
+            ("a link that cannot be watched", io(denied), Need::Way, true),
+            ("a directory that cannot be read", io(denied), Need::Files, false),
+            ("one far above", io(denied), Need::Rename, false),
+            ("another failure", io(too_many), Need::Files, true),
+            ("another failure, far above", io(too_many), Need::Rename, false),
+        ] {
+            assert_eq!(is_fatal(&error, need), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn messages() {
+        use notify::{Event, event};
+
+        let path = PathBuf::from("/site/a");
+        let about = |kind| Ok(Event::new(kind).add_path(path.clone()));
+        let told = |is_gone| Some(Message::Event { paths: vec![path.clone()], is_gone });
+        let renamed = ModifyKind::Name(event::RenameMode::From);
+        let lost = Event::new(EventKind::Other).set_flag(event::Flag::Rescan);
+        let failed = notify::Error::new(notify::ErrorKind::MaxFilesWatch);
+        for (name, event, expected) in [
+            ("a read", about(EventKind::Access(event::AccessKind::Any)), None),
+            ("an edit", about(EventKind::Modify(ModifyKind::Any)), told(false)),
+            ("a new file", about(EventKind::Create(event::CreateKind::Any)), told(false)),
+            ("gone", about(EventKind::Remove(event::RemoveKind::Any)), told(true)),
+            ("renamed", about(EventKind::Modify(renamed)), told(true)),
+            ("an overflow", Ok(lost), Some(Message::Lost)),
+            ("an error", Err(failed), Some(Message::Lost)),
+        ] {
+            assert_eq!(message(event), expected, "{name}");
+        }
     }
 }
