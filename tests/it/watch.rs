@@ -17,7 +17,7 @@ use tower_static_url::{
     watch::{Changes, WatchOptions},
 };
 
-use crate::support::{Site, set_modified, tree};
+use crate::support::{Site, Warnings, set_modified, tree};
 
 /// How long a change may take before the test has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -633,5 +633,39 @@ async fn touch_to_bust_through_links() {
         folder.run(script);
         let before = changes.prefix().as_str().to_owned();
         until(&mut changes, |prefix| prefix.as_str() != before).await;
+    }
+}
+
+/// Runs itself where only a few directories can be watched.
+#[test]
+#[ignore = "needs unshare, and a system that allows user namespaces"]
+fn a_limit_is_told_once_and_then_the_tree_is_polled() {
+    const LIMITED: &str = "WATCHES_ARE_LIMITED";
+    if std::env::var_os(LIMITED).is_some() {
+        return tokio::runtime::Runtime::new().unwrap().block_on(at_the_limit());
+    }
+    let test = "watch::a_limit_is_told_once_and_then_the_tree_is_polled";
+    let script = "echo 3 > /proc/sys/user/max_inotify_watches; exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "sh", "-euc", script, "sh"]);
+    command.arg(std::env::current_exe().unwrap()).args(["--include-ignored", "--exact", test]);
+    let output = command.env(LIMITED, "").output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
+}
+
+async fn at_the_limit() {
+    let root = tree([("a/x", "1"), ("b/x", "1"), ("c/x", "1"), ("d/x", "1")]);
+    let layer = StaticUrlLayer::new("/static", root.path()).unwrap();
+    let warnings = Warnings::capture();
+    let watcher = layer.watch().unwrap();
+    let warning = warnings.lines().join("\n");
+    assert_eq!(warnings.lines().len(), 1, "{warning}");
+    assert!(warning.contains("sysctl fs.inotify.max_user_watches="), "{warning}");
+    assert!(warning.contains("WatchOptions::poll"), "{warning}");
+    let mut changes = watcher.changes();
+    for content in ["2", "3"] {
+        fs::write(root.path().join("d/x"), content).unwrap();
+        until_fresh(&mut changes, root.path()).await;
     }
 }
