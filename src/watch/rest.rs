@@ -1,7 +1,7 @@
 //! Has a file come to rest? A file that is still being written is not taken.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
@@ -9,7 +9,8 @@ use std::{
 
 use crate::manifest::fingerprint::{Attributes as _, Stamp};
 
-/// So many times longer must a file rest that was seen changing while it was waited for.
+/// So many times longer must a file rest that is open for writing, or was seen changing while it
+/// was waited for.
 const PATIENCE: u32 = 5;
 
 /// The files that were not at rest when they were looked at.
@@ -27,6 +28,8 @@ struct Rounds {
     before: HashMap<Box<str>, Moving>,
     /// Of this round.
     now: HashMap<Box<str>, Moving>,
+    /// The files that somebody has written to and not closed yet, as far as is known.
+    open: HashSet<String>,
     began: Moment,
 }
 
@@ -43,20 +46,32 @@ struct Moving {
     stamp: Stamp,
     /// When it changed last, as far as is known.
     since: Instant,
+    is_open: bool,
     /// It was seen changing while it was waited for.
     again: bool,
 }
 
+/// What a look at a file finds.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    stamp: Stamp,
+    /// How long ago the file was written to, unless that is in the future.
+    age: Option<Duration>,
+    is_open: bool,
+}
+
 impl Rest {
     pub(super) fn new(time: Duration) -> Self {
-        let (before, now) = Default::default();
-        Self { time, rounds: Mutex::new(Rounds { before, now, began: Moment::now() }) }
+        let (before, now, open) = Default::default();
+        Self { time, rounds: Mutex::new(Rounds { before, now, open, began: Moment::now() }) }
     }
 
-    /// Begins to look at the files. Nobody may be looking at the same time.
-    pub(super) fn begin(&self) {
+    /// Begins to look at the files, of which some are still open for writing. Nobody may be
+    /// looking at the same time.
+    pub(super) fn begin(&self, open: HashSet<String>) {
         let mut rounds = self.rounds.lock().unwrap_or_else(PoisonError::into_inner);
         rounds.before = std::mem::take(&mut rounds.now);
+        rounds.open = open;
         rounds.began = Moment::now();
     }
 
@@ -66,7 +81,9 @@ impl Rest {
         let began = rounds.began;
         let Some(stamp) = Stamp::of(file, began.clock) else { return true };
         let age = file.last_write().and_then(|write| began.clock.duration_since(write).ok());
-        let moving = self.moving(rounds.before.get(path), stamp, age, began.steady);
+        let is_open = rounds.open.contains(path);
+        let found = Found { stamp, age, is_open };
+        let moving = self.moving(rounds.before.get(path), found, began.steady);
         if let Some(moving) = moving {
             rounds.now.insert(path.into(), moving);
         }
@@ -85,32 +102,20 @@ impl Rest {
     }
 
     /// Returns the state of a file if it is not at rest. `before` is its state when it was looked
-    /// at last, and `age` is how long ago it was written to, unless that is in the future.
-    fn moving(
-        &self,
-        before: Option<&Moving>,
-        stamp: Stamp,
-        age: Option<Duration>,
-        now: Instant,
-    ) -> Option<Moving> {
-        let changed = age.and_then(|age| now.checked_sub(age));
+    /// at last.
+    fn moving(&self, before: Option<&Moving>, found: Found, now: Instant) -> Option<Moving> {
+        let Found { stamp, age, is_open } = found;
+        let changed = age.and_then(|age| now.checked_sub(age)).unwrap_or(now);
         let moving = match before {
-            Some(before) if before.stamp == stamp => *before,
-            Some(_) => Moving { stamp, since: changed.unwrap_or(now), again: true },
-            None => {
-                let since = match age {
-                    Some(age) if age >= self.time => return None,
-                    _ => changed.unwrap_or(now),
-                };
-                Moving { stamp, since, again: false }
-            }
+            Some(before) if before.stamp == stamp => Moving { is_open, ..*before },
+            _ => Moving { stamp, since: changed, is_open, again: before.is_some() },
         };
         let is_at_rest = now.saturating_duration_since(moving.since) >= self.needed(&moving);
         (!is_at_rest).then_some(moving)
     }
 
     fn needed(&self, moving: &Moving) -> Duration {
-        if moving.again { self.time.saturating_mul(PATIENCE) } else { self.time }
+        if moving.again || moving.is_open { self.time.saturating_mul(PATIENCE) } else { self.time }
     }
 }
 
@@ -136,14 +141,14 @@ mod tests {
 
     /// Looks at one file again and again: when, what it is then, and how long ago it was written
     /// to, unless that is in the future. Returns at which looks it was taken.
-    fn taken(looks: &[(u64, u8, Option<u64>)]) -> Vec<u64> {
+    fn taken(is_open: bool, looks: &[(u64, u8, Option<u64>)]) -> Vec<u64> {
         let rest = Rest::new(REST);
         let start = Instant::now() + Duration::from_secs(3600);
         let mut before = None;
         let mut taken = Vec::new();
         for &(at, content, age) in looks {
-            let age = age.map(ms);
-            before = rest.moving(before.as_ref(), stamp(content), age, start + ms(at));
+            let found = Found { stamp: stamp(content), age: age.map(ms), is_open };
+            before = rest.moving(before.as_ref(), found, start + ms(at));
             if before.is_none() {
                 taken.push(at);
             }
@@ -185,7 +190,7 @@ mod tests {
             ),
             ("two edits with a rest between", &[(0, 1, Some(300)), (500, 2, Some(250))], &[0, 500]),
         ] {
-            assert_eq!(taken(looks), expected, "{name}");
+            assert_eq!(taken(false, looks), expected, "{name}");
         }
     }
 
@@ -203,14 +208,32 @@ mod tests {
             }
         }
         looks.push((last_write + 1000, 59, Some(1000)));
-        assert_eq!(taken(&looks), [last_write + 1000]);
+        assert_eq!(taken(false, &looks), [last_write + 1000]);
+    }
+
+    #[test]
+    fn an_open_file_is_waited_for_longer() {
+        for (name, looks, expected) in [
+            ("a stall", &[(500, 1, Some(300)), (700, 2, Some(20))][..], &[][..]),
+            ("a long stall", &[(500, 1, Some(300)), (1200, 1, Some(1000))], &[1200]),
+            ("the last write long ago", &[(0, 1, Some(1000))], &[0]),
+        ] {
+            assert_eq!(taken(true, looks), expected, "{name}");
+        }
+        let rest = Rest::new(REST);
+        let now = Instant::now() + Duration::from_secs(3600);
+        let found = Found { stamp: stamp(1), age: Some(ms(300)), is_open: true };
+        let open = rest.moving(None, found, now).unwrap();
+        let closed = Found { is_open: false, ..found };
+        assert_eq!(rest.moving(Some(&open), closed, now), None, "it was closed meanwhile");
     }
 
     #[test]
     fn without_a_rest_every_file_is_taken() {
         let rest = Rest::new(Duration::ZERO);
         for age in [Some(Duration::ZERO), None] {
-            assert_eq!(rest.moving(None, stamp(1), age, Instant::now()), None, "{age:?}");
+            let found = Found { stamp: stamp(1), age, is_open: true };
+            assert_eq!(rest.moving(None, found, Instant::now()), None, "{age:?}");
         }
     }
 
@@ -221,15 +244,15 @@ mod tests {
         fs::write(&path, "1").unwrap();
         let hour = Duration::from_secs(3600);
         let rest = Rest::new(hour);
-        rest.begin();
+        rest.begin(HashSet::new());
         assert!(!rest.has_come("a", &fs::metadata(&path).unwrap()));
         let remaining = rest.remaining().unwrap();
         assert!(remaining <= hour && remaining > hour / 2, "{remaining:?}");
         fs::write(&path, "changed").unwrap();
-        rest.begin();
+        rest.begin(HashSet::new());
         assert!(!rest.has_come("a", &fs::metadata(&path).unwrap()));
         assert!(rest.remaining().unwrap() > 4 * hour, "it was seen changing");
-        rest.begin();
+        rest.begin(HashSet::new());
         assert_eq!(rest.remaining(), None, "nobody has asked for it any more");
     }
 }

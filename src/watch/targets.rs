@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
 };
@@ -145,6 +146,13 @@ impl Sources {
 }
 
 impl Targets {
+    /// Returns what the scan calls a path, which may have several names.
+    pub(super) fn names(&self, path: &Path) -> impl Iterator<Item = String> {
+        let directory = path.parent().and_then(|directory| self.directories.get(directory));
+        let name = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
+        directory.into_iter().flatten().map(move |directory| join(directory, &name))
+    }
+
     fn follow(
         &mut self,
         start: &Path,
@@ -342,6 +350,9 @@ mod tests {
         ] {
             assert_eq!(sources.is_concerned(&targets, &folder.path.join(path)), expected, "{path}");
         }
+        let mut names = targets.names(&folder.path.join("dist/pkg/c")).collect::<Vec<_>>();
+        names.sort();
+        assert_eq!(names, ["pkg/c", "pkg2/c"]);
     }
 
     /// The first directory that is there shows when the next one comes.

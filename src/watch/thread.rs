@@ -1,6 +1,7 @@
 //! What does the watching thread do? Waits for a reason to look, looks, and reloads.
 
 use std::{
+    collections::HashSet,
     path::PathBuf,
     sync::{
         Arc,
@@ -29,18 +30,32 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The shortest pause before a scan that waits for a file to come to rest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
+/// How many messages are read before a look, once it is due.
+const MOST_AHEAD: usize = 10_000;
+
 /// A message to the watching thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Message {
-    /// Something has happened to these paths. If `is_gone`, another file or directory may have
-    /// them now, or none.
-    Event { paths: Vec<PathBuf>, is_gone: bool },
+    /// Something has happened to these paths.
+    Event(Change, Vec<PathBuf>),
     /// Anything may have happened.
     Lost,
     /// Look now.
     Look,
     /// End.
     Stop,
+}
+
+/// What has happened to a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// A file was written to. The system will tell when it is closed.
+    Written,
+    /// A file that was open for writing was closed.
+    Closed,
+    /// Another file or directory may have the path now, or none.
+    Gone,
+    Other,
 }
 
 /// The state of the watching thread.
@@ -55,8 +70,15 @@ pub(super) struct Watch {
 
 /// How a change is noticed.
 enum Means {
-    Events(Watched, Targets),
+    Events(Events),
     Interval(Duration),
+}
+
+struct Events {
+    watched: Watched,
+    targets: Targets,
+    /// The files that are open for writing, as far as is known.
+    open: HashSet<PathBuf>,
 }
 
 /// Why the thread has stopped waiting.
@@ -108,8 +130,7 @@ impl Watch {
             let message = match until {
                 Some(until) => match until.checked_duration_since(Instant::now()) {
                     Some(left) => messages.recv_timeout(left),
-                    // However many messages there are: they are read next time.
-                    None => return Next::Look,
+                    None => return self.read_ahead(messages),
                 },
                 None => messages.recv().map_err(RecvTimeoutError::from),
             };
@@ -124,8 +145,20 @@ impl Watch {
         }
     }
 
+    /// Reads what has come already, so that it is not a reason for another look: but not for
+    /// ever, should it come faster than it can be read.
+    fn read_ahead(&mut self, messages: &Receiver<Message>) -> Next {
+        for message in messages.try_iter().take(MOST_AHEAD) {
+            if message == Message::Stop {
+                return Next::Stop;
+            }
+            self.means.is_reason(&self.sources, &message);
+        }
+        Next::Look
+    }
+
     fn reload(&mut self) {
-        self.rest.begin();
+        self.rest.begin(self.means.open_files());
         let rest = Arc::clone(&self.rest);
         let is_at_rest = Arc::new(move |path: &str, file: &_| rest.has_come(path, file));
         let reloaded = self.current.reload_what_is_at_rest(is_at_rest);
@@ -150,7 +183,8 @@ impl Means {
     fn events(sources: &Sources, messages: Sender<Message>) -> Self {
         match Watched::new(messages) {
             Ok(watched) => {
-                let mut means = Self::Events(watched, Targets::default());
+                let (targets, open) = Default::default();
+                let mut means = Self::Events(Events { watched, targets, open });
                 means.look_around(sources);
                 means
             }
@@ -166,9 +200,9 @@ impl Means {
     /// Watches what is there now. If that fails, the tree is scanned at an interval from now on.
     /// Nothing is watched then: the limit is shared with all programs of the user.
     fn look_around(&mut self, sources: &Sources) {
-        let Self::Events(watched, targets) = self else { return };
-        match watched.look_around(sources) {
-            Ok(now) => *targets = now,
+        let Self::Events(events) = self else { return };
+        match events.watched.look_around(sources) {
+            Ok(targets) => events.targets = targets,
             Err(error) => *self = Self::instead_of_events(&error),
         }
     }
@@ -176,28 +210,55 @@ impl Means {
     /// Whether a message is a reason to look.
     fn is_reason(&mut self, sources: &Sources, message: &Message) -> bool {
         match (message, self) {
-            (Message::Event { paths, is_gone }, Self::Events(watched, targets)) => {
-                if *is_gone {
-                    paths.iter().for_each(|path| watched.forget(path));
-                }
-                paths.iter().any(|path| sources.is_concerned(targets, path))
+            (Message::Event(change, paths), Self::Events(events)) => {
+                events.is_reason(sources, *change, paths)
             }
-            (Message::Lost, Self::Events(watched, _)) => {
+            (Message::Lost, Self::Events(events)) => {
                 log::events_lost();
-                watched.forget_all();
+                events.watched.forget_all();
+                events.open.clear();
                 true
             }
             // Of a watcher that is no more.
-            (Message::Event { .. } | Message::Lost, Self::Interval(_)) => false,
+            (Message::Event(..) | Message::Lost, Self::Interval(_)) => false,
             (Message::Look | Message::Stop, _) => true,
+        }
+    }
+
+    /// Returns the logical paths of the files that are open for writing.
+    fn open_files(&self) -> HashSet<String> {
+        match self {
+            Self::Events(events) => {
+                events.open.iter().flat_map(|path| events.targets.names(path)).collect()
+            }
+            Self::Interval(_) => HashSet::new(),
         }
     }
 
     fn interval(&self) -> Option<Duration> {
         match self {
-            Self::Events(..) => None,
+            Self::Events(_) => None,
             Self::Interval(interval) => Some(*interval),
         }
+    }
+}
+
+impl Events {
+    fn is_reason(&mut self, sources: &Sources, change: Change, paths: &[PathBuf]) -> bool {
+        let mut is_concerned = paths.iter().any(|path| sources.is_concerned(&self.targets, path));
+        for path in paths {
+            match change {
+                Change::Written if is_concerned => _ = self.open.insert(path.clone()),
+                // Without a write before, nothing has changed.
+                Change::Closed => is_concerned = self.open.remove(path),
+                Change::Gone => {
+                    self.open.remove(path);
+                    self.watched.forget(path);
+                }
+                Change::Written | Change::Other => {}
+            }
+        }
+        is_concerned
     }
 }
 
@@ -261,12 +322,22 @@ mod tests {
         let root = folder.path().canonicalize().unwrap();
         let options = WatchOptions::default().rest(Duration::ZERO);
         let (_layer, mut watch, _) = watch(&root, &options);
-        let event = |path: &str| Message::Event { paths: vec![root.join(path)], is_gone: false };
+        let event = |path: &str| Message::Event(Change::Other, vec![root.join(path)]);
+        let change = |change, path: &str| Message::Event(change, vec![root.join(path)]);
         let now = Some(Instant::now());
         for (name, messages, due, expected) in [
             ("asked to", vec![Message::Look], None, Next::Look),
             ("asked to end", vec![Message::Stop], None, Next::Stop),
             ("a file", vec![event("a")], None, Next::Look),
+            ("a file that is gone", vec![change(Change::Gone, "a")], None, Next::Look),
+            ("a write", vec![change(Change::Written, "a")], None, Next::Look),
+            ("the end of the write", vec![change(Change::Closed, "a")], None, Next::Look),
+            (
+                "closed without a write",
+                vec![change(Change::Closed, "a"), Message::Stop],
+                None,
+                Next::Stop,
+            ),
             ("events were lost", vec![Message::Lost], None, Next::Look),
             (
                 "an ignored file, and then the end",
@@ -281,6 +352,7 @@ mod tests {
                 now,
                 Next::Look,
             ),
+            ("the time has come to end", vec![event("a"), Message::Stop], now, Next::Stop),
         ] {
             let (sender, receiver) = channel();
             messages.into_iter().for_each(|message| sender.send(message).unwrap());

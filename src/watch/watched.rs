@@ -8,12 +8,13 @@ use std::{
 };
 
 use notify::{
-    Config, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _, event::ModifyKind,
+    Config, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _,
+    event::{AccessKind, AccessMode, ModifyKind},
 };
 
 use crate::watch::{
-    Message,
     targets::{Need, Sources, Targets},
+    thread::{Change, Message},
 };
 
 /// With inotify each directory is watched for itself, so that ignored ones are not. Other
@@ -154,15 +155,20 @@ fn is_fatal(error: &notify::Error, need: Need) -> bool {
 fn message(event: notify::Result<notify::Event>) -> Option<Message> {
     match event {
         Ok(event) if event.need_rescan() => Some(Message::Lost),
-        // A scan reads, and must not cause the next scan.
-        Ok(event) if matches!(event.kind, EventKind::Access(_)) => None,
-        Ok(event) => {
-            let kind = event.kind;
-            let is_moved = matches!(kind, EventKind::Modify(ModifyKind::Name(_)));
-            let is_gone = is_moved || matches!(kind, EventKind::Remove(_));
-            Some(Message::Event { paths: event.paths, is_gone })
-        }
+        Ok(event) => Some(Message::Event(change(event.kind)?, event.paths)),
         Err(_) => Some(Message::Lost),
+    }
+}
+
+fn change(kind: EventKind) -> Option<Change> {
+    match kind {
+        // Only inotify tells when a file is closed.
+        EventKind::Modify(ModifyKind::Data(_)) if IS_ONE_BY_ONE => Some(Change::Written),
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(Change::Closed),
+        // A scan reads, and must not cause the next scan.
+        EventKind::Access(_) => None,
+        EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) => Some(Change::Gone),
+        _ => Some(Change::Other),
     }
 }
 
@@ -228,7 +234,7 @@ mod tests {
         fs::write(tree.root.join("last"), "1").unwrap();
         let last = tree.root.join("last");
         for message in &tree.received {
-            let Message::Event { paths, .. } = message else { panic!("{message:?}") };
+            let Message::Event(_, paths) = message else { panic!("{message:?}") };
             if paths.contains(&last) {
                 return;
             }
@@ -276,16 +282,21 @@ mod tests {
 
         let path = PathBuf::from("/site/a");
         let about = |kind| Ok(Event::new(kind).add_path(path.clone()));
-        let told = |is_gone| Some(Message::Event { paths: vec![path.clone()], is_gone });
+        let told = |change| Some(Message::Event(change, vec![path.clone()]));
+        let written = EventKind::Modify(ModifyKind::Data(event::DataChange::Any));
+        let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+        let owner = EventKind::Modify(ModifyKind::Metadata(event::MetadataKind::Ownership));
         let renamed = ModifyKind::Name(event::RenameMode::From);
         let lost = Event::new(EventKind::Other).set_flag(event::Flag::Rescan);
         let failed = notify::Error::new(notify::ErrorKind::MaxFilesWatch);
         for (name, event, expected) in [
-            ("a read", about(EventKind::Access(event::AccessKind::Any)), None),
-            ("an edit", about(EventKind::Modify(ModifyKind::Any)), told(false)),
-            ("a new file", about(EventKind::Create(event::CreateKind::Any)), told(false)),
-            ("gone", about(EventKind::Remove(event::RemoveKind::Any)), told(true)),
-            ("renamed", about(EventKind::Modify(renamed)), told(true)),
+            ("a read", about(EventKind::Access(AccessKind::Any)), None),
+            ("a write", about(written), told(Change::Written)),
+            ("the end of writing", about(closed), told(Change::Closed)),
+            ("another owner", about(owner), told(Change::Other)),
+            ("a new file", about(EventKind::Create(event::CreateKind::Any)), told(Change::Other)),
+            ("gone", about(EventKind::Remove(event::RemoveKind::Any)), told(Change::Gone)),
+            ("renamed", about(EventKind::Modify(renamed)), told(Change::Gone)),
             ("an overflow", Ok(lost), Some(Message::Lost)),
             ("an error", Err(failed), Some(Message::Lost)),
         ] {

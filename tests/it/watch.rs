@@ -593,6 +593,31 @@ async fn a_slow_copy_is_one_version() {
     assert!(after.changed_since(&before).eq(["big"]));
 }
 
+/// A copy may stall for longer than a file must rest, but then it is still open.
+#[tokio::test]
+async fn an_open_file_must_rest_for_longer() {
+    const REST: Duration = Duration::from_millis(100);
+    let root = tree([("big", "1"), (MARK, "")]);
+    let (tell, scans) = mpsc::channel();
+    let layer = scanned(root.path(), move || _ = tell.send(()));
+    let watcher = layer.watch_with(WatchOptions::default().rest(REST)).unwrap();
+    let mut changes = watcher.changes();
+    for _ in ["when the layer was built", "when watching began"] {
+        scans.recv_timeout(PATIENCE).expect("the folder is looked at");
+    }
+    // Ends after the scan that is under way.
+    layer.reload().unwrap();
+    let mut copy = fs::File::options().append(true).open(root.path().join("big")).unwrap();
+    let written = Instant::now();
+    copy.write_all(b"2").unwrap();
+    until_fresh(&mut changes, root.path()).await;
+    // The file system's clock may be some milliseconds late.
+    assert!(written.elapsed() >= 4 * REST, "taken after {:?}", written.elapsed());
+    copy.write_all(b"3").unwrap();
+    drop(copy);
+    until_fresh(&mut changes, root.path()).await;
+}
+
 #[tokio::test]
 async fn a_file_that_never_rests_keeps_nobody_waiting() {
     let hour = Duration::from_secs(3600);
