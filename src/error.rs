@@ -64,6 +64,8 @@ pub enum ErrorKind {
     /// The layer neither scans a directory nor takes its version from a file's time, so
     /// nothing on the disk can change its version.
     NothingToWatch,
+    /// The interval at which to scan is zero.
+    InvalidInterval,
 }
 
 impl Error {

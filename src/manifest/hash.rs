@@ -20,7 +20,7 @@ use crate::{
     manifest::{
         FileInfo, Scan,
         css::LinkFinder,
-        fingerprint::Fingerprint,
+        fingerprint::{Fingerprint, Stamp},
         report::{Finding, Report},
         siblings::{Checksum, GzipEnds, Wanted},
         walk::Found,
@@ -85,22 +85,30 @@ impl Scan {
         let mut buffer = vec![0; BUFFER];
         while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
             let path = self.roots[task.root].join(&*task.logical);
-            let is_known = |info: &&FileInfo| has_wanted(info, task) && self.is_same(&path, info);
-            let done = match known(&task.logical).filter(is_known) {
+            let known = known(&task.logical);
+            let done = match known {
+                _ if self.is_to_be_read(task, &path, known) => {
+                    self.hash(&path, task, known, &mut buffer, is_lenient)?
+                }
                 Some(info) => Done::Known(info.clone()),
-                None => self.hash(&path, task, &mut buffer, is_lenient)?,
+                None => continue,
             };
             task.done.get_or_init(|| done);
         }
         Ok(())
     }
 
-    /// Whether the file is still the one that was hashed. Without metadata it counts as another
-    /// one: reading it gives the error.
-    fn is_same(&self, path: &Path, info: &FileInfo) -> bool {
-        let metadata = fs::metadata(path).ok();
-        let now = metadata.and_then(|metadata| self.fingerprint(&metadata, SystemTime::now()));
-        now.is_some() && now == info.fingerprint
+    /// Whether a file may have changed since it was known, and is at rest. A file without
+    /// metadata is to be read too: that gives the error.
+    fn is_to_be_read(&self, task: &Task, path: &Path, known: Option<&FileInfo>) -> bool {
+        let Ok(metadata) = fs::metadata(path) else { return true };
+        let now = Stamp::of(&metadata, SystemTime::now());
+        match known.and_then(|info| info.fingerprint).zip(now) {
+            Some((before, now)) if before.proves(now) => !has_wanted(known, task),
+            // It was read too soon after a write.
+            Some((before, now)) if before.stamp() == now => true,
+            _ => (self.is_at_rest)(&task.logical, &metadata),
+        }
     }
 
     /// Reads a file. In development one that may not be read is left out; one that is gone is
@@ -109,10 +117,11 @@ impl Scan {
         &self,
         path: &Path,
         task: &Task,
+        known: Option<&FileInfo>,
         buffer: &mut [u8],
         is_lenient: bool,
     ) -> Result<Done, Error> {
-        match self.hash_file(path, task, buffer) {
+        match self.hash_file(path, task, known, buffer) {
             Ok(info) => Ok(Done::Read(info)),
             Err(error) if is_lenient && error.kind() != io::ErrorKind::NotFound => {
                 Ok(Done::LeftOut { path: path.into(), why: error.to_string() })
@@ -121,7 +130,13 @@ impl Scan {
         }
     }
 
-    fn hash_file(&self, path: &Path, task: &Task, buffer: &mut [u8]) -> io::Result<FileInfo> {
+    fn hash_file(
+        &self,
+        path: &Path,
+        task: &Task,
+        known: Option<&FileInfo>,
+        buffer: &mut [u8],
+    ) -> io::Result<FileInfo> {
         let read_at = SystemTime::now();
         let mut file = File::open(path)?;
         // Read before the content, so that a write meanwhile shows as another time.
@@ -136,16 +151,9 @@ impl Scan {
             }
         }
         let modified = metadata.modified().ok();
-        let fingerprint = self.fingerprint(&metadata, read_at);
+        let before = known.and_then(|info| info.fingerprint);
+        let fingerprint = Fingerprint::of(&metadata, read_at, self.coarsest, before);
         Ok(FileInfo { modified, fingerprint, ..content.finish() })
-    }
-
-    pub(super) fn fingerprint(
-        &self,
-        metadata: &fs::Metadata,
-        read_at: SystemTime,
-    ) -> Option<Fingerprint> {
-        Fingerprint::of(metadata, read_at, self.coarsest)
     }
 }
 
@@ -158,8 +166,9 @@ fn tasks(found: Found) -> Vec<Task> {
 }
 
 /// Whether all that is wanted of a file was learned when it was read.
-fn has_wanted(info: &FileInfo, task: &Task) -> bool {
-    task.wanted == Wanted::Nothing || info.checksum != Checksum::Unknown
+fn has_wanted(known: Option<&FileInfo>, task: &Task) -> bool {
+    let is_known = |info: &FileInfo| info.checksum != Checksum::Unknown;
+    task.wanted == Wanted::Nothing || known.is_some_and(is_known)
 }
 
 /// Collects what the threads have done, and reports what they have found.

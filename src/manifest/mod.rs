@@ -62,7 +62,7 @@ pub struct FileInfo {
     sha256: [u8; 32],
     length: u64,
     modified: Option<SystemTime>,
-    /// A later scan with the same fingerprint need not read the file again.
+    /// Whether a later scan need not read the file again.
     fingerprint: Option<Fingerprint>,
     checksum: Checksum,
     /// It has the name of a pre-compressed sibling, but was made of another content.
@@ -118,7 +118,8 @@ impl FileInfo {
 
     /// Whether a scan has found no change of the file since `other`.
     pub(crate) fn is_unchanged_since(&self, other: &Self) -> bool {
-        self == other && self.modified == other.modified && self.fingerprint == other.fingerprint
+        let stamp = |info: &Self| info.fingerprint.map(Fingerprint::stamp);
+        self == other && self.modified == other.modified && stamp(self) == stamp(other)
     }
 }
 

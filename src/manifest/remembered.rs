@@ -24,7 +24,7 @@ use crate::{
     Error,
     manifest::{
         FileInfo, Scan,
-        fingerprint::{Fingerprint, nanos},
+        fingerprint::{Fingerprint, Stamp, nanos},
         report::{Finding, Report},
         siblings::Checksum,
         tree::invalid_path,
@@ -111,7 +111,8 @@ fn format(files: &BTreeMap<Box<str>, FileInfo>, roots: &str) -> String {
 
 /// Returns `None` for a file that has to be read again anyway.
 fn format_file(path: &str, info: &FileInfo) -> Option<String> {
-    let fingerprint = HEXLOWER.encode(&info.fingerprint?.to_bytes());
+    let Fingerprint::Proof(stamp) = info.fingerprint? else { return None };
+    let fingerprint = HEXLOWER.encode(&stamp.to_bytes());
     let (sha256, length) = (HEXLOWER.encode(&info.sha256), info.length);
     let (modified, link) = (nanos(info.modified?), u8::from(info.has_climbing_link));
     let checksum = match info.checksum {
@@ -162,7 +163,7 @@ fn parse_file(text: &str) -> Option<(&str, FileInfo, &str)> {
     let length = field()?.parse().ok()?;
     let modified = Some(time(field()?.parse().ok()?)?);
     let fingerprint = HEXLOWER.decode(field()?.as_bytes()).ok()?.try_into().ok()?;
-    let fingerprint = Some(Fingerprint::from_bytes(fingerprint));
+    let fingerprint = Some(Fingerprint::Proof(Stamp::from_bytes(fingerprint)));
     let checksum = parse_checksum(field()?)?;
     let has_climbing_link = field()? == "1";
     let info = FileInfo::new(sha256, length);
@@ -214,7 +215,7 @@ mod tests {
     fn info(modified: i128, checksum: Checksum) -> FileInfo {
         FileInfo {
             modified: time(modified),
-            fingerprint: Some(Fingerprint::from_bytes([7; 15])),
+            fingerprint: Some(Fingerprint::Proof(Stamp::from_bytes([7; 11]))),
             checksum,
             has_climbing_link: modified == 0,
             ..FileInfo::new([3; 32], 5)
@@ -243,8 +244,11 @@ mod tests {
             assert_eq!(again.checksum, info.checksum, "{path:?}");
             assert_eq!(again.has_climbing_link, info.has_climbing_link, "{path:?}");
         }
-        let recent = FileInfo { fingerprint: None, ..files["a b"].clone() };
-        assert_eq!(format_file("a b", &recent), None, "it has to be read again");
+        let seen = Fingerprint::SeenSince(Stamp::from_bytes([7; 11]), 5);
+        for fingerprint in [None, Some(seen)] {
+            let recent = FileInfo { fingerprint, ..files["a b"].clone() };
+            assert_eq!(format_file("a b", &recent), None, "it has to be read again");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How is a manifest made of a directory? Walk it, hash the files on all cores, then see which
 //! of them belong together.
 
-use std::{fmt, num::NonZero, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{fmt, fs, num::NonZero, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use crate::{
     Error, ErrorKind, Manifest,
@@ -62,10 +62,16 @@ pub struct Scan {
     pub(super) remembered: Option<PathBuf>,
     /// One odd file must not freeze every later edit: it is left out.
     pub(super) is_lenient: bool,
+    /// Whether to read a changed file now. Else it stays as it was known, or is left out if it
+    /// was not.
+    pub(super) is_at_rest: AtRest,
     /// The coarsest resolution of the file system's times.
     pub(super) coarsest: Duration,
     pub(super) findings: Arc<Findings>,
 }
+
+/// Decides on a logical path and the metadata of its file.
+pub(crate) type AtRest = Arc<dyn Fn(&str, &fs::Metadata) -> bool + Send + Sync>;
 
 /// The default ignore rule: a file or directory whose name
 ///
@@ -95,6 +101,7 @@ impl Scan {
             threads: thread::available_parallelism().map_or(1, NonZero::get),
             remembered: None,
             is_lenient: false,
+            is_at_rest: Arc::new(|_, _| true),
             coarsest: COARSEST,
             findings: Arc::default(),
         }
@@ -181,16 +188,17 @@ impl Scan {
         known: impl Fn(&str) -> Option<&'k FileInfo> + Sync,
         report: &Report<'_>,
     ) -> Result<Manifest, Error> {
-        let files = self.walk(report)?;
-        if files.is_empty() && !report.tolerates(Finding::NoFiles { roots: self.roots.clone() }) {
-            let message = format!("no files to list below {}", Roots(&self.roots));
-            return Err(Error::new(ErrorKind::EmptyManifest, message));
-        }
+        let found = self.walk(report)?;
         let remembered = self.recall(report)?;
         let known = |path: &str| known(path).or_else(|| remembered.get(path));
-        let mut hashed = self.hash_all(files, known, report)?;
+        let mut hashed = self.hash_all(found, known, report)?;
         if hashed.any_read {
             self.remember_all(&hashed.files, report);
+        }
+        let none = || Finding::NoFiles { roots: self.roots.clone() };
+        if hashed.files.is_empty() && !report.tolerates(none()) {
+            let message = format!("no files to list below {}", Roots(&self.roots));
+            return Err(Error::new(ErrorKind::EmptyManifest, message));
         }
         siblings::compare(&mut hashed.files, |finding| report.add(finding));
         Ok(Manifest::from_checked(hashed.files))
@@ -213,6 +221,17 @@ impl fmt::Display for Roots<'_> {
 impl Scan {
     pub(crate) fn roots(&self) -> &[PathBuf] {
         &self.roots
+    }
+
+    /// Whether the rule leaves out a path relative to a root, without those above it.
+    pub(crate) fn ignores_logical(&self, path: &str) -> bool {
+        (self.ignore)(path)
+    }
+
+    /// Returns the same scan, but it reads only those changed files that are at rest. The others
+    /// stay as they were known.
+    pub(crate) fn of_what_is_at_rest(&self, is_at_rest: AtRest) -> Self {
+        Self { is_at_rest, ..self.clone() }
     }
 }
 
@@ -359,14 +378,65 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_file_that_is_not_at_rest_stays_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for name in ["grows", "same", "stays"] {
+            fs::write(root.join(name), "1").unwrap();
+        }
+        let scan = Scan { coarsest: Duration::ZERO, ..Scan::new(root) };
+        let before = scan.run().unwrap();
+        tick(root);
+        for name in ["grows", "new", "stays"] {
+            fs::write(root.join(name), "2").unwrap();
+        }
+        let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let scan = scan.of_what_is_at_rest({
+            let asked = Arc::clone(&asked);
+            Arc::new(move |path, _| {
+                asked.lock().unwrap().push(path.to_owned());
+                path == "stays"
+            })
+        });
+        let after = scan.rescan(|path| before.get(path)).unwrap();
+        assert_eq!(after.get("grows"), before.get("grows"));
+        assert_eq!(after.get("new"), None);
+        assert_ne!(after.get("stays"), before.get("stays"));
+        let mut asked = asked.lock().unwrap();
+        asked.sort();
+        assert_eq!(*asked, ["grows", "new", "stays"], "nothing of what has not changed");
+    }
+
+    #[test]
+    fn a_file_from_the_future_is_read_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let day = Duration::from_secs(24 * 3600);
+        for name in ["a", "edited"] {
+            fs::write(root.join(name), "content").unwrap();
+            let file = File::options().write(true).open(root.join(name)).unwrap();
+            file.set_modified(SystemTime::now() + day).unwrap();
+        }
+        let scan = Scan { coarsest: Duration::ZERO, ..Scan::new(root) };
+        tick(root);
+        let manifest = scan.run().unwrap();
+        let lie = |path| FileInfo { sha256: [7; 32], ..manifest.get(path).unwrap().clone() };
+        let (a, edited) = (lie("a"), lie("edited"));
+        tick(root);
+        fs::write(root.join("edited"), "changed").unwrap();
+        let again = scan.rescan(|path| Some(if path == "a" { &a } else { &edited })).unwrap();
+        let is_read = |path| again.get(path).unwrap().sha256() != &[7; 32];
+        assert!(!is_read("a"));
+        assert!(is_read("edited"));
+    }
+
+    #[test]
     fn a_file_changed_just_now_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a"), "content").unwrap();
-        let scan = Scan::new(folder.path());
-        let info = scan.run().unwrap().get("a").unwrap().clone();
-        assert_eq!(info.fingerprint, None, "it may change again at the same time");
-        let metadata = fs::metadata(folder.path().join("a")).unwrap();
-        let later = SystemTime::now() + Duration::from_secs(3);
-        assert!(scan.fingerprint(&metadata, later).is_some());
+        let scan = Scan { coarsest: Duration::from_secs(3600), ..Scan::new(folder.path()) };
+        let lie = FileInfo { sha256: [7; 32], ..scan.run().unwrap().get("a").unwrap().clone() };
+        let again = scan.rescan(|_| Some(&lie)).unwrap();
+        assert_ne!(again.get("a").unwrap().sha256(), &[7; 32], "it may have changed unseen");
     }
 }

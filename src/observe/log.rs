@@ -148,7 +148,27 @@ pub(crate) fn events_lost() {
 #[cfg(feature = "watch")]
 pub(crate) fn polling(error: &notify::Error) {
     #[cfg(feature = "tracing")]
-    tracing::warn!(target: "tower_static_url", %error, "cannot watch; scanning the whole tree every second instead");
+    tracing::warn!(target: "tower_static_url", %error, "cannot watch, so the whole tree is scanned every second instead: {}", remedy(error));
+}
+
+/// Returns what to do if the system cannot watch.
+#[cfg(all(feature = "watch", any(test, feature = "tracing")))]
+fn remedy(error: &notify::Error) -> &'static str {
+    /// Too many open files: on Linux also too many programs that watch.
+    const EMFILE: i32 = 24;
+    let is_linux = cfg!(any(target_os = "linux", target_os = "android"));
+    match &error.kind {
+        notify::ErrorKind::MaxFilesWatch if is_linux => {
+            "raise the limit of watched directories (`sysctl fs.inotify.max_user_watches=524288`), \
+             leave directories out with `Scan::ignore`, or choose the interval with \
+             `WatchOptions::poll`"
+        }
+        notify::ErrorKind::Io(error) if is_linux && error.raw_os_error() == Some(EMFILE) => {
+            "raise the limit of watching programs (`sysctl fs.inotify.max_user_instances=512`) or \
+             of open files (`ulimit -n`), or choose the interval with `WatchOptions::poll`"
+        }
+        _ => "choose the interval with `WatchOptions::poll`",
+    }
 }
 
 #[cfg(test)]
@@ -169,6 +189,21 @@ mod tests {
             ("beyond HTTP", epoch + end, "253402300800 s after 1970"),
         ] {
             assert_eq!(date(time), expected, "{name}");
+        }
+    }
+
+    #[cfg(all(feature = "watch", target_os = "linux"))]
+    #[test]
+    fn a_system_that_cannot_watch_has_a_remedy() {
+        let io = |code| notify::ErrorKind::Io(std::io::Error::from_raw_os_error(code));
+        for (name, kind, expected) in [
+            ("too many watches", notify::ErrorKind::MaxFilesWatch, "max_user_watches"),
+            ("too many watchers", io(24), "max_user_instances"),
+            ("not implemented", io(38), "choose"),
+        ] {
+            let remedy = remedy(&notify::Error::new(kind));
+            assert!(remedy.contains(expected), "{name}: {remedy}");
+            assert!(remedy.contains("WatchOptions::poll"), "{name}: {remedy}");
         }
     }
 }

@@ -1,7 +1,5 @@
 //! Which snapshot is current, and how does another one take its place?
 
-#[cfg(feature = "watch")]
-use std::path::Path;
 use std::{
     ops::Deref,
     sync::{Arc, PoisonError, Weak},
@@ -10,7 +8,7 @@ use std::{
 use arc_swap::ArcSwap;
 
 #[cfg(feature = "watch")]
-use crate::manifest::Scan;
+use crate::manifest::scan::AtRest;
 use crate::{
     Error,
     snapshot::{
@@ -109,9 +107,15 @@ impl Current {
 
 #[cfg(feature = "watch")]
 impl Current {
-    /// Returns the scan and the file from which a new version can come.
-    pub(crate) fn sources(&self) -> (Option<&Scan>, Option<&Path>) {
-        self.recipe.sources()
+    /// [Reloads](Self::reload), but takes only those changed files that are at rest. The others
+    /// stay in the manifest as they were.
+    pub(crate) fn reload_what_is_at_rest(&self, is_at_rest: AtRest) -> Result<(), Error> {
+        let recipe = self.recipe.of_what_is_at_rest(is_at_rest);
+        self.replace(|old| recipe.make(Some(old))).map(drop)
+    }
+
+    pub(crate) fn recipe(&self) -> &Recipe {
+        &self.recipe
     }
 }
 

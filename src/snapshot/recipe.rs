@@ -1,8 +1,7 @@
 //! How is a snapshot made, at the start and at each reload?
 
 #[cfg(feature = "watch")]
-use std::path::Path;
-
+use crate::manifest::scan::AtRest;
 use crate::{
     Error, VersionSource,
     manifest::{Manifest, scan::Scan},
@@ -51,13 +50,22 @@ impl Recipe {
         Snapshot::new(self.settings.clone(), version, manifest, old)
     }
 
-    /// Returns the scan and the file from which a new version can come.
+    /// Returns the scan of the files, if they are scanned.
     #[cfg(feature = "watch")]
-    pub(crate) fn sources(&self) -> (Option<&Scan>, Option<&Path>) {
-        let scan = match &self.files {
+    pub(crate) fn scan(&self) -> Option<&Scan> {
+        match &self.files {
             FileSource::Scanned(scan) => Some(scan),
             FileSource::Unknown | FileSource::Listed(_) => None,
+        }
+    }
+
+    /// Returns the same recipe, but for only those changed files that are at rest.
+    #[cfg(feature = "watch")]
+    pub(crate) fn of_what_is_at_rest(&self, is_at_rest: AtRest) -> Self {
+        let files = match &self.files {
+            FileSource::Scanned(scan) => FileSource::Scanned(scan.of_what_is_at_rest(is_at_rest)),
+            files => files.clone(),
         };
-        (scan, self.source.file())
+        Self { files, ..self.clone() }
     }
 }

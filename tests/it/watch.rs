@@ -3,7 +3,9 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::Path,
+    process::Command,
     sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant, SystemTime},
@@ -12,10 +14,10 @@ use std::{
 use tower_static_url::{
     ErrorKind, Manifest, StaticPrefix, StaticUrlLayer, VersionSource,
     manifest::{Scan, is_ignored_by_default},
-    watch::Changes,
+    watch::{Changes, WatchOptions},
 };
 
-use crate::support::{set_modified, tree};
+use crate::support::{Site, Warnings, set_modified, tree};
 
 /// How long a change may take before the test has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -257,4 +259,438 @@ fn what_cannot_change_cannot_be_watched() {
     let manifest = Manifest::from_files([("a", "")]).unwrap();
     let layer = StaticUrlLayer::builder("/static").manifest(manifest).build().unwrap();
     assert_eq!(layer.watch().unwrap_err().kind(), ErrorKind::NothingToWatch);
+}
+
+/// A folder in which shell scripts edit a tree.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new(script: &str) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        folder.run(script);
+        folder
+    }
+
+    fn run(&self, script: &str) {
+        let mut shell = Command::new("sh");
+        let status = shell.args(["-euc", script]).current_dir(self.0.path()).status().unwrap();
+        assert!(status.success(), "{script}");
+    }
+
+    fn layer(&self, root: &str) -> StaticUrlLayer {
+        StaticUrlLayer::new("/static", self.0.path().join(root)).unwrap()
+    }
+}
+
+/// Makes a tree by the first script, and watches it. After each of the other ones, waits until
+/// the layer has what a scan from nothing finds.
+async fn each_edit_is_seen(name: &str, root: &str, scripts: &[&str]) {
+    let folder = Folder::new(scripts[0]);
+    let layer = folder.layer(root);
+    let options = WatchOptions::default().rest(Duration::from_millis(20));
+    let watcher = layer.watch_with(options).unwrap();
+    let mut changes = watcher.changes();
+    for script in &scripts[1..] {
+        let before = changes.prefix().as_str().to_owned();
+        folder.run(script);
+        println!("{name}: {script}");
+        let expected = folder.layer(root).prefix();
+        assert_ne!(expected.as_str(), before, "the edit makes a new version");
+        until(&mut changes, |prefix| prefix.as_str() == expected.as_str()).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_behind_a_link_is_followed() {
+    for (name, root, scripts) in [
+        (
+            "a link to a file",
+            "root",
+            &[
+                "mkdir root out; echo 1 > out/a.css; ln -s ../out/a.css root",
+                "echo 2 > out/a.css",
+                "echo 3 > out/new; mv out/new out/a.css",
+                "ln -s ../out/b.css root/new; echo 4 > out/b.css; mv root/new root/a.css",
+                "echo 5 > out/b.css",
+            ][..],
+        ),
+        (
+            "a link to a link to a file in a folder behind a link",
+            "root",
+            &[
+                "mkdir -p root 1 2; echo 1 > 1/a; echo 2 > 2/a; ln -s 1 x; ln -s x/a y; ln -s ../y root/a",
+                "echo edited > 1/a",
+                "ln -sfn 2 x",
+                "echo edited again > 2/a",
+                "echo other > other; ln -sfn other y",
+                "echo edited > other",
+            ],
+        ),
+        (
+            "a new link to a folder",
+            "root",
+            &[
+                "mkdir -p root out/deep; echo 1 > root/x; echo 1 > out/a.css; echo 1 > out/deep/b",
+                "ln -s ../out root/pkg",
+                "echo 2 > out/a.css",
+                "echo 2 > out/deep/b",
+                "mkdir out/new; echo 1 > out/new/c",
+                "echo 2 > out/new/c",
+            ],
+        ),
+        (
+            "a link to a folder, swapped",
+            "root",
+            &[
+                "mkdir -p root 1 2; echo 1 > 1/a; echo 2 > 2/a; ln -s ../1 root/pkg",
+                "ln -s ../2 root/.new; mv -T root/.new root/pkg",
+                "echo edited > 2/a",
+                "mv 2 3; ln -sfn ../3 root/pkg; echo moved > 3/a",
+                "echo again > 3/a",
+            ],
+        ),
+        (
+            "a link to nowhere, and then to something",
+            "root",
+            &[
+                "mkdir -p root; echo 1 > root/x; ln -s ../out/deep/a root/a; ln -s a root/b",
+                "mkdir -p out/deep; echo 1 > out/deep/a",
+                "echo 2 > out/deep/a",
+                "rm -r out",
+                "mkdir -p out/deep; echo 3 > out/deep/a",
+            ],
+        ),
+        (
+            "links in circles",
+            "root",
+            &[
+                "mkdir -p root/sub; echo 1 > root/x; ln -s o root/o; ln -s .. root/sub/up; ln -s . root/self",
+                "echo 2 > root/x",
+                "ln -s ../.. root/sub/far; echo 1 > root/sub/y",
+                "echo 2 > root/sub/y",
+            ],
+        ),
+    ] {
+        each_edit_is_seen(name, root, scripts).await;
+    }
+}
+
+#[tokio::test]
+async fn a_root_is_followed_wherever_it_goes() {
+    for (name, root, scripts) in [
+        (
+            "a link above the root, swapped",
+            "current/public",
+            &[
+                "mkdir -p r/1/public r/2/public r/3/public; for i in 1 2 3; do echo $i > r/$i/public/a; done
+                 ln -s r/1 current",
+                "ln -s r/2 new; mv -T new current",
+                "echo edited > r/2/public/a",
+                "rm current; ln -s r/3 current",
+                "echo edited too > r/3/public/a",
+            ][..],
+        ),
+        (
+            "links to links above the root",
+            "latest/dist",
+            &[
+                "mkdir -p r/1/dist r/2/dist; echo 1 > r/1/dist/a; echo 2 > r/2/dist/a
+                 mkdir links; ln -s ../r/1 links/current; ln -s links/current latest",
+                "ln -s ../r/2 links/new; mv -T links/new links/current",
+                "echo edited > r/2/dist/a",
+                "ln -s r/1 new; mv -T new latest; echo back > r/1/dist/a",
+                "echo back again > r/1/dist/a",
+            ],
+        ),
+        (
+            "the root is a link",
+            "dist",
+            &[
+                "mkdir 1 2; echo 1 > 1/a; echo 2 > 2/a; ln -s 1 dist",
+                "echo edited > 1/a",
+                "ln -sfn 2 dist",
+                "echo edited > 2/a",
+                "rm dist; mkdir dist; echo no link > dist/a",
+                "echo edited > dist/a",
+            ],
+        ),
+        (
+            "the root made anew",
+            "dist",
+            &[
+                "mkdir dist; echo 1 > dist/a",
+                "rm -r dist; mkdir dist; echo 2 > dist/a",
+                "echo 3 > dist/a",
+                "mkdir new; echo 4 > new/a; mv dist old; mv new dist",
+                "echo 5 > dist/a",
+                "rm -r dist; mv old dist",
+                "echo 7 > dist/a",
+            ],
+        ),
+        (
+            "folders far above the root renamed",
+            "a/b/c/dist",
+            &[
+                "mkdir -p a/b/c/dist new/b/c/dist; echo 1 > a/b/c/dist/x; echo 2 > new/b/c/dist/x",
+                "mv a old; mv new a",
+                "echo 3 > a/b/c/dist/x",
+                "rm -r a; mkdir -p a/b/c/dist; echo 4 > a/b/c/dist/x",
+                "echo 5 > a/b/c/dist/x",
+            ],
+        ),
+    ] {
+        each_edit_is_seen(name, root, scripts).await;
+    }
+}
+
+#[tokio::test]
+async fn whatever_happens_in_a_tree_is_seen() {
+    for (name, scripts) in [
+        (
+            "saved by a rename",
+            &[
+                "mkdir root; echo 1 > root/a; echo 1 > root/b",
+                "echo 2 > root/.a.swp; mv root/.a.swp root/a",
+                "mv root/a root/a~; echo 3 > root/a",
+                "echo outside > new; mv new root/b",
+            ][..],
+        ),
+        (
+            "folders renamed",
+            &[
+                "mkdir -p root/css/deep; echo 1 > root/css/a; echo 1 > root/css/deep/b",
+                "mv root/css root/styles",
+                "echo 2 > root/styles/deep/b",
+                "mv root/styles/deep root/deep",
+                "echo 3 > root/deep/b",
+                "mv root/deep root/.deep",
+                "mv root/.deep root/deep; echo 4 > root/deep/b",
+                "echo 5 > root/deep/b",
+            ],
+        ),
+        (
+            "a file becomes a folder, and a folder a file",
+            &[
+                "mkdir root; echo 1 > root/a; echo 1 > root/x",
+                "rm root/a; mkdir root/a; echo 1 > root/a/b",
+                "echo 2 > root/a/b",
+                "rm -r root/a; echo 3 > root/a",
+                "echo 4 > root/a",
+                "rm root/a; mkdir other; echo 5 > other/b; ln -s ../other root/a",
+                "echo 6 > other/b",
+            ],
+        ),
+        (
+            "a folder made anew",
+            &[
+                "mkdir -p root/css/x; echo 1 > root/css/x/a; echo 1 > root/b",
+                "rm -r root/css; mkdir -p root/css/x; echo 2 > root/css/x/a",
+                "echo 3 > root/css/x/a",
+                "mkdir -p new/x; echo 4 > new/x/a; mv root/css old; mv new root/css",
+                "echo 5 > root/css/x/a",
+                "rm -r root/css",
+            ],
+        ),
+    ] {
+        each_edit_is_seen(name, "root", scripts).await;
+    }
+}
+
+/// Each folder is filled right after it was made, in one go with the folders above it.
+#[tokio::test]
+async fn no_file_of_a_new_folder_is_missed() {
+    let root = tree([("a", "1")]);
+    let layer = StaticUrlLayer::new("/static", root.path()).unwrap();
+    let options = WatchOptions::default().rest(Duration::ZERO);
+    let watcher = layer.watch_with(options).unwrap();
+    let mut changes = watcher.changes();
+    for i in 0..30 {
+        let directory = root.path().join(format!("{i}/deep/deeper"));
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("a"), "1").unwrap();
+        until_fresh(&mut changes, root.path()).await;
+    }
+}
+
+/// A write through another name of the file sends no event to the folder, like a write through
+/// a memory map, on another machine, or below an overlay.
+#[tokio::test]
+async fn polling_needs_no_events() {
+    let folder = Folder::new("mkdir root other; echo 1 > root/a; ln root/a other/a");
+    let layer = folder.layer("root");
+    let options = WatchOptions::default().poll(Duration::from_millis(10)).rest(Duration::ZERO);
+    let watcher = layer.watch_with(options).unwrap();
+    let mut changes = watcher.changes();
+    let root = folder.0.path().join("root");
+    for script in [
+        "echo 2 > other/a",
+        // Of the same length, and with the time set back.
+        "touch -r root/a time; echo 3 > other/a; touch -r time root/a",
+        "mkdir root/new; echo 1 > root/new/b",
+    ] {
+        folder.run(script);
+        until_fresh(&mut changes, &root).await;
+    }
+}
+
+/// Needs root, and a kernel that has overlays.
+#[tokio::test]
+#[ignore = "needs root and overlayfs"]
+async fn an_overlay_edited_below_is_polled() {
+    let folder = Folder::new(
+        "mkdir lower upper work merged; echo 1 > lower/a
+         mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work none merged",
+    );
+    let layer = folder.layer("merged");
+    let options = WatchOptions::default().poll(Duration::from_millis(50));
+    let watcher = layer.watch_with(options).unwrap();
+    let mut changes = watcher.changes();
+    folder.run("echo 2 > lower/a");
+    let expected = folder.layer("lower").prefix();
+    until(&mut changes, |prefix| prefix.as_str() == expected.as_str()).await;
+    drop(watcher);
+    folder.run("umount merged");
+}
+
+#[test]
+fn an_interval_of_zero_is_refused() {
+    let root = tree([("a", "1")]);
+    let layer = StaticUrlLayer::new("/static", root.path()).unwrap();
+    let options = WatchOptions::default().poll(Duration::ZERO);
+    let error = layer.watch_with(options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInterval);
+    assert!(error.to_string().contains("poll interval 0s"), "{error}");
+}
+
+/// The test writes the next piece when the last one was looked at. A machine so slow that the
+/// file rests meanwhile proves nothing.
+#[tokio::test]
+async fn a_slow_copy_is_one_version() {
+    const REST: Duration = Duration::from_secs(1);
+    let root = tree([("a", "1"), ("big", ""), (MARK, "")]);
+    let (tell, scans) = mpsc::channel();
+    let layer = scanned(root.path(), move || _ = tell.send(()));
+    let options = WatchOptions::default().poll(Duration::from_millis(5)).rest(REST);
+    let watcher = layer.watch_with(options).unwrap();
+    let mut changes = watcher.changes();
+    let before = layer.prefix();
+    let mut copy = fs::File::create(root.path().join("big")).unwrap();
+    for _ in 0..60 {
+        let written = Instant::now();
+        copy.write_all(&[0; 1000]).unwrap();
+        scans.try_iter().for_each(drop);
+        // The second one begins after the write, and the third one after its end.
+        for _ in 0..3 {
+            scans.recv_timeout(PATIENCE).expect("the folder is looked at");
+        }
+        if written.elapsed() >= REST {
+            return;
+        }
+        assert_eq!(layer.prefix().as_str(), before.as_str());
+    }
+    let after = changes.changed().await.unwrap();
+    assert_eq!(after.as_str(), fresh(root.path()).as_str(), "it is the whole file");
+    assert!(after.changed_since(&before).eq(["big"]));
+}
+
+/// A copy may stall for longer than a file must rest, but then it is still open.
+#[tokio::test]
+async fn an_open_file_must_rest_for_longer() {
+    const REST: Duration = Duration::from_millis(100);
+    let root = tree([("big", "1"), (MARK, "")]);
+    let (tell, scans) = mpsc::channel();
+    let layer = scanned(root.path(), move || _ = tell.send(()));
+    let watcher = layer.watch_with(WatchOptions::default().rest(REST)).unwrap();
+    let mut changes = watcher.changes();
+    for _ in ["when the layer was built", "when watching began"] {
+        scans.recv_timeout(PATIENCE).expect("the folder is looked at");
+    }
+    // Ends after the scan that is under way.
+    layer.reload().unwrap();
+    let mut copy = fs::File::options().append(true).open(root.path().join("big")).unwrap();
+    let written = Instant::now();
+    copy.write_all(b"2").unwrap();
+    until_fresh(&mut changes, root.path()).await;
+    // The file system's clock may be some milliseconds late.
+    assert!(written.elapsed() >= 4 * REST, "taken after {:?}", written.elapsed());
+    copy.write_all(b"3").unwrap();
+    drop(copy);
+    until_fresh(&mut changes, root.path()).await;
+}
+
+#[tokio::test]
+async fn a_file_that_never_rests_keeps_nobody_waiting() {
+    let hour = Duration::from_secs(3600);
+    let site = Site::new();
+    let root = site.root.path();
+    let options = WatchOptions::default().rest(hour);
+    let watcher = site.layer.watch_with(options).unwrap();
+    let mut changes = watcher.changes();
+    let before = site.layer.prefix();
+    for content in ["1", "2"] {
+        fs::write(root.join("hello.txt"), format!("growing {content}")).unwrap();
+        fs::remove_file(root.join(if content == "1" { "100%.txt" } else { "plus+plus.txt" }))
+            .unwrap();
+        let after = changes.changed().await.unwrap();
+        assert!(after.get("hello.txt").is_some(), "listed as it was");
+        assert!(after.changed_since(&before).all(|path| path != "hello.txt"));
+        let answer = site.get("v/hello.txt").await;
+        assert_eq!(answer.body, format!("growing {content}"));
+        assert_eq!(answer.cache_control(), "no-cache");
+    }
+}
+
+#[tokio::test]
+async fn touch_to_bust_through_links() {
+    let folder = Folder::new(
+        "mkdir 1 2; touch -d @1 1/touch-me; touch -d @2 2/touch-me; ln -s 1 current; ln -s current/touch-me version",
+    );
+    let source = VersionSource::file_modified(folder.0.path().join("version"));
+    let layer = StaticUrlLayer::builder("/static").version(source).build().unwrap();
+    let watcher = layer.watch().unwrap();
+    let mut changes = watcher.changes();
+    for script in [
+        "touch -d @3 1/touch-me",
+        "ln -sfn 2 current",
+        "touch 2/touch-me",
+        "touch -d @5 new; mv new version",
+    ] {
+        folder.run(script);
+        let before = changes.prefix().as_str().to_owned();
+        until(&mut changes, |prefix| prefix.as_str() != before).await;
+    }
+}
+
+/// Runs itself where only a few directories can be watched.
+#[test]
+#[ignore = "needs unshare, and a system that allows user namespaces"]
+fn a_limit_is_told_once_and_then_the_tree_is_polled() {
+    const LIMITED: &str = "WATCHES_ARE_LIMITED";
+    if std::env::var_os(LIMITED).is_some() {
+        return tokio::runtime::Runtime::new().unwrap().block_on(at_the_limit());
+    }
+    let test = "watch::a_limit_is_told_once_and_then_the_tree_is_polled";
+    let script = "echo 3 > /proc/sys/user/max_inotify_watches; exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "sh", "-euc", script, "sh"]);
+    command.arg(std::env::current_exe().unwrap()).args(["--include-ignored", "--exact", test]);
+    let output = command.env(LIMITED, "").output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
+}
+
+async fn at_the_limit() {
+    let root = tree([("a/x", "1"), ("b/x", "1"), ("c/x", "1"), ("d/x", "1")]);
+    let layer = StaticUrlLayer::new("/static", root.path()).unwrap();
+    let warnings = Warnings::capture();
+    let watcher = layer.watch().unwrap();
+    let warning = warnings.lines().join("\n");
+    assert_eq!(warnings.lines().len(), 1, "{warning}");
+    assert!(warning.contains("sysctl fs.inotify.max_user_watches="), "{warning}");
+    assert!(warning.contains("WatchOptions::poll"), "{warning}");
+    let mut changes = watcher.changes();
+    for content in ["2", "3"] {
+        fs::write(root.path().join("d/x"), content).unwrap();
+        until_fresh(&mut changes, root.path()).await;
+    }
 }
