@@ -746,9 +746,9 @@ mod tests {
 
     #[test]
     fn options_keeps_its_fields() {
-        let request = Request::options("/static/v1.2.3/css/app.css").header("range", "bytes=0-1");
+        let request = Request::options("/static/v1.2.3/css/app.css").header("if-match", "*");
         let planned = planned(builder("/static"), false, request);
-        assert_eq!(planned.0, "/static/css/app.css range: bytes=0-1");
+        assert_eq!(planned.0, "/static/css/app.css if-match: *");
     }
 
     #[test]
@@ -767,6 +767,33 @@ mod tests {
             };
             assert_eq!(response.headers()["location"], expected, "{name}");
             assert_eq!(response.headers()["cache-control"], "no-store", "{name}");
+        }
+    }
+
+    /// What a 206 is compared with.
+    #[test]
+    fn the_forwarded_range_is_known() {
+        use crate::header::range::Range;
+        let (listed, unlisted) = ("/static/v1.2.3/css/app.css", "/static/v1.2.3/x");
+        let bytes = ForwardedRange::Bytes(Range::From { first: 1, last: None });
+        for (name, uri, range, expected) in [
+            ("none", listed, None, ForwardedRange::None),
+            ("of a listed file", listed, Some("bytes=1-"), bytes),
+            ("dropped", listed, Some("bytes=0-1,3-3"), ForwardedRange::None),
+            ("none, not listed", unlisted, None, ForwardedRange::None),
+            ("not listed", unlisted, Some("bytes=1-"), ForwardedRange::Unparsed),
+        ] {
+            let layer = builder("/static").build().unwrap();
+            let mut request = get(uri).body(()).unwrap();
+            if let Some(range) = range {
+                request.headers_mut().insert(header::RANGE, HeaderValue::from_static(range));
+            }
+            let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+            let head = RequestHead { method, uri, headers };
+            let Plan::Forward { exchange, .. } = plan(head, false, layer.current().handle()) else {
+                panic!("{name}: not forwarded")
+            };
+            assert_eq!(exchange.target.range, expected, "{name}");
         }
     }
 }
