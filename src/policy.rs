@@ -813,4 +813,22 @@ mod tests {
         }
         assert_eq!(CachePolicy::max_age(Duration::from_millis(999)), CachePolicy::no_cache());
     }
+
+    /// Unlisted files are the inner service's own. Of listed ones it may send the wrong bytes.
+    #[test]
+    fn a_private_response_needs_a_limit_only_if_it_may_be_wrong() {
+        use Match::*;
+        let policies = Policies::default();
+        for (name, matching, expected) in [
+            ("the listed file", Verified, ""),
+            ("not listed", Unlisted, ""),
+            ("not proven", Unproven, "no-cache"),
+            ("changed", Mismatch, "no-cache"),
+        ] {
+            let mut headers = headers(&[("set-cookie", "a=b")]);
+            let edit = policies.cache_control(Current, StatusCode::OK, matching);
+            apply(edit, &mut headers, false);
+            assert_eq!(cache_control(&headers), expected, "{name}");
+        }
+    }
 }

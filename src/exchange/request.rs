@@ -618,4 +618,243 @@ mod tests {
             );
         }
     }
+
+    /// A layer whose file has been requested once.
+    mod after_one_response {
+        use super::*;
+        use crate::exchange::response::BodyEdit;
+        use std::time::SystemTime;
+
+        const FILE: &str = "/static/v1.2.3/a";
+        const LISTED: &[(&str, &str)] = &[("content-length", "5")];
+
+        fn builder(has_times: bool) -> StaticUrlLayerBuilder {
+            let files = [("a", "hello"), ("two words", "hello")];
+            let manifest = Manifest::from_files(files).unwrap();
+            let modified = has_times.then_some(SystemTime::UNIX_EPOCH);
+            let with_time = |(path, info): (&str, &crate::manifest::FileInfo)| {
+                (path.into(), info.clone().with_modified(modified))
+            };
+            let manifest = Manifest::from_checked(manifest.iter().map(with_time).collect());
+            let version = VersionSource::literal("v1.2.3");
+            StaticUrlLayer::builder("/static").manifest(manifest).version(version)
+        }
+
+        fn tag() -> String {
+            let manifest = Manifest::from_files([("a", "hello")]).unwrap();
+            let sha256 = manifest.get("a").unwrap().sha256();
+            let tag = crate::snapshot::representation::strong_etag(sha256);
+            tag.to_str().unwrap().to_owned()
+        }
+
+        fn request(method: &str, fields: &[(&str, &str)]) -> Request<()> {
+            let request = Request::builder().method(method).uri(FILE);
+            let add = |request: http::request::Builder, &(name, value): &(&str, &str)| {
+                request.header(name, value)
+            };
+            fields.iter().fold(request, add).body(()).unwrap()
+        }
+
+        fn plan_of(layer: &StaticUrlLayer, method: &str, fields: &[(&str, &str)]) -> Plan {
+            let request = request(method, fields);
+            let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+            plan(RequestHead { method, uri, headers }, false, layer.current().handle())
+        }
+
+        /// Sends a request that the inner service answers with 200 and these fields.
+        fn visit(layer: &StaticUrlLayer, fields: &[(&str, &str)]) {
+            let Plan::Forward { exchange, .. } = plan_of(layer, "GET", &[]) else {
+                panic!("nothing is known of the file yet")
+            };
+            let add = |response: http::response::Builder, &(name, value): &(&str, &str)| {
+                response.header(name, value)
+            };
+            let response = fields.iter().fold(Response::builder(), add);
+            let mut response = response.body(()).unwrap();
+            let edit = exchange.on_response(&mut response, Some(5));
+            exchange.remember(edit.observations);
+            if let BodyEdit::Digest(pending) = edit.body {
+                let manifest = Manifest::from_files([("a", "hello")]).unwrap();
+                let sha256 = manifest.get("a").unwrap().sha256();
+                let edit = exchange.on_body_digest(&mut response, pending, Some(sha256));
+                exchange.remember(edit.observations);
+            }
+        }
+
+        #[test]
+        fn a_304_is_made_only_where_the_copy_is_known_to_be_right() {
+            let tag = &*tag();
+            let named = ("if-none-match", tag);
+            let lasting = || builder(false);
+            let development = |has_times| builder(has_times).development(true);
+            let asking = || builder(false).current(CachePolicy::no_cache());
+            let changed = &[("content-length", "6")][..];
+            let private = &[("content-length", "5"), ("set-cookie", "a=b")][..];
+            for (name, builder, seen, method, fields, is_304) in [
+                ("the file's tag", lasting(), LISTED, "GET", &[named][..], true),
+                ("HEAD", lasting(), LISTED, "HEAD", &[named], true),
+                ("OPTIONS", lasting(), LISTED, "OPTIONS", &[named], false),
+                ("another tag", lasting(), LISTED, "GET", &[("if-none-match", "\"x\"")], false),
+                ("no condition", lasting(), LISTED, "GET", &[], false),
+                ("a precondition", lasting(), LISTED, "GET", &[named, ("if-match", "*")], false),
+                (
+                    "a date beside it",
+                    lasting(),
+                    LISTED,
+                    "GET",
+                    &[named, ("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT")],
+                    true,
+                ),
+                (
+                    "a refused coding",
+                    lasting(),
+                    LISTED,
+                    "GET",
+                    &[named, ("accept-encoding", "gzip, identity;q=0")],
+                    false,
+                ),
+                ("a changed file", lasting(), changed, "GET", &[named], false),
+                ("a file for one client", lasting(), private, "GET", &[named], false),
+                ("caches must ask", asking(), LISTED, "GET", &[named], false),
+                ("with a time", builder(true), LISTED, "GET", &[named], true),
+                ("development, with a time", development(true), LISTED, "GET", &[named], true),
+                ("development, no time", development(false), LISTED, "GET", &[named], false),
+            ] {
+                let layer = builder.build().unwrap();
+                visit(&layer, seen);
+                let response = match plan_of(&layer, method, fields) {
+                    Plan::Respond(response) => response,
+                    Plan::Pass { .. } | Plan::Forward { .. } => None,
+                };
+                assert_eq!(response.is_some(), is_304, "{name}");
+                let Some(response) = response else { continue };
+                assert_eq!(response.status(), StatusCode::NOT_MODIFIED, "{name}");
+                let field = |name: &str| response.headers().get(name).unwrap().to_str().unwrap();
+                assert_eq!(field("etag"), tag, "{name}");
+                assert_eq!(field("cache-control"), "public, max-age=31536000, immutable", "{name}");
+            }
+        }
+
+        #[test]
+        fn a_304_repeats_what_the_inner_service_says() {
+            let layer = builder(false).build().unwrap();
+            visit(
+                &layer,
+                &[
+                    ("content-length", "5"),
+                    ("cache-control", "public, max-age=60"),
+                    ("vary", "accept-encoding"),
+                    ("content-type", "text/css"),
+                ],
+            );
+            let tag = tag();
+            for (name, authorization, expected) in [
+                ("anybody", None, "public, max-age=60"),
+                ("an authorized client", Some("Basic YTpi"), "private, max-age=60"),
+            ] {
+                let authorization = authorization.map(|value| ("authorization", value));
+                let fields = [Some(("if-none-match", &*tag)), authorization];
+                let fields = fields.into_iter().flatten().collect::<Vec<_>>();
+                let Plan::Respond(Some(response)) = plan_of(&layer, "GET", &fields) else {
+                    panic!("{name}: no 304")
+                };
+                let lines = ["cache-control", "vary", "content-type"].map(|name| {
+                    response.headers().get(name).map_or("", |line| line.to_str().unwrap())
+                });
+                assert_eq!(lines, [expected, "accept-encoding", ""], "{name}");
+            }
+        }
+
+        /// In development only the whole body proves that a file without a time is the listed
+        /// one.
+        #[test]
+        fn a_part_is_requested_only_if_it_can_be_proven() {
+            let tag = &*tag();
+            let part = ("range", "bytes=1-");
+            for (name, builder, method, fields, expected) in [
+                ("a range", builder(false), "GET", &[part][..], "bytes=1-"),
+                ("a range, HEAD", builder(false), "HEAD", &[part], ""),
+                ("if-range", builder(false), "GET", &[part, ("if-range", tag)], "bytes=1-"),
+                ("if-range without a range", builder(false), "GET", &[("if-range", tag)], ""),
+                (
+                    "development, with a time",
+                    builder(true).development(true),
+                    "GET",
+                    &[part, ("if-range", tag)],
+                    "bytes=1-",
+                ),
+                (
+                    "development, no time",
+                    builder(false).development(true),
+                    "GET",
+                    &[part, ("if-range", tag)],
+                    "",
+                ),
+            ] {
+                let layer = builder.build().unwrap();
+                let Plan::Forward { mut edit, mut exchange } = plan_of(&layer, method, fields)
+                else {
+                    panic!("{name}: not forwarded")
+                };
+                let mut request = request(method, fields);
+                edit.apply(&mut request, &mut exchange);
+                let range = request.headers().get("range");
+                assert_eq!(range.map_or("", |range| range.to_str().unwrap()), expected, "{name}");
+                assert!(!request.headers().contains_key("if-range"), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn options_keeps_its_fields() {
+        let request = Request::options("/static/v1.2.3/css/app.css").header("if-match", "*");
+        let planned = planned(builder("/static"), false, request);
+        assert_eq!(planned.0, "/static/css/app.css if-match: *");
+    }
+
+    #[test]
+    fn where_a_stale_url_is_redirected() {
+        for (name, uri, expected) in [
+            ("a file", "/static/v8.8.8/css/app.css", "/static/v1.2.3/css/app.css"),
+            ("with a query", "/static/v8.8.8/x?a=b", "/static/v1.2.3/x?a=b"),
+            ("a directory", "/static/v8.8.8/", "/static/v1.2.3/"),
+        ] {
+            let layer = builder("/static").stale(StalePolicy::Redirect).build().unwrap();
+            let request = get(uri).body(()).unwrap();
+            let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+            let head = RequestHead { method, uri, headers };
+            let Plan::Respond(Some(response)) = plan(head, false, layer.current().handle()) else {
+                panic!("{name}: not redirected")
+            };
+            assert_eq!(response.headers()["location"], expected, "{name}");
+            assert_eq!(response.headers()["cache-control"], "no-store", "{name}");
+        }
+    }
+
+    /// What a 206 is compared with.
+    #[test]
+    fn the_forwarded_range_is_known() {
+        use crate::header::range::Range;
+        let (listed, unlisted) = ("/static/v1.2.3/css/app.css", "/static/v1.2.3/x");
+        let bytes = ForwardedRange::Bytes(Range::From { first: 1, last: None });
+        for (name, uri, range, expected) in [
+            ("none", listed, None, ForwardedRange::None),
+            ("of a listed file", listed, Some("bytes=1-"), bytes),
+            ("dropped", listed, Some("bytes=0-1,3-3"), ForwardedRange::None),
+            ("none, not listed", unlisted, None, ForwardedRange::None),
+            ("not listed", unlisted, Some("bytes=1-"), ForwardedRange::Unparsed),
+        ] {
+            let layer = builder("/static").build().unwrap();
+            let mut request = get(uri).body(()).unwrap();
+            if let Some(range) = range {
+                request.headers_mut().insert(header::RANGE, HeaderValue::from_static(range));
+            }
+            let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+            let head = RequestHead { method, uri, headers };
+            let Plan::Forward { exchange, .. } = plan(head, false, layer.current().handle()) else {
+                panic!("{name}: not forwarded")
+            };
+            assert_eq!(exchange.target.range, expected, "{name}");
+        }
+    }
 }

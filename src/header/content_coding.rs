@@ -169,4 +169,19 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn names_of_codings() {
+        for (name, sent, coding, expected) in [
+            ("the same", "gzip", "gzip", true),
+            ("in capitals", "GZIP", "gzip", true),
+            ("the old name", "x-gzip", "gzip", true),
+            ("the old name in capitals", "X-GZip", "gzip", true),
+            ("another", "br", "gzip", false),
+            ("the old name of another", "x-gzip", "br", false),
+            ("longer", "gzip2", "gzip", false),
+        ] {
+            assert_eq!(is_same(sent.as_bytes(), coding), expected, "{name}");
+        }
+    }
 }

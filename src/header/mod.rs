@@ -75,4 +75,16 @@ mod tests {
             assert!(members.eq(expected.iter().map(|member| member.as_bytes())), "{name}");
         }
     }
+
+    #[test]
+    fn a_backslash_escapes_only_inside_quotes() {
+        for (name, line, expected) in [
+            ("outside", r#"a\"b,c", d"#, &[r#"a\"b,c""#, "d"][..]),
+            ("before a comma", r"a\,b", &[r"a\", "b"]),
+            ("inside", r#"a"b\",c", d"#, &[r#"a"b\",c""#, "d"]),
+        ] {
+            let members = split_list(line.as_bytes());
+            assert!(members.eq(expected.iter().map(|member| member.as_bytes())), "{name}");
+        }
+    }
 }

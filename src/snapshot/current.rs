@@ -261,4 +261,38 @@ mod tests {
         shuttle::check_random(run, 5_000);
         shuttle::check_pct(run, 5_000, 3);
     }
+
+    #[cfg(feature = "watch")]
+    #[test]
+    fn from_where_a_new_version_can_come() {
+        use crate::{Manifest, VersionSource};
+        let root = tempfile::tempdir().unwrap();
+        let build = root.path().join("build");
+        std::fs::write(&build, "1").unwrap();
+        let (directory, file) = (Some(root.path()), Some(&*build));
+        let literal = || VersionSource::literal("v1");
+        let builder = || StaticUrlLayer::builder("/static");
+        let manifest = || Manifest::from_files([("a", "")]).unwrap();
+        for (name, builder, expected) in [
+            ("a tree", builder().root(root.path()), (directory, None)),
+            (
+                "a tree and a literal",
+                builder().root(root.path()).version(literal()),
+                (directory, None),
+            ),
+            (
+                "a tree and a file",
+                builder().root(root.path()).version(VersionSource::file_modified(&build)),
+                (directory, file),
+            ),
+            ("a file", builder().version(VersionSource::file_modified(&build)), (None, file)),
+            ("a list", builder().manifest(manifest()), (None, None)),
+            ("a literal", builder().version(literal()), (None, None)),
+        ] {
+            let layer = builder.build().unwrap();
+            let recipe = layer.current().recipe();
+            let directory = recipe.scan().map(|scan| &*scan.roots()[0]);
+            assert_eq!((directory, recipe.source.file()), expected, "{name}");
+        }
+    }
 }

@@ -452,3 +452,151 @@ impl NotModifiedFields {
         self.caching
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Manifest,
+        header::{
+            head::ResponseFields,
+            range::{ForwardedRange, Range},
+        },
+    };
+    use std::time::{Duration, SystemTime};
+
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const LENGTH: (&str, &str) = ("content-length", "11");
+    const TIME: (&str, &str) = ("last-modified", DATE);
+    const TAG: (&str, &str) = ("etag", "\"v1\"");
+    const GZIP: (&str, &str) = ("content-encoding", "gzip");
+    const BR: (&str, &str) = ("content-encoding", "br");
+    const COMPLETE: (&str, &str) = ("content-range", "bytes */11");
+    const PART: (&str, &str) = ("content-range", "bytes 0-4/11");
+
+    /// A file of 11 bytes, with a sibling of five.
+    fn file() -> File {
+        let files = [("a", "hello world"), ("a.br", "coded")];
+        let manifest = Manifest::from_files(files).unwrap();
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let info = |path| manifest.get(path).unwrap().clone().with_modified(Some(modified));
+        let (plain, sibling) = (info("a"), info("a.br"));
+        File::new("a", [(IDENTITY, &plain), ("br", &sibling)].into_iter())
+    }
+
+    /// Compares a response. Returns how it matches, the tag that it gets, and what it shows.
+    fn see(
+        file: &File,
+        status: u16,
+        lines: &[(&'static str, &str)],
+    ) -> (Match, Option<String>, Vec<Observation>) {
+        let line = |&(name, value): &(&'static str, &str)| {
+            (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+        };
+        let headers = lines.iter().map(line).collect::<HeaderMap>();
+        let fields = ResponseFields::of(&headers);
+        let status = StatusCode::from_u16(status).unwrap();
+        let head = ResponseHead { status, headers: &headers, fields: &fields, body_length: None };
+        let range = ForwardedRange::Bytes(Range::From { first: 0, last: Some(4) });
+        let finding = file.compare(&head, ComparisonContext { range, is_development: false });
+        let etag = finding.etag.as_ref().map(|etag| etag.to_str().unwrap().to_owned());
+        (finding.matching, etag, file.observe(&head, &finding, false))
+    }
+
+    fn described(seen: &[Observation]) -> String {
+        let name = |seen: &Observation| match seen {
+            Observation::Private => "private".into(),
+            Observation::Mismatch { .. } => "mismatch".into(),
+            Observation::Missing { .. } => "missing".into(),
+            Observation::InnerEtag(Position(position), _) => format!("tag of {position}"),
+            Observation::InnerDate(Position(position), _) => format!("date of {position}"),
+            Observation::NotModified(_) => "fields".into(),
+            Observation::OtherPart { .. } => "other part".into(),
+        };
+        seen.iter().map(name).collect::<Vec<String>>().join(", ")
+    }
+
+    #[test]
+    fn what_a_response_shows() {
+        let all = "fields, tag of 0, date of 0";
+        let sibling = ("content-length", "5");
+        for (name, status, lines, expected) in [
+            ("everything", 200, &[LENGTH, TIME, TAG][..], all),
+            ("no date", 200, &[LENGTH, TAG], "fields"),
+            ("no tag", 200, &[LENGTH, TIME], "fields, date of 0"),
+            ("no length", 200, &[TIME, TAG], ""),
+            ("a sibling", 200, &[BR, sibling, TIME, TAG], "fields, tag of 1, date of 1"),
+            ("an unknown sibling", 200, &[("content-encoding", "gzip"), sibling, TIME, TAG], ""),
+            ("a part", 206, &[PART, TIME, TAG], "tag of 0, date of 0"),
+            ("not modified", 304, &[TIME, TAG], "date of 0"),
+            ("not satisfied", 416, &[COMPLETE, TIME, TAG], "date of 0"),
+            ("changed", 200, &[("content-length", "12"), TIME, TAG], "mismatch"),
+            ("for one client", 200, &[LENGTH, ("set-cookie", "a=b")], "private, fields"),
+            ("with an expiry", 200, &[LENGTH, ("expires", DATE)], "private, fields"),
+        ] {
+            let file = file();
+            let (.., seen) = see(&file, status, lines);
+            assert_eq!(described(&seen), expected, "{name}");
+            seen.into_iter().for_each(|seen| file.remember(seen));
+            let (.., again) = see(&file, status, lines);
+            assert_eq!(described(&again), "", "{name}, again");
+        }
+    }
+
+    /// The inner service's tag, once learned, tells another file of the same length and date.
+    #[test]
+    fn a_learned_tag_decides() {
+        let other = ("etag", "\"v2\"");
+        let weak = ("etag", "W/\"v1\"");
+        let own = file().etag().unwrap().to_str().unwrap().to_owned();
+        let coded = format!("W/{}-gzip\"", own.trim_end_matches('"'));
+        let sibling = file().representations[1].1.etag().to_str().unwrap().to_owned();
+        let length = ("content-length", "5");
+        use Match::{Mismatch, Unproven, Verified};
+        for (name, status, lines, matching, etag) in [
+            ("the same", 200, &[TIME, TAG][..], Verified, &*own),
+            ("another", 200, &[LENGTH, TIME, other], Mismatch, ""),
+            ("compressed on its way", 200, &[GZIP, TIME, weak], Verified, &coded),
+            ("another, compressed", 200, &[GZIP, TIME, other], Mismatch, ""),
+            ("compressed, without a tag", 200, &[GZIP, TIME], Unproven, ""),
+            ("the sibling", 200, &[BR, length, TIME, other], Verified, &sibling),
+            ("another sibling", 200, &[BR, LENGTH, TIME, TAG], Mismatch, ""),
+            ("two codings", 200, &[("content-encoding", "gzip, br"), TAG], Unproven, ""),
+        ] {
+            let file = file();
+            let (.., seen) = see(&file, 200, &[LENGTH, TIME, TAG]);
+            seen.into_iter().for_each(|seen| file.remember(seen));
+            let (found, found_etag, _) = see(&file, status, lines);
+            let found = (found, found_etag.unwrap_or_default());
+            assert_eq!(found, (matching, etag.to_owned()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_representation_out_of_reach_is_named_no_more() {
+        let file = file();
+        let tags = file.representations().map(|(_, one)| one.etag().clone()).collect::<Vec<_>>();
+        let named = |tag: &HeaderValue| {
+            let tag = EntityTag::parse(tag.as_bytes()).unwrap();
+            file.strongly_named(&tag, AcceptedCodings::ANY).map(|(coding, _)| coding)
+        };
+        assert_eq!([named(&tags[0]), named(&tags[1])], [Some("identity"), Some("br")]);
+        file.remember(Observation::OtherPart { wanted: HeaderValue::from_static("\"x\"") });
+        assert_eq!([named(&tags[0]), named(&tags[1])], [Some("identity"), Some("br")]);
+        file.remember(Observation::OtherPart { wanted: tags[1].clone() });
+        assert_eq!([named(&tags[0]), named(&tags[1])], [Some("identity"), None]);
+    }
+
+    #[test]
+    fn only_a_path_without_a_percent_is_its_own_url() {
+        let manifest = Manifest::from_files([("a", "")]).unwrap();
+        let info = manifest.get("a").unwrap();
+        for (path, expected) in [("a", true), ("two words", true), ("100%.txt", false)] {
+            assert_eq!(
+                File::new(path, [(IDENTITY, info)].into_iter()).is_literal(),
+                expected,
+                "{path}"
+            );
+        }
+    }
+}

@@ -267,4 +267,59 @@ mod tests {
         assert_eq!(files.paths().collect::<Vec<_>>(), ["a.css.gz", "b", "b.gz", "d/.gz", "z.br"]);
         assert!(files.has_directory("d"), "still in bytewise order");
     }
+
+    /// What responses have shown stays known as long as nothing about the file has changed.
+    #[test]
+    fn what_is_carried_over() {
+        use crate::snapshot::file::Observation;
+        use std::time::SystemTime;
+
+        fn list(entries: &[(&str, &str, Option<SystemTime>)], old: Option<&Files>) -> Files {
+            let files = entries.iter().map(|&(path, content, _)| (path, content));
+            let manifest = Manifest::from_files(files).unwrap();
+            let info = |&(path, _, modified): &(&str, &str, _)| {
+                let info = manifest.get(path).unwrap().clone();
+                (path.into(), info.with_modified(modified))
+            };
+            Files::new(Manifest::from_checked(entries.iter().map(info).collect()), None, old)
+        }
+
+        fn file<'f>(files: &'f Files, path: &str) -> &'f Arc<File> {
+            files.file(files.find(path).unwrap()).unwrap()
+        }
+
+        let time = Some(SystemTime::UNIX_EPOCH);
+        let old = [("a", "1", time), ("b", "1", time), ("b.br", "2", time), ("b.gz", "3", time)];
+        let [a, b, br, gz] = old;
+        for (name, path, new, expected) in [
+            ("the same", "a", &old[..], true),
+            ("the same, with siblings", "b", &old, true),
+            ("another file has changed", "a", &[a, ("b", "9", time)], true),
+            ("a file more", "b", &[("0", "1", time), a, b, br, gz], true),
+            ("content", "a", &[("a", "9", time), b, br, gz], false),
+            ("time", "a", &[("a", "1", None), b, br, gz], false),
+            ("content, with siblings", "b", &[a, ("b", "9", time), br, gz], false),
+            ("a sibling's content", "b", &[a, b, br, ("b.gz", "9", time)], false),
+            ("a sibling's time", "b", &[a, b, ("b.br", "2", None), gz], false),
+            ("a sibling more", "b", &[a, b, br, gz, ("b.zst", "4", time)], false),
+            ("a sibling less", "b", &[a, b, gz], false),
+            ("the last sibling less", "b", &[a, b, br], false),
+            ("no sibling", "b", &[a, b], false),
+            ("another coding", "b", &[a, b, br, ("b.zst", "3", time)], false),
+            ("a first sibling", "a", &[a, ("a.gz", "1", time), b, br, gz], false),
+        ] {
+            let old = list(&old, None);
+            let known = file(&old, path);
+            let new = list(new, Some(&old));
+            assert_eq!(Arc::ptr_eq(known, file(&new, path)), expected, "{name}");
+        }
+        // Whatever contradicts the manifest, a new scan begins anew.
+        let old = list(&[a, b], None);
+        let known = [file(&old, "a"), file(&old, "b")];
+        let (length, last_modified, content_encoding) = (None, None, None);
+        known[0].remember(Observation::Mismatch { length, last_modified, content_encoding });
+        let new = list(&[a, b], Some(&old));
+        let is_same = ["a", "b"].map(|path| Arc::ptr_eq(file(&old, path), file(&new, path)));
+        assert_eq!(is_same, [false, true]);
+    }
 }

@@ -333,4 +333,17 @@ mod tests {
         let clash = listing("/static", "v2", &["v2/a"]).build().unwrap_err();
         assert_eq!(clash.kind(), ErrorKind::InvalidVersion);
     }
+
+    #[test]
+    fn what_is_listed() {
+        let listed = snapshot(listing("/static", "v1", &["a"]));
+        assert!(listed.has_manifest());
+        assert!(listed.info("a").is_some());
+        assert!(listed.info("b").is_none());
+        let version = VersionSource::literal("v1");
+        let declared = snapshot(StaticUrlLayer::builder("/static").version(version));
+        assert!(!declared.has_manifest());
+        assert!(declared.info("a").is_none());
+        assert_eq!(declared.paths().count(), 0);
+    }
 }

@@ -545,4 +545,27 @@ mod tests {
             Mount::parse(&path).ok();
         }
     }
+
+    #[test]
+    fn nothing_but_percents_is_no_name() {
+        for rest in ["%", "%%", "%%%"] {
+            assert_eq!(decode(rest), None, "{rest}");
+        }
+    }
+
+    #[test]
+    fn queries_and_fragments_are_encoded_already() {
+        for (name, suffix, expected) in [
+            ("nothing", "", ""),
+            ("a query", "?a=b&c=%20", "?a=b&c=%20"),
+            ("a fragment", "#cart", "#cart"),
+            ("a quote", "?a=\"'", "?a=%22%27"),
+            ("a tag", "?<b>", "?%3Cb%3E"),
+            ("a space", "#a b", "#a%20b"),
+            ("other characters", "?\\^`{|}", "?%5C%5E%60%7B%7C%7D"),
+            ("non-ASCII", "?ü", "?%C3%BC"),
+        ] {
+            assert_eq!(encode_suffix(suffix).collect::<String>(), expected, "{name}");
+        }
+    }
 }
