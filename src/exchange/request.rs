@@ -204,17 +204,22 @@ impl<'r> IncomingRequest<'r> {
         let accepts = |coding: &str| AcceptedCodings::is_one(self.head.headers, coding);
         let named = file.only_named(&lines, accepts)?;
         let remembered = file.not_modified_fields()?;
+        let is_authorized = self.fields.authorization;
+        let make = || {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ETAG, named.etag().clone());
+            remembered.write_to(&mut headers);
+            let edit = policies.cache_control(
+                StaticUrlOutcome::Current,
+                StatusCode::NOT_MODIFIED,
+                Match::Verified,
+            );
+            edit.apply(&mut headers, remembered.caching(), is_authorized);
+            headers
+        };
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        let headers = response.headers_mut();
-        headers.insert(header::ETAG, named.etag().clone());
-        remembered.write_to(headers);
-        let edit = policies.cache_control(
-            StaticUrlOutcome::Current,
-            StatusCode::NOT_MODIFIED,
-            Match::Verified,
-        );
-        edit.apply(headers, remembered.caching(), self.fields.authorization);
+        *response.headers_mut() = if is_authorized { make() } else { named.not_modified(make) };
         Some(response)
     }
 

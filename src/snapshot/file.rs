@@ -218,6 +218,7 @@ impl File {
     }
 
     /// Returns the fields of a 304 that is made without the inner service.
+    #[inline]
     pub(crate) fn not_modified_fields(&self) -> Option<&NotModifiedFields> {
         self.not_modified.get().filter(|_| !self.must_bypass())
     }
@@ -414,9 +415,10 @@ impl NotModifiedFields {
         Self { lines: lines.collect(), caching: head.fields.caching }
     }
 
+    /// Copies the fields, for a thread of its own.
     pub(crate) fn write_to(&self, headers: &mut HeaderMap) {
         for (name, line) in &self.lines {
-            headers.append(name.clone(), line.clone());
+            headers.append(name.clone(), detached(line));
         }
     }
 
