@@ -339,8 +339,7 @@ impl RequestEdit {
         if let Some(path) = path {
             let inner = with_path(request.uri(), path);
             let uri = mem::replace(request.uri_mut(), inner);
-            let host = request.headers().get(header::HOST).cloned();
-            exchange.original = Some(Original { uri, host });
+            exchange.original = Some(Original::new(uri, request.headers()));
         }
         let headers = request.headers_mut();
         match mem::replace(&mut self.fields, FieldEdit::Keep) {
