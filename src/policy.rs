@@ -253,6 +253,7 @@ impl Policies {
 
     /// Returns what becomes of the `Cache-Control` of a response to `GET` or `HEAD`: the table
     /// of the crate docs.
+    #[inline]
     pub(crate) fn cache_control(
         &self,
         outcome: StaticUrlOutcome,
@@ -288,15 +289,18 @@ impl Policies {
     }
 }
 
+#[inline]
 pub(crate) fn is_error(status: StatusCode) -> bool {
     status.is_client_error() || status.is_server_error()
 }
 
+#[inline]
 pub(crate) fn is_redirect(status: StatusCode) -> bool {
     status.is_redirection() && status != StatusCode::NOT_MODIFIED
 }
 
 /// Whether a response carries a file (200) or a part of it (206), or stands for it (304).
+#[inline]
 pub(crate) fn is_whole_or_part(status: StatusCode) -> bool {
     [StatusCode::OK, StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED].contains(&status)
 }

@@ -246,17 +246,22 @@ impl<'r> IncomingRequest<'r> {
         let accepts = |coding: &str| AcceptedCodings::is_one(self.head.headers, coding);
         let named = file.only_named(&lines, accepts)?;
         let remembered = file.not_modified_fields()?;
+        let is_authorized = self.fields.authorization;
+        let make = || {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ETAG, named.etag().clone());
+            remembered.write_to(&mut headers);
+            let edit = policies.cache_control(
+                StaticUrlOutcome::Current,
+                StatusCode::NOT_MODIFIED,
+                Match::Verified,
+            );
+            edit.apply(&mut headers, remembered.caching(), is_authorized);
+            headers
+        };
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        let headers = response.headers_mut();
-        headers.insert(header::ETAG, named.etag().clone());
-        remembered.write_to(headers);
-        let edit = policies.cache_control(
-            StaticUrlOutcome::Current,
-            StatusCode::NOT_MODIFIED,
-            Match::Verified,
-        );
-        edit.apply(headers, remembered.caching(), self.fields.authorization);
+        *response.headers_mut() = if is_authorized { make() } else { named.not_modified(make) };
         Some(response)
     }
 
@@ -376,8 +381,7 @@ impl RequestEdit {
         if let Some(path) = path {
             let inner = with_path(request.uri(), path);
             let uri = mem::replace(request.uri_mut(), inner);
-            let host = request.headers().get(header::HOST).cloned();
-            exchange.original = Some(Original { uri, host });
+            exchange.original = Some(Original::new(uri, request.headers()));
         }
         let headers = request.headers_mut();
         if exchange.target.accepts_stale_coding {

@@ -18,6 +18,7 @@ use crate::{
         head::{InnerCaching, ResponseFields},
         preconditions::Evaluation,
         range::ForwardedRange,
+        set_etag,
     },
     memory::Recorder,
     policy::{Match, is_error, is_redirect, is_whole_or_part},
@@ -96,7 +97,7 @@ impl Exchange {
         if let Some(etag) =
             etag.or_else(|| weak_if_compressed(&head).filter(|_| !caching.is_private))
         {
-            response.headers_mut().insert(header::ETAG, etag);
+            set_etag(response.headers_mut(), etag);
         }
         ResponseEdit { body: self.finish(response, matching, caching), observations }
     }
@@ -147,6 +148,9 @@ impl Exchange {
     /// Remembers what a response has shown about the file.
     #[inline]
     pub(crate) fn remember(&self, observations: Vec<Observation>) {
+        if observations.is_empty() {
+            return;
+        }
         for observation in observations {
             if let Some(file) = self.file() {
                 file.remember(observation);

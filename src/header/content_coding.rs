@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::header::members;
+use crate::header::{has_repeated, members};
 
 pub(crate) const IDENTITY: &str = "identity";
 
@@ -76,8 +76,9 @@ impl AcceptedCodings {
     pub(crate) fn is_one(headers: &HeaderMap, coding: &str) -> bool {
         // Only a weight of 0 refuses the plain form.
         let has_zero = |line: &HeaderValue| line.as_bytes().contains(&b'0');
-        let is_simple =
-            coding == IDENTITY && !headers.get_all(header::ACCEPT_ENCODING).iter().any(has_zero);
+        let is_simple = coding == IDENTITY
+            && !has_repeated(headers)
+            && !headers.get(header::ACCEPT_ENCODING).is_some_and(has_zero);
         is_simple || Self::of(headers).allow(coding)
     }
 

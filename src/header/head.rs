@@ -21,18 +21,14 @@ impl RequestFields {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut found = Self::default();
         for name in headers.keys() {
-            if *name == header::AUTHORIZATION {
-                found.authorization = true;
-            } else if *name == header::IF_MATCH || *name == header::IF_UNMODIFIED_SINCE {
-                found.precondition = true;
-            } else if *name == header::IF_NONE_MATCH {
-                found.if_none_match = true;
-            } else if *name == header::IF_MODIFIED_SINCE {
-                found.if_modified_since = true;
-            } else if *name == header::IF_RANGE {
-                found.if_range = true;
-            } else if *name == header::RANGE {
-                found.range = true;
+            match *name {
+                header::AUTHORIZATION => found.authorization = true,
+                header::IF_MATCH | header::IF_UNMODIFIED_SINCE => found.precondition = true,
+                header::IF_NONE_MATCH => found.if_none_match = true,
+                header::IF_MODIFIED_SINCE => found.if_modified_since = true,
+                header::IF_RANGE => found.if_range = true,
+                header::RANGE => found.range = true,
+                _ => {}
             }
         }
         found
@@ -75,24 +71,19 @@ impl<'r> ResponseFields<'r> {
         let mut found = Self::default();
         let (mut set_cookie, mut vary) = (false, false);
         for (name, value) in headers {
-            if *name == header::ETAG {
-                found.etag = found.etag.or(Some(value));
-            } else if *name == header::LAST_MODIFIED {
-                found.last_modified = found.last_modified.or(Some(value));
-            } else if *name == header::CONTENT_LENGTH {
-                found.content_length = found.content_length.or(Some(value));
-            } else if *name == header::CONTENT_RANGE {
-                found.content_range = found.content_range.or(Some(value));
-            } else if *name == header::CONTENT_ENCODING {
-                found.content_encoding = true;
-            } else if *name == header::EXPIRES {
-                found.expires = true;
-            } else if *name == header::CACHE_CONTROL {
-                found.caching.has_cache_control = true;
-            } else if *name == header::SET_COOKIE {
-                set_cookie = true;
-            } else if *name == header::VARY {
-                vary = true;
+            match *name {
+                header::ETAG => found.etag = found.etag.or(Some(value)),
+                header::LAST_MODIFIED => found.last_modified = found.last_modified.or(Some(value)),
+                header::CONTENT_LENGTH => {
+                    found.content_length = found.content_length.or(Some(value));
+                }
+                header::CONTENT_RANGE => found.content_range = found.content_range.or(Some(value)),
+                header::CONTENT_ENCODING => found.content_encoding = true,
+                header::EXPIRES => found.expires = true,
+                header::CACHE_CONTROL => found.caching.has_cache_control = true,
+                header::SET_COOKIE => set_cookie = true,
+                header::VARY => vary = true,
+                _ => {}
             }
         }
         found.caching.is_private = set_cookie

@@ -2,10 +2,11 @@
 
 use std::{
     ops::Deref,
-    sync::{Arc, PoisonError, Weak},
+    sync::{Arc, OnceLock, PoisonError, Weak},
 };
 
 use arc_swap::ArcSwap;
+use http::Extensions;
 
 #[cfg(feature = "watch")]
 use crate::manifest::scan::AtRest;
@@ -17,6 +18,7 @@ use crate::{
         recipe::Recipe,
     },
     sync::Mutex,
+    url::StaticUrlOutcome,
 };
 
 /// The current snapshot, and the recipe for the next one.
@@ -48,6 +50,8 @@ pub(crate) struct Handle(Arc<Padded>);
 #[repr(align(128))]
 struct Padded {
     snapshot: Arc<Snapshot>,
+    /// The extensions of a request with each outcome, to be cloned.
+    extensions: [OnceLock<Extensions>; StaticUrlOutcome::COUNT],
     /// Where to find a later snapshot. Empty in the handle of a request.
     #[cfg(feature = "axum")]
     current: Weak<Current>,
@@ -138,9 +142,22 @@ impl Handle {
     fn new(snapshot: Arc<Snapshot>, current: Weak<Current>) -> Self {
         Self(Arc::new(Padded {
             snapshot,
+            extensions: [const { OnceLock::new() }; StaticUrlOutcome::COUNT],
             #[cfg(feature = "axum")]
             current,
         }))
+    }
+
+    /// Returns the extensions of a request with this outcome. A clone of them costs less than
+    /// to insert each into a new map. The first call makes them, with a handle to put there.
+    pub(crate) fn extensions(
+        &self,
+        outcome: StaticUrlOutcome,
+        make: impl FnOnce(Self) -> Extensions,
+    ) -> &Extensions {
+        // Another handle than this one, which would keep itself alive.
+        let other = || Self::new(Arc::clone(&self.0.snapshot), Weak::new());
+        self.0.extensions[outcome as usize].get_or_init(|| make(other()))
     }
 
     /// Returns the snapshot that is current now, if this handle can be

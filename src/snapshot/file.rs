@@ -223,6 +223,7 @@ impl File {
     }
 
     /// Whether the inner service must be called for every request.
+    #[inline]
     pub(crate) fn must_bypass(&self) -> bool {
         self.must_bypass.load(Ordering::Relaxed)
     }
@@ -238,6 +239,7 @@ impl File {
     }
 
     /// Returns the fields of a 304 that is made without the inner service.
+    #[inline]
     pub(crate) fn not_modified_fields(&self) -> Option<&NotModifiedFields> {
         self.not_modified.get().filter(|_| !self.must_bypass())
     }
@@ -315,6 +317,9 @@ impl File {
         is_verbose: bool,
     ) -> Vec<Observation> {
         let mut seen = Vec::new();
+        if self.is_known(finding) && !head.fields.caching.is_private && !head.fields.expires {
+            return seen;
+        }
         if (head.fields.caching.is_private || head.fields.expires) && !self.must_bypass() {
             seen.push(Observation::Private);
         }
@@ -330,6 +335,18 @@ impl File {
             Match::Unproven | Match::Unlisted => {}
         }
         seen
+    }
+
+    /// Whether nothing new can be learned from a response that was compared.
+    #[inline]
+    fn is_known(&self, finding: &Finding<'_>) -> bool {
+        let has_date = finding.comparison.is_some_and(|comparison| comparison.date.agrees());
+        let representation = finding.position.and_then(|position| self.representation(position));
+        finding.matching == Match::Verified
+            && self.not_modified.get().is_some()
+            && (!has_date
+                || representation
+                    .is_some_and(|one| one.knows_inner_etag() && one.knows_inner_date()))
     }
 
     /// Returns a mismatch: once, or every time if the log is to be verbose.
@@ -441,9 +458,10 @@ impl NotModifiedFields {
         Self { lines: lines.collect(), caching: head.fields.caching }
     }
 
+    /// Copies the fields, for a thread of its own.
     pub(crate) fn write_to(&self, headers: &mut HeaderMap) {
         for (name, line) in &self.lines {
-            headers.append(name.clone(), line.clone());
+            headers.append(name.clone(), detached(line));
         }
     }
 

@@ -153,6 +153,7 @@ impl Files {
     }
 
     /// Returns the file at an index, with what responses have shown about it.
+    #[inline]
     pub(crate) fn file(&self, FileIndex(index): FileIndex) -> Option<&Arc<File>> {
         let (path, entry) = self.entries.get_index(index)?;
         let file = entry.file.get_or_init(|| {

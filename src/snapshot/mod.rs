@@ -252,6 +252,7 @@ impl Snapshot {
     }
 
     /// Returns the file at an index.
+    #[inline]
     pub(crate) fn file(&self, index: FileIndex) -> Option<&Arc<File>> {
         self.files.as_ref()?.file(index)
     }

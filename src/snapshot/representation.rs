@@ -36,6 +36,8 @@ pub(crate) struct Representation {
     etag: HeaderValue,
     /// Copies of the tag to send. Per thread, because sending one counts a reference.
     sent_etag: PerThread<HeaderValue>,
+    /// The fields of a 304 without the inner service, for a request without `Authorization`.
+    not_modified: PerThread<HeaderMap>,
     info: FileInfo,
     /// The inner service's own tag, from a response that was proven to be the scanned file.
     inner_etag: OnceLock<HeaderValue>,
@@ -78,6 +80,7 @@ pub(crate) struct Finding<'f> {
 impl Finding<'_> {
     /// Whether only the digest of the body can prove anything: the length agrees, but is not
     /// trusted.
+    #[inline]
     pub(crate) fn needs_digest(&self) -> bool {
         let has_untrusted_length =
             |comparison: Comparison| !comparison.is_length_trusted && comparison.length.agrees();
@@ -104,6 +107,7 @@ impl Representation {
         Self {
             etag: strong_etag(info.sha256()),
             sent_etag: PerThread::new(),
+            not_modified: PerThread::new(),
             info: info.clone(),
             inner_etag: OnceLock::new(),
             inner_date: OnceLock::new(),
@@ -118,6 +122,12 @@ impl Representation {
     /// Returns the tag to send.
     pub(crate) fn etag(&self) -> &HeaderValue {
         self.sent_etag.get_or_init(|| detached(&self.etag))
+    }
+
+    /// Returns the fields of a 304 without the inner service. They are made once, because they
+    /// are the same every time.
+    pub(crate) fn not_modified(&self, make: impl Fn() -> HeaderMap) -> HeaderMap {
+        self.not_modified.get_or_init(make).clone()
     }
 
     pub(crate) fn tag(&self) -> EntityTag<'_> {

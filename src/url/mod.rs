@@ -146,6 +146,11 @@ pub enum StaticUrlOutcome {
     Outside,
 }
 
+impl StaticUrlOutcome {
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::Outside as usize + 1;
+}
+
 /// A request path, split at the mount and the version.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Split<'p> {
@@ -321,6 +326,7 @@ pub(crate) fn path_and_query(base: &str, rest: &str, query: Option<&str>) -> Opt
 }
 
 /// Replaces path and query of a URI; scheme and authority stay.
+#[inline]
 pub(crate) fn with_path(uri: &Uri, path: PathAndQuery) -> Uri {
     let Some(authority) = uri.authority() else { return Uri::from(path) };
     let mut parts = Parts::default();

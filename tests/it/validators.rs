@@ -117,10 +117,19 @@ async fn a_304_comes_from_memory_once_its_fields_are_known() {
 async fn a_304_from_memory_is_private_to_the_authorized() {
     let inner = Inner::new(&[]);
     inner.ask("GET", &[]).await;
-    let lines = [("if-none-match", &*etag_of(HELLO)), ("authorization", "Basic eA==")];
-    let (answer, calls) = inner.ask("GET", &lines).await;
-    assert_eq!((answer.status.as_u16(), calls), (304, 0));
-    assert_eq!(answer.cache_control(), "private, max-age=31536000, immutable");
+    let tag = etag_of(HELLO);
+    let everybody = [("if-none-match", &*tag)];
+    let authorized = [("if-none-match", &*tag), ("authorization", "Basic eA==")];
+    for (name, lines, expected) in [
+        ("first", &authorized[..], "private, max-age=31536000, immutable"),
+        ("everybody", &everybody, "public, max-age=31536000, immutable"),
+        ("after everybody", &authorized, "private, max-age=31536000, immutable"),
+        ("everybody again", &everybody, "public, max-age=31536000, immutable"),
+    ] {
+        let (answer, calls) = inner.ask("GET", lines).await;
+        assert_eq!((answer.status.as_u16(), calls), (304, 0), "{name}");
+        assert_eq!(answer.cache_control(), expected, "{name}");
+    }
 }
 
 #[tokio::test]
