@@ -18,3 +18,4 @@ mod proof;
 mod reload;
 mod validators;
 mod watch;
+mod what_not_to_version;
