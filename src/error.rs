@@ -55,6 +55,10 @@ pub enum ErrorKind {
     EmptyManifest,
     /// The manifest does not list the path.
     NotListed,
+    /// An option of the builder needs a list of the files: a root or a manifest.
+    ManifestRequired,
+    /// There is no [fingerprint rule](crate::Fingerprinted) of that name.
+    UnknownRule,
     /// The layer neither scans a directory nor takes its version from a file's time, so
     /// nothing on the disk can change its version.
     NothingToWatch,

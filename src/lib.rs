@@ -114,6 +114,7 @@ pub mod axum;
 pub mod docs;
 mod error;
 mod exchange;
+mod fingerprinted;
 mod header;
 mod layer;
 pub mod manifest;
@@ -134,12 +135,13 @@ pub mod watch;
 
 pub use crate::{
     error::{Error, ErrorKind},
+    fingerprinted::Fingerprinted,
     layer::{
         Reload, StaticUrlLayer, body::ResponseBody, builder::StaticUrlLayerBuilder,
         future::ResponseFuture, service::StaticUrl,
     },
     manifest::tree::Manifest,
-    policy::{CachePolicy, StalePolicy},
+    policy::{CachePolicy, StalePolicy, UnlistedPolicy},
     prefix::{DisplayUrl, StaticPrefix},
     url::StaticUrlOutcome,
     version_source::VersionSource,

@@ -169,6 +169,19 @@ impl From<CachePolicy> for StalePolicy {
     }
 }
 
+/// What the layer does with a `GET` or `HEAD` of a URL below the mount that spells no listed
+/// file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnlistedPolicy {
+    /// Asks the inner service. This is the default.
+    #[default]
+    Ask,
+    /// Answers 404 without content, with the `Cache-Control` of
+    /// [`errors`](crate::StaticUrlLayerBuilder::errors), and does not ask the inner service.
+    NotFound,
+}
+
 /// The policies of a layer.
 #[derive(Clone, Debug)]
 pub(crate) struct Policies {
@@ -177,6 +190,7 @@ pub(crate) struct Policies {
     pub(crate) errors: CachePolicy,
     stale: CachePolicy,
     no_cache: CachePolicy,
+    no_store: CachePolicy,
 }
 
 impl Default for Policies {
@@ -187,6 +201,7 @@ impl Default for Policies {
             errors: CachePolicy::no_store(),
             stale: CachePolicy::no_cache(),
             no_cache: CachePolicy::no_cache(),
+            no_store: CachePolicy::no_store(),
         }
     }
 }
@@ -265,8 +280,11 @@ impl Policies {
         }
     }
 
-    pub(crate) fn on_error(&self) -> CacheControlEdit<'_> {
-        CacheControlEdit::Limit(&self.errors)
+    /// Returns what becomes of an error that may be about a file of another node: nobody stores
+    /// it, even if the policy for errors is looser.
+    pub(crate) fn foreign_error(&self) -> CacheControlEdit<'_> {
+        let is_strict = self.errors.strictness <= self.no_store.strictness;
+        CacheControlEdit::Limit(if is_strict { &self.errors } else { &self.no_store })
     }
 }
 

@@ -14,7 +14,6 @@ use crate::{
     manifest::FileIndex,
     memory::{Key, Selection, SelectionRef, StoredResponse, Variant},
     snapshot::Snapshot,
-    url::StaticUrlOutcome,
 };
 
 /// What memory has for a request.
@@ -70,10 +69,9 @@ impl IncomingRequest<'_> {
     }
 
     /// Returns the file, and the part of it that was requested, if it may come from memory.
-    /// Only under the current version can its bytes not change.
+    /// Only under a URL that stands for its content can its bytes not change.
     fn storable(&self, snapshot: &Snapshot, fields: &FieldEdit) -> Option<(FileIndex, Part)> {
-        let is_current = self.below.outcome == StaticUrlOutcome::Current;
-        let (index, file) = self.below.file.filter(|_| is_current)?;
+        let (index, file) = self.below.file.filter(|_| self.names_content(snapshot))?;
         if self.fields.authorization
             || self.head.uri.query().is_some()
             || must_bypass(file, snapshot)

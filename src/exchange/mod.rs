@@ -21,7 +21,7 @@ use crate::{
     },
     manifest::FileIndex,
     memory::Selection,
-    snapshot::{current::Handle, file::File},
+    snapshot::{Snapshot, current::Handle, file::File},
     url::StaticUrlOutcome,
 };
 
@@ -48,6 +48,17 @@ pub(crate) struct Target {
     pub(crate) is_authorized: bool,
     /// The request to the inner service has a `Range`.
     pub(crate) range: ForwardedRange,
+}
+
+/// Whether a URL stands for one content of a file, for ever: it has the current version, or is
+/// that of a fingerprinted file.
+#[inline]
+fn names_content(snapshot: &Snapshot, outcome: StaticUrlOutcome, file: Option<FileIndex>) -> bool {
+    match outcome {
+        StaticUrlOutcome::Current => true,
+        StaticUrlOutcome::Unversioned => file.is_some_and(|file| snapshot.is_fingerprinted(file)),
+        StaticUrlOutcome::Kept | StaticUrlOutcome::Stale | StaticUrlOutcome::Outside => false,
+    }
 }
 
 /// The methods as far as the layer treats them differently.
@@ -132,6 +143,12 @@ impl Exchange {
 
     fn file(&self) -> Option<&File> {
         self.snapshot.file(self.target.file?).map(|file| &**file)
+    }
+
+    #[inline]
+    fn names_content(&self) -> bool {
+        let Target { outcome, file, .. } = self.target;
+        names_content(&self.snapshot, outcome, file)
     }
 
     fn is_development(&self) -> bool {

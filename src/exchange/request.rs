@@ -10,15 +10,15 @@ use http::{
 #[cfg(feature = "memory")]
 use crate::exchange::from_memory::LookUp;
 use crate::{
-    exchange::{ClientConditions, Exchange, MethodKind, Original, Target},
+    exchange::{ClientConditions, Exchange, MethodKind, Original, Target, names_content},
     header::{
         content_coding::AcceptedCodings,
         etag::EntityTag,
-        head::RequestFields,
+        head::{InnerCaching, RequestFields},
         preconditions::Preconditions,
         range::{self, ForwardedRange, RangeEdit},
     },
-    policy::{Match, StalePolicy},
+    policy::{Match, StalePolicy, UnlistedPolicy},
     snapshot::{Below, Place, Snapshot, current::Handle, file::File, representation::is_digest},
     url::{StaticUrlOutcome, path_and_query, with_path, with_version},
 };
@@ -180,14 +180,41 @@ impl<'r> IncomingRequest<'r> {
     fn response(&self, snapshot: &Snapshot) -> Option<Response<Bytes>> {
         match self.below.outcome {
             _ if !self.method.is_get_or_head() => None,
-            StaticUrlOutcome::Current => self.not_modified_response(snapshot),
+            _ if self.is_refused(snapshot) => Some(self.not_found_response(snapshot)),
+            _ if self.names_content(snapshot) => self.not_modified_response(snapshot),
             StaticUrlOutcome::Stale => {
                 stale_response(snapshot, self.below.rest?, self.head.uri.query())
             }
-            StaticUrlOutcome::Kept | StaticUrlOutcome::Unversioned | StaticUrlOutcome::Outside => {
-                None
-            }
+            StaticUrlOutcome::Current
+            | StaticUrlOutcome::Kept
+            | StaticUrlOutcome::Unversioned
+            | StaticUrlOutcome::Outside => None,
         }
+    }
+
+    #[inline]
+    pub(super) fn names_content(&self, snapshot: &Snapshot) -> bool {
+        let file = self.below.file.map(|(index, _)| index);
+        names_content(snapshot, self.below.outcome, file)
+    }
+
+    /// Whether the path spells no listed file, and the inner service is not asked for others.
+    #[inline]
+    fn is_refused(&self, snapshot: &Snapshot) -> bool {
+        self.below.file.is_none()
+            && snapshot.settings().unlisted == UnlistedPolicy::NotFound
+            && !snapshot.may_answer(&self.below)
+    }
+
+    fn not_found_response(&self, snapshot: &Snapshot) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        let policies = &snapshot.settings().policies;
+        let (outcome, status) = (self.below.outcome, response.status());
+        let edit = policies.cache_control(outcome, status, Match::Unlisted);
+        let is_authorized = self.fields.authorization;
+        edit.apply(response.headers_mut(), InnerCaching::default(), is_authorized);
+        response
     }
 
     /// Returns a 304, if `If-None-Match` has a tag of the file and the policy lets caches use

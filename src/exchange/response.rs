@@ -198,7 +198,7 @@ impl Exchange {
         caching: InnerCaching,
     ) -> BodyEdit {
         if is_error(response.status()) {
-            let edit = self.snapshot.settings().policies.on_error();
+            let edit = self.snapshot.settings().policies.foreign_error();
             edit.apply(response.headers_mut(), caching, self.target.is_authorized);
         }
         BodyEdit::Pass
@@ -336,10 +336,9 @@ impl Exchange {
             return if tag.is_weak() { tag.to_value() } else { Some(file.etag().clone()) };
         }
         // The same rule as for a 304 without the inner service.
-        let is_current = self.target.outcome == StaticUrlOutcome::Current;
         let accepts = |coding: &str| accepted.allow(coding);
         let named = file.only_named(preconditions.none_match_lines(), accepts);
-        named.filter(|_| is_current).map(|named| named.etag().clone())
+        named.filter(|_| self.names_content()).map(|named| named.etag().clone())
     }
 
     /// Replaces a response by one without content (RFC 9110 §15.4.5, §15.5.13). It keeps all
@@ -369,7 +368,12 @@ impl Exchange {
         caching: InnerCaching,
     ) -> BodyEdit {
         let policies = &self.snapshot.settings().policies;
-        let edit = policies.cache_control(self.target.outcome, response.status(), matching);
+        let edit = match matching {
+            Match::Verified if self.names_content() => {
+                policies.cache_control(StaticUrlOutcome::Current, response.status(), matching)
+            }
+            _ => policies.cache_control(self.target.outcome, response.status(), matching),
+        };
         edit.apply(response.headers_mut(), caching, self.target.is_authorized);
         BodyEdit::Pass
     }

@@ -51,6 +51,19 @@ fn date(time: SystemTime) -> String {
     }
 }
 
+/// A file whose name should change with its content has changed under the same name.
+pub(crate) fn not_fingerprinted(path: &str, rule: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        target: "tower_static_url",
+        path,
+        rule,
+        "this fingerprinted file has kept its name and changed its bytes, so from now on it has a \
+         version like other files: browsers that have it may keep the old bytes for as long as \
+         the policy for current files lets them"
+    );
+}
+
 /// The inner service does not find a listed file.
 pub(crate) fn missing(listed: &str, requested: &str) {
     #[cfg(feature = "tracing")]

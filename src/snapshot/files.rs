@@ -6,9 +6,10 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
 use crate::{
+    Fingerprinted,
     header::content_coding::SIBLINGS,
     manifest::{FileIndex, FileInfo, Manifest},
-    snapshot::{file::File, representation::Representation},
+    snapshot::{file::File, fingerprinted::FingerprintedFiles, representation::Representation},
 };
 
 /// The files that a manifest lists, by their logical paths, in bytewise order.
@@ -19,6 +20,7 @@ use crate::{
 pub(crate) struct Files {
     entries: IndexMap<Box<str>, Entry, FxBuildHasher>,
     tree_digest: [u8; 32],
+    fingerprinted: FingerprintedFiles,
 }
 
 /// A file of the manifest, with its pre-compressed siblings.
@@ -39,13 +41,20 @@ struct Sibling {
 impl Files {
     /// Makes the files of a manifest. What is known of unchanged files is taken from `old`, an
     /// earlier list of the same tree.
-    pub(crate) fn new(manifest: Manifest, old: Option<&Self>) -> Self {
+    pub(crate) fn new(
+        manifest: Manifest,
+        rule: Option<&Fingerprinted>,
+        old: Option<&Self>,
+    ) -> Self {
         let tree_digest = *manifest.digest();
         let listed = manifest.into_files();
         let mut entries = IndexMap::with_capacity_and_hasher(listed.len(), FxBuildHasher);
         entries.extend(listed.into_iter().map(|(path, info)| (path, Entry::new(info))));
-        let mut files = Self { entries, tree_digest };
+        let mut files = Self { entries, tree_digest, fingerprinted: FingerprintedFiles::default() };
         files.find_siblings();
+        if let Some(rule) = rule {
+            files.fingerprinted = files.find_fingerprinted(rule, old);
+        }
         if let Some(old) = old {
             files.carry_over(old);
         }
@@ -63,6 +72,18 @@ impl Files {
                 *siblings = others.chain([Sibling { coding, index }]).collect();
             }
         }
+    }
+
+    fn find_fingerprinted(&self, rule: &Fingerprinted, old: Option<&Self>) -> FingerprintedFiles {
+        let nothing = FingerprintedFiles::default();
+        let old_found = old.map_or(&nothing, |old| &old.fingerprinted);
+        let gone = old.into_iter().flat_map(Self::infos);
+        let gone = gone.filter(|(path, _)| self.find(path).is_none());
+        FingerprintedFiles::find(rule, self.infos(), old_found, gone, |path| old?.info(path))
+    }
+
+    fn infos(&self) -> impl Iterator<Item = (&str, &FileInfo)> {
+        self.entries.iter().map(|(path, entry)| (&**path, &entry.info))
     }
 
     fn carry_over(&self, old: &Self) {
@@ -135,6 +156,27 @@ impl Files {
         below.is_some_and(|below| below.starts_with('/'))
     }
 
+    /// Whether the inner service can answer for a path that spells no listed file. The mount
+    /// itself, directories of listed files, and names that lack `.html` are such paths.
+    pub(crate) fn may_answer(&self, path: &str) -> bool {
+        path.is_empty() || self.has_directory(path) || self.find(&format!("{path}.html")).is_some()
+    }
+
+    /// Whether any file is fingerprinted.
+    pub(crate) fn has_fingerprinted(&self) -> bool {
+        !self.fingerprinted.is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn is_fingerprinted(&self, file: FileIndex) -> bool {
+        self.fingerprinted.contains(file)
+    }
+
+    /// Whether the same files are fingerprinted as in another list of the same files.
+    pub(crate) fn is_fingerprinted_as(&self, other: &Self) -> bool {
+        self.fingerprinted.is_same(&other.fingerprinted)
+    }
+
     /// Returns every logical path, in bytewise order.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(|path| &**path)
@@ -152,7 +194,8 @@ mod tests {
     use super::*;
 
     fn files(paths: &[&str]) -> Files {
-        Files::new(Manifest::from_files(paths.iter().map(|path| (path, ""))).unwrap(), None)
+        let manifest = Manifest::from_files(paths.iter().map(|path| (path, ""))).unwrap();
+        Files::new(manifest, None, None)
     }
 
     #[test]
