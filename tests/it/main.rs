@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bundlers;
 mod caching;
 mod compose;
 mod conformance;
