@@ -11,6 +11,8 @@
 //! Its address also outlives a restart of the demo; another port would be another
 //! origin, with a cache of its own.
 
+#[path = "browser/spa.rs"]
+mod spa;
 mod support;
 
 use std::{
@@ -414,7 +416,7 @@ impl Stage {
     }
 }
 
-/// Forwards every request, and remembers those below the mount.
+/// Forwards every request, and remembers what was asked for.
 #[derive(Clone)]
 struct Recorder {
     address: SocketAddr,
@@ -426,6 +428,7 @@ struct Recorder {
 #[derive(Debug, PartialEq, Eq)]
 struct Recorded {
     path: String,
+    status: u16,
     cache_control: String,
 }
 
@@ -451,8 +454,14 @@ impl Recorder {
         *self.upstream.lock().unwrap() = demo.address;
     }
 
-    /// What was asked for since the last time.
+    /// What was asked for below the mount since the last time.
     fn take(&self) -> Vec<Recorded> {
+        let mut recorded = self.take_all();
+        recorded.retain(|request| request.path.starts_with("/static"));
+        recorded
+    }
+
+    fn take_all(&self) -> Vec<Recorded> {
         std::mem::take(&mut self.recorded.lock().unwrap())
     }
 }
@@ -462,11 +471,10 @@ async fn forward(State(recorder): State<Recorder>, mut request: Request) -> Resp
     let upstream = *recorder.upstream.lock().unwrap();
     *request.uri_mut() = format!("http://{upstream}{path}").parse::<Uri>().unwrap();
     let response = recorder.client.request(request).await.expect("the demo answers");
-    if path.starts_with("/static") {
-        let field = response.headers().get(header::CACHE_CONTROL);
-        let cache_control = field.map_or("", |it| it.to_str().unwrap()).to_owned();
-        recorder.recorded.lock().unwrap().push(Recorded { path, cache_control });
-    }
+    let status = response.status().as_u16();
+    let field = response.headers().get(header::CACHE_CONTROL);
+    let cache_control = field.map_or("", |it| it.to_str().unwrap()).to_owned();
+    recorder.recorded.lock().unwrap().push(Recorded { path, status, cache_control });
     response.into_response()
 }
 

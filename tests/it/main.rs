@@ -17,6 +17,7 @@ mod memory;
 mod middleware;
 mod proof;
 mod reload;
+mod spa;
 mod validators;
 mod watch;
 mod what_not_to_version;
