@@ -82,15 +82,18 @@ impl StaticUrlLayerBuilder {
     ///
     /// With neither a root nor a manifest, the layer trusts your [`version`](Self::version).
     /// Every 200, 206 and 304 under the current version is `immutable`: a browser keeps it for
-    /// a year, so its bytes must change only with the version. `ETag`s are the inner service's,
-    /// else the [body's digest](Self::body_digest_limit).
+    /// a year, so its bytes must change only with the version. That is so for a page, too, which
+    /// the inner service sends with a 200 in place of a missing file. `ETag`s are the inner
+    /// service's, else the [body's digest](Self::body_digest_limit).
     pub fn manifest(mut self, manifest: Manifest) -> Self {
         self.files = FileSource::Listed(manifest);
         self
     }
 
     /// Sets where the version comes from. Default: [`VersionSource::manifest`], the digest of
-    /// the files. A new version gives every file a new URL, and browsers fetch it again.
+    /// the files. A new version gives every file a new URL, and browsers fetch it again. A
+    /// version alone, without a list of the files, vouches for every response; see
+    /// [`manifest`](Self::manifest).
     pub fn version(mut self, source: VersionSource) -> Self {
         self.version = source;
         self

@@ -19,6 +19,7 @@ use axum::{
     body::Body,
     extract::OriginalUri,
     http::{HeaderValue, Request, Response, header},
+    middleware::map_request,
     routing,
 };
 use bytes::Bytes;
@@ -28,7 +29,10 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 use tower_http::{
     compression::CompressionLayer, services::ServeDir, set_header::SetResponseHeaderLayer,
 };
-use tower_static_url::{Manifest, StaticPrefix, StaticUrlLayer};
+use tower_static_url::{
+    ErrorKind, Fingerprinted, Manifest, StalePolicy, StaticPrefix, StaticUrlLayer, UnlistedPolicy,
+    VersionSource,
+};
 
 use crate::support::{Warnings, YEAR, ask, etag_of, get, later, mtime, request, tree, write_at};
 
@@ -438,4 +442,203 @@ async fn every_time_of_a_file_can_be_told() {
         assert!(parts.iter().all(|part| lines[0].contains(part)), "{lines:?}, not {parts:?}");
     }
     assert!(tried >= 4, "only {tried} of these times could be had");
+}
+
+// ---------------------------------------------------------------------------------
+// What nobody has listed
+
+/// F7: an application that answers every path with its page does not answer for a script that
+/// an old page still wants.
+#[tokio::test]
+async fn a_script_that_is_gone_is_not_the_applications_page() {
+    let page = "<main id=app></main>";
+    let root = tree([("index.html", page), ("app.js", "start()")]);
+    let application = || {
+        let files = ServeDir::new(root.path());
+        let page = tower_http::services::ServeFile::new(root.path().join("index.html"));
+        Router::new().nest_service("/static", files.fallback(page))
+    };
+    let builder = || StaticUrlLayer::builder("/static").root(root.path());
+    for (is_strict, status, content_type) in [(false, 200, "text/html"), (true, 404, "")] {
+        let layer =
+            if is_strict { builder().unlisted(UnlistedPolicy::NotFound) } else { builder() };
+        let layer = layer.build().unwrap();
+        let prefix = layer.prefix();
+        for url in [
+            format!("{prefix}gone.js"),
+            "/static/00000000000000aa/gone.js".into(),
+            "/static/gone.js".into(),
+        ] {
+            let answer = ask(layer.wrap(application()), get(&url)).await;
+            let got = (answer.status.as_u16(), answer.field("content-type"));
+            assert_eq!(got, (status, content_type.into()), "{url}");
+            let cache_control = if is_strict { "no-store" } else { "no-cache" };
+            assert_eq!(answer.cache_control(), cache_control, "{url}");
+        }
+        for (url, cache_control) in [
+            (prefix.url("app.js"), YEAR),
+            (prefix.to_string(), "no-cache"),
+            ("/static/".into(), "no-cache"),
+        ] {
+            let answer = ask(layer.wrap(application()), get(&url)).await;
+            assert_eq!(
+                (answer.status.as_u16(), &*answer.cache_control()),
+                (200, cache_control),
+                "{url}"
+            );
+        }
+    }
+    // What the docs of a declared version warn of: nobody knows what is no file.
+    let declared = StaticUrlLayer::builder("/static").version(VersionSource::build_id("abc"));
+    let declared = declared.build().unwrap();
+    let url = declared.prefix().url("gone.js");
+    let answer = ask(declared.wrap(application()), get(&url)).await;
+    assert_eq!((&*answer.body, answer.cache_control()), (page.as_bytes(), YEAR.into()));
+}
+
+/// F11: a scanner's names do not reach the disk.
+#[tokio::test]
+async fn names_that_no_disk_can_hold_are_not_found() {
+    let root = tree([("app.css", TEAL)]);
+    let layer = StaticUrlLayer::builder("/static").root(root.path());
+    let layer = layer.unlisted(UnlistedPolicy::NotFound).build().unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    let count = map_request(move |request: axum::extract::Request| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        std::future::ready(request)
+    });
+    let service = layer.wrap(serve_dir(root.path()).layer(count));
+    let names = ["a".repeat(300) + ".css", "a/".repeat(5_000) + "b", "%ff".repeat(100)];
+    for (name, prefix) in names.iter().flat_map(|name| {
+        [layer.prefix().to_string(), "/static/".into(), "/static/00000000000000aa/".into()]
+            .map(|prefix| (name, prefix))
+    }) {
+        for method in ["GET", "HEAD"] {
+            let answer = ask(service.clone(), request(method, &(prefix.clone() + name), &[])).await;
+            let got = (answer.status.as_u16(), answer.cache_control(), answer.body.len());
+            assert_eq!(got, (404, "no-store".into(), 0), "{method} {prefix}{}", &name[..9]);
+        }
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+    ask(service, get(&layer.prefix().url("app.css"))).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+// ---------------------------------------------------------------------------------
+// Names that carry a hash
+
+/// F20: after a deploy, a browser that comes back fetches what has changed, and nothing else.
+#[tokio::test]
+async fn a_deploy_costs_what_has_changed() {
+    let vendor = ("assets/vendor-C38fXH4l.js", "the same in both releases");
+    let root = tree([
+        ("index.html", "<script type=module src=/static/assets/index-Bx7a91Zq.js></script>"),
+        ("assets/index-Bx7a91Zq.js", "import './vendor-C38fXH4l.js'"),
+        vendor,
+        ("logo.svg", "<svg>"),
+    ]);
+    let layer = StaticUrlLayer::builder("/static").root(root.path());
+    let layer = layer.fingerprinted(Fingerprinted::vite()).build().unwrap();
+    let before = layer.prefix();
+    // The next build: another entry, the same vendor chunk.
+    fs::remove_file(root.path().join("assets/index-Bx7a91Zq.js")).unwrap();
+    let entry = "assets/index-9fQ2LmXc.js";
+    write_at(&root.path().join(entry), "import './vendor-C38fXH4l.js'; start()", later(1));
+    let after = layer.reload().unwrap().after().clone();
+    assert_ne!(after.version(), before.version());
+    assert_eq!(after.url(vendor.0), before.url(vendor.0), "still in the browser's cache");
+    assert_ne!(after.url("logo.svg"), before.url("logo.svg"), "a name without a hash");
+    for (url, cache_control) in [
+        (after.url(vendor.0), YEAR),
+        (after.url(entry), YEAR),
+        (after.url("logo.svg"), YEAR),
+        ("/static/index.html".into(), "no-cache"),
+        ("/static/logo.svg".into(), "no-cache"),
+    ] {
+        let answer = ask(layer.wrap(serve_dir(root.path())), get(&url)).await;
+        assert_eq!(
+            (answer.status.as_u16(), &*answer.cache_control()),
+            (200, cache_control),
+            "{url}"
+        );
+    }
+}
+
+// ---------------------------------------------------------------------------------
+// Moving from another version
+
+/// F24: pages from before the move find their files.
+#[tokio::test]
+async fn a_version_of_an_earlier_shape_is_stale() {
+    const DJANGO: &str = "0cc175b9c0f1b6a831c399e269772661";
+    let folder = "900150983cd24fb0d6963f7d28e17f72";
+    let root = tree([
+        ("css/app.css", TEAL),
+        ("docs/index.html", "<h1>docs</h1>"),
+        (&*format!("{folder}/real.txt"), "a folder shaped like such a version"),
+    ]);
+    let builder = || StaticUrlLayer::builder("/static").root(root.path());
+    let moved = || builder().stale_shape("d41d8cd98f00b204e9800998ecf8427e").stale_shape("v1.2.3");
+    let layer = moved().build().unwrap();
+    let router = || {
+        let files = ServeDir::new(root.path()).redirect_path_prefix("/static");
+        Router::new().nest_service("/static", files)
+    };
+    let tag = &*etag_of(TEAL);
+    for (name, path, lines, status, cache_control) in [
+        ("django's", format!("{DJANGO}/css/app.css"), &[][..], 200, "no-cache"),
+        ("a literal", "v0.9.7/css/app.css".into(), &[], 200, "no-cache"),
+        ("known", format!("{DJANGO}/css/app.css"), &[("if-none-match", tag)], 304, "no-cache"),
+        ("a directory", format!("{DJANGO}/docs"), &[], 307, "no-cache"),
+        ("missing", format!("{DJANGO}/gone.css"), &[], 404, "no-store"),
+        ("a real folder", format!("{folder}/real.txt"), &[], 200, "no-cache"),
+        ("not as long", "v0.9.17/css/app.css".into(), &[], 404, "no-store"),
+        ("upper case", DJANGO.to_uppercase() + "/css/app.css", &[], 404, "no-store"),
+        ("only one is removed", format!("{DJANGO}/v1.2.3/css/app.css"), &[], 404, "no-store"),
+        ("a folder", "docs/".into(), &[], 200, "no-cache"),
+    ] {
+        let url = format!("/static/{path}");
+        let answer = ask(layer.wrap(router()), request("GET", &url, lines)).await;
+        assert_eq!(
+            (answer.status.as_u16(), &*answer.cache_control()),
+            (status, cache_control),
+            "{name}"
+        );
+        if status == 307 {
+            assert_eq!(answer.field("location"), format!("/static/{DJANGO}/docs/"), "{name}");
+        }
+        if name == "known" || name == "django's" {
+            assert_eq!(answer.field("etag"), tag, "{name}");
+        }
+    }
+    // As any stale URL, it can be answered otherwise.
+    let url = format!("/static/{DJANGO}/css/app.css?a=b");
+    let layer = moved().stale(StalePolicy::Redirect).build().unwrap();
+    let answer = ask(layer.wrap(router()), get(&url)).await;
+    let location = format!("{}css/app.css?a=b", layer.prefix());
+    assert_eq!((answer.status.as_u16(), answer.field("location")), (307, location));
+    // And without the option, it is the name of a folder.
+    let layer = builder().build().unwrap();
+    assert_eq!(ask(layer.wrap(router()), get(&url)).await.status.as_u16(), 404);
+}
+
+/// F24: a shape that would swallow folders, or that no URL can have.
+#[test]
+fn an_example_of_a_version_must_be_one() {
+    for (example, why) in [
+        ("", "has an empty segment"),
+        ("a/b1", "has '/', which no URL segment may contain"),
+        ("..", "`..` is a dot segment"),
+        ("v%31", "has a percent-escape"),
+        ("v 1", "has ' ', which no URL segment may contain"),
+        ("static", "has no digit, and directories have such names"),
+        ("v-x", "has no digit, and directories have such names"),
+    ] {
+        let root = tree([("a.css", TEAL)]);
+        let builder = StaticUrlLayer::builder("/static").root(root.path());
+        let error = builder.stale_shape("v1").stale_shape(example).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidVersion);
+        assert_eq!(error.to_string(), format!("example of a stale version {example:?}: {why}"));
+    }
 }

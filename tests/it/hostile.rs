@@ -21,7 +21,9 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use tempfile::TempDir;
 use tower::{Layer as _, Service, service_fn};
 use tower_http::services::ServeDir;
-use tower_static_url::{StalePolicy, StaticUrlLayer, StaticUrlLayerBuilder, manifest::Scan};
+use tower_static_url::{
+    Fingerprinted, StalePolicy, StaticUrlLayer, StaticUrlLayerBuilder, manifest::Scan,
+};
 
 use crate::support::{
     YEAR, etag_of, later,
@@ -45,6 +47,9 @@ const FILES: [(&str, &str); 10] = [
     ("0123456789abcdef/real.txt", "a folder shaped like a version"),
     (DRIFTED, "as scanned"),
 ];
+
+/// What its own name is taken to change with, by a rule of the site.
+const FINGERPRINTED: [&str; 2] = ["css/app.css", DRIFTED];
 
 /// Has other bytes by the time it is served.
 const DRIFTED: &str = "drifted.txt";
@@ -75,7 +80,9 @@ struct Site {
 impl Site {
     /// `mount` is empty for the root.
     fn new(mount: &'static str) -> Self {
-        Self::of(mount, |builder| builder, |root| ServeDir::new(root).precompressed_gzip())
+        let rule = Fingerprinted::from_fn(|path| FINGERPRINTED.contains(&path).then(|| &path[..3]));
+        let settings = |builder: StaticUrlLayerBuilder| builder.fingerprinted(rule);
+        Self::of(mount, settings, |root| ServeDir::new(root).precompressed_gzip())
     }
 
     /// With another service than `ServeDir`.
@@ -399,7 +406,8 @@ fn one_line_each(_: &Exchange<'_>, answer: &Answer) -> Finding {
     Ok(())
 }
 
-/// Only the current version's URL of a listed file, and only what was listed.
+/// Only the current version's URL of a listed file, or the one of a fingerprinted file without
+/// a version; and only what was listed.
 fn immutable_is_deserved(exchange: &Exchange<'_>, answer: &Answer) -> Finding {
     if !answer.cache_control().contains("immutable") {
         return Ok(());
@@ -408,7 +416,10 @@ fn immutable_is_deserved(exchange: &Exchange<'_>, answer: &Answer) -> Finding {
     ensure(exchange.is_edited(), || format!("{method} is immutable"))?;
     let rest = exchange.below().and_then(|below| below.strip_prefix(&*exchange.site.version));
     let rest = rest.and_then(|rest| rest.strip_prefix('/'));
-    let name = rest.and_then(listed).ok_or("not the current URL of a listed file")?;
+    let unversioned = exchange.below().and_then(listed);
+    let fingerprinted = unversioned.filter(|name| FINGERPRINTED.contains(name));
+    let name = rest.and_then(listed).or(fingerprinted);
+    let name = name.ok_or("neither the current URL of a listed file nor a fingerprinted one")?;
     let coding = if answer.field("content-encoding") == "gzip" { ".gz" } else { "" };
     let candidates = match answer.status {
         304 => vec![name.to_owned(), format!("{name}.gz")],
