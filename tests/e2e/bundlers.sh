@@ -22,11 +22,11 @@ install() {
     cp "$source/package-lock.json" "$work/app/node_modules/.installed"
 }
 
-# The same directory for both builds, because some bundlers hash paths as well.
+# The same directories for both builds, because some bundlers hash paths as well.
 lay_out() { # edition
     cd "$work/app"
     rm -rf app src public index.html next.config.mjs .next .parcel-cache
-    cp -R "$source/app/." "$source/webpack.mjs" .
+    cp -R "$source/app/." "$source/webpack.mjs" "$source/vite-off.mjs" .
     node "$source/binaries.mjs" src "$1"
 }
 
@@ -43,34 +43,42 @@ edit_everything() {
 }
 
 build() { # tool, a or b
-    directory=$out/$1/$2
-    rm -rf "$directory"
-    mkdir -p "$out/$1"
+    rm -rf dist "$out/$1/$2"
     case $1 in
-        vite) run vite build --base ./ --sourcemap --manifest --outDir "$directory" ;;
+        vite) run vite build --base ./ --sourcemap --manifest --outDir dist ;;
         esbuild) esbuild ;;
         esbuild-entries)
             esbuild '--entry-names=[dir]/[name]-[hash]' '--chunk-names=chunks/[name]-[hash]' \
                 '--asset-names=assets/[name]-[hash]'
             ;;
-        parcel) run parcel build index.html --public-url ./ --no-cache --dist-dir "$directory" ;;
-        webpack) quietly node webpack.mjs "$directory" '[contenthash]' ;;
-        webpack-8) quietly node webpack.mjs "$directory" '[contenthash:8]' ;;
+        parcel) parcel ;;
+        webpack) quietly node webpack.mjs dist '.[contenthash]' ;;
+        webpack-8) quietly node webpack.mjs dist '.[contenthash:8]' ;;
         next) next ;;
         next-webpack) next --webpack ;;
+        # Without hashes, or with such as stay the same.
+        vite-off) run vite build --config vite-off.mjs --outDir dist ;;
+        webpack-off) quietly node webpack.mjs dist ;;
+        parcel-off) parcel --no-content-hash ;;
     esac
     # Some do so themselves.
-    cp -R public/. "$directory"
+    cp -R public/. dist
+    mkdir -p "$out/$1"
+    mv dist "$out/$1/$2"
 }
 
 esbuild() {
     run esbuild src/main.js --bundle --splitting --format=esm --minify --sourcemap \
-        --legal-comments=linked --loader:.png=file --loader:.woff2=file --outdir="$directory" "$@"
+        --legal-comments=linked --loader:.png=file --loader:.woff2=file --outdir=dist "$@"
+}
+
+parcel() {
+    run parcel build index.html --public-url ./ --no-cache --dist-dir dist "$@"
 }
 
 next() {
     run next build "$@"
-    mv out "$directory"
+    mv out dist
 }
 
 run() { # command of a package, arguments
@@ -90,7 +98,8 @@ quietly() {
 install
 [ "${1:-}" != install ] || exit 0
 # With webpack, Next.js is slow: not unless it is named.
-[ $# -gt 0 ] || set -- vite esbuild esbuild-entries parcel webpack webpack-8 next
+[ $# -gt 0 ] || set -- vite vite-off esbuild esbuild-entries parcel parcel-off \
+    webpack webpack-8 webpack-off next
 
 lay_out 1
 for tool; do build "$tool" a; done

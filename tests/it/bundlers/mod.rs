@@ -94,24 +94,27 @@ const TOOLS: [Tool; 8] = [
     },
 ];
 
+/// Bundlers that are told to leave hashes out, in the words of the documentation.
+const OFF: [&str; 3] = ["vite-off", "webpack-off", "parcel-off"];
+
 /// Hashes that a rule takes for something else, which costs a request and does no harm.
-const LOOKS_LIKE_A_WORD: [&str; 3] =
-    ["about-YKAUUWOZ.js", "app.00299579.js", "chunks/panel-USWIAGIT.css"];
+const LOOK_LIKE_WORDS: [&str; 2] = ["about-HEPWPAWW.js", "main-BEOWUWWY.css"];
 
 #[test]
 fn real_names() {
+    let mut missed = Vec::new();
     for Tool { name, rule, listing, .. } in TOOLS {
         let rule = rule.parse::<Fingerprinted>().unwrap();
         for line in listing.lines() {
             let (mark, path) = line.split_once(' ').unwrap();
-            let is_word = LOOKS_LIKE_A_WORD.contains(&path);
             match mark {
-                "hash" => assert_eq!(rule.hash(path).is_some(), !is_word, "{name}: {path}"),
                 "none" => assert_eq!(rule.hash(path), None, "{name}: {path}"),
-                _ => assert_eq!(mark, "any", "{name}: {path}"),
+                "hash" if rule.hash(path).is_none() => missed.push(path),
+                _ => assert!(["hash", "any"].contains(&mark), "{name}: {line}"),
             }
         }
     }
+    assert_eq!(missed, LOOK_LIKE_WORDS);
 }
 
 #[test]
@@ -120,14 +123,21 @@ fn names_of_builds() {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
     let script = Command::new("sh").arg(repository.join("tests/e2e/bundlers.sh")).status();
     assert!(script.unwrap().success(), "bundlers.sh fails");
+    let out = repository.join("target/bundlers/out");
+    let builds = |name| ["a", "b"].map(|build| files_below(&out.join(name).join(build)));
     for tool in TOOLS {
-        let out = repository.join("target/bundlers/out");
-        let [a, b] = ["a", "b"].map(|build| files_below(&out.join(tool.name).join(build)));
+        let [a, b] = builds(tool.name);
         if !tool.is_slow || !a.is_empty() {
             let marks = judge(&a, &b);
             fs::write(out.join(tool.name).with_extension("txt"), listing(&marks)).unwrap();
             tool.check(&a, &b, &marks);
         }
+    }
+    for name in OFF {
+        let [a, b] = builds(name);
+        assert!(a.len() > 8, "{name}: {:?}", a.keys());
+        assert!(a.keys().eq(b.keys()), "{name}: {:?}, {:?}", a.keys(), b.keys());
+        assert_ne!(a, b);
     }
 }
 
