@@ -2,10 +2,15 @@
 
 use std::{fs, path::Path};
 
+use axum::{Router, body::Body, http::Request};
+use tower::ServiceBuilder;
+use tower_http::services::{ServeDir, ServeFile};
+use tower_static_url::StaticUrlLayer;
+
 use crate::support::{
     Answer, YEAR, ask,
     demo::{Demo, http_client},
-    etag_of, request,
+    etag_of, request, tree,
 };
 
 /// What Vite has built, as it is committed.
@@ -60,4 +65,34 @@ async fn what_each_path_of_the_example_gets() {
         assert_eq!(got, (status, cache_control.into()), "{path}");
         assert_ne!(answer.body, page, "{path}");
     }
+}
+
+/// As in an image whose files all have one date. Only the hash in the page is another.
+#[tokio::test]
+async fn a_page_through_the_layer_is_new_after_a_deploy_whatever_its_length_and_date() {
+    let page = |hash: &str| format!("<script src=/static/assets/index-{hash}.js></script>");
+    let (old, new) = (page("Bx7a91Zq"), page("Ku0u6HUz"));
+    let [before, after] = [&old, &new].map(|page| tree([("index.html", page.as_str())]));
+    for (is_through_the_layer, status) in [(true, 200), (false, 304)] {
+        let app = |root: &Path| {
+            if is_through_the_layer {
+                through_the_layer(root)
+            } else {
+                Router::new().fallback_service(ServeFile::new(root.join("index.html")))
+            }
+        };
+        let tag = ask(app(before.path()), request("GET", "/about", &[])).await.field("etag");
+        let again = request("GET", "/about", &[("if-none-match", &*tag)]);
+        assert_eq!(ask(app(after.path()), again).await.status, status, "{tag}");
+    }
+}
+
+fn through_the_layer(root: &Path) -> Router {
+    let layer = StaticUrlLayer::new("/static", root).unwrap();
+    let files = ServiceBuilder::new().layer(layer.nested()).service(ServeDir::new(root));
+    let page = ServiceBuilder::new().map_request(|mut request: Request<Body>| {
+        *request.uri_mut() = "/index.html".parse().unwrap();
+        request
+    });
+    Router::new().nest_service("/static", files.clone()).fallback_service(page.service(files))
 }
