@@ -3,10 +3,12 @@
 # every file edited. What they write is left in target/bundlers/out/TOOL/{a,b}.
 #
 #     sh tests/e2e/bundlers.sh                        # installs what is missing, and builds
-#     sh tests/e2e/bundlers.sh vite next-webpack      # builds only with these
 #     sh tests/e2e/bundlers.sh install                # only installs
+#     sh tests/e2e/bundlers.sh vite next-webpack      # builds only with these
+#     sh tests/e2e/bundlers.sh trunk trunk-off        # installs trunk as well
 #
-# Needs node and npm. The versions are pinned in tests/e2e/bundlers/package-lock.json.
+# Needs node and npm, and a Rust toolchain for trunk. The versions are pinned, those of npm's
+# packages in tests/e2e/bundlers/package-lock.json.
 set -eu
 
 source=$(cd "$(dirname "$0")/bundlers" && pwd)
@@ -22,10 +24,17 @@ install() {
     cp "$source/package-lock.json" "$work/app/node_modules/.installed"
 }
 
+# Some 600 crates, which take minutes.
+install_trunk() {
+    [ -x "$work/tools/bin/trunk" ] || CARGO_PROFILE_DEV_DEBUG=0 cargo install trunk \
+        --version 0.21.14 --debug --locked --no-default-features --root "$work/tools" \
+        --target-dir "$work/tools/build"
+}
+
 # The same directories for both builds, because some bundlers hash paths as well.
 lay_out() { # edition
     cd "$work/app"
-    rm -rf app src public index.html next.config.mjs .next .parcel-cache
+    rm -rf app src public *.html *.toml next.config.mjs .next .parcel-cache
     cp -R "$source/app/." "$source/webpack.mjs" "$source/vite-off.mjs" .
     node "$source/binaries.mjs" src "$1"
 }
@@ -56,10 +65,12 @@ build() { # tool, a or b
         webpack-8) quietly node webpack.mjs dist '.[contenthash:8]' ;;
         next) next ;;
         next-webpack) next --webpack ;;
+        trunk) trunk --config Trunk.toml ;;
         # Without hashes, or with such as stay the same.
         vite-off) run vite build --config vite-off.mjs --outDir dist ;;
         webpack-off) quietly node webpack.mjs dist ;;
         parcel-off) parcel --no-content-hash ;;
+        trunk-off) trunk --config trunk-off.toml ;;
     esac
     # Some do so themselves.
     cp -R public/. dist
@@ -74,6 +85,12 @@ esbuild() {
 
 parcel() {
     run parcel build index.html --public-url ./ --no-cache --dist-dir dist "$@"
+}
+
+# Without a Rust application, because that needs the target wasm32-unknown-unknown.
+trunk() {
+    install_trunk
+    quietly "$work/tools/bin/trunk" build --offline "$@"
 }
 
 next() {
@@ -97,7 +114,7 @@ quietly() {
 
 install
 [ "${1:-}" != install ] || exit 0
-# With webpack, Next.js is slow: not unless it is named.
+# Next.js is slow with webpack, and trunk to install: not unless they are named.
 [ $# -gt 0 ] || set -- vite vite-off esbuild esbuild-entries parcel parcel-off \
     webpack webpack-8 webpack-off next
 
