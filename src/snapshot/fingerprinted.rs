@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How many files that are gone are remembered, in case they come back with other bytes.
-const MOST_GONE: usize = 1 << 16;
+const MOST_GONE: usize = if cfg!(test) { 1 << 8 } else { 1 << 16 };
 
 /// The fingerprinted files of a snapshot. Without a rule there are none, and this takes no
 /// memory.
@@ -133,5 +133,71 @@ impl Content {
     fn of(info: &FileInfo) -> Self {
         let start = info.sha256().first_chunk().expect("a SHA-256 has 32 bytes");
         Self(u64::from_ne_bytes(*start))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Manifest;
+
+    /// Finds the fingerprinted files among files that follow others.
+    fn find(
+        listed: &Manifest,
+        before: Option<(&Manifest, &FingerprintedFiles)>,
+    ) -> FingerprintedFiles {
+        let nothing = FingerprintedFiles::default();
+        let old = before.map_or(&nothing, |(_, old)| old);
+        let before = before.map(|(manifest, _)| manifest);
+        let gone = before.into_iter().flat_map(Manifest::iter);
+        let gone = gone.filter(|(path, _)| listed.get(path).is_none());
+        let rule = Fingerprinted::parcel();
+        FingerprintedFiles::find(&rule, listed.iter(), old, gone, |path| before?.get(path))
+    }
+
+    fn manifest<'f>(files: impl IntoIterator<Item = (&'f str, &'f str)>) -> Manifest {
+        Manifest::from_files(files).unwrap()
+    }
+
+    #[test]
+    fn by_index() {
+        let listed =
+            manifest([("a.js", ""), ("b.0a1b2c3d.js", ""), ("c.js", ""), ("d.0a1b2c3d.js", "")]);
+        let found = find(&listed, None);
+        let contains = [0, 1, 2, 3, 4].map(|i| found.contains(FileIndex(i)));
+        assert_eq!(contains, [false, true, false, true, false]);
+        assert!(!found.is_empty() && found.history.is_none());
+        let none = find(&manifest([("a.js", ""), ("c.js", "")]), None);
+        assert!(none.is_empty() && !none.contains(FileIndex(0)));
+    }
+
+    #[test]
+    fn the_files_that_went_first_are_forgotten() {
+        let name = |i: usize| format!("{i}.0a1b2c3d.js");
+        let all = (0..=MOST_GONE).map(|i| (name(i), "old"));
+        let all = Manifest::from_files(all).unwrap();
+        let first = find(&all, None);
+        let others = manifest([("index.html", "")]);
+        let second = find(&others, Some((&all, &first)));
+        let gone = &second.history.as_ref().unwrap().gone;
+        assert_eq!(gone.len(), MOST_GONE / 2 + 1);
+        // They are listed in bytewise order, so "0…" was the first to go, and "9…" the last.
+        for (path, is_forgotten) in [(name(0), true), (name(99), false)] {
+            let back = manifest([(&*path, "new")]);
+            let third = find(&back, Some((&others, &second)));
+            assert_eq!(third.contains(FileIndex(0)), is_forgotten, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_name_stays_lost_while_others_are_forgotten() {
+        let path = "a.0a1b2c3d.js";
+        let [old, new] = ["old", "new"].map(|content| manifest([(path, content)]));
+        let first = find(&old, None);
+        let second = find(&new, Some((&old, &first)));
+        assert!(first.contains(FileIndex(0)) && second.is_empty());
+        assert!(!second.is_same(&first));
+        let third = find(&old, Some((&new, &second)));
+        assert!(third.is_empty() && third.is_same(&second));
     }
 }
