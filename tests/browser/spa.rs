@@ -10,10 +10,14 @@ use std::{
 
 use serde_json::json;
 use tempfile::{TempDir, tempdir};
+use tokio::runtime::Runtime;
 
 use crate::{
     Browser, IS_MARKED, Recorded, Recorder, Stage, files_below,
-    support::{YEAR, demo::Demo},
+    support::{
+        self, YEAR,
+        demo::{Demo, Process, http_client},
+    },
 };
 
 const HOME: &str = "Hello from the server.";
@@ -114,6 +118,32 @@ fn the_committed_output_is_that_of_the_build() {
     assert!(built == committed, "the bytes of a file differ: sh examples/spa/build.sh");
 }
 
+#[test]
+#[ignore = "needs npm: tests/e2e/install.sh"]
+fn in_development_vite_serves_the_pages_and_forwards_the_api() {
+    let demo = Demo::start_spa(&committed());
+    let web = &Builds::get().web;
+    let mut vite = Command::new(web.join("node_modules/.bin/vite"));
+    vite.args(["--port", "0"]).current_dir(web).env("NO_COLOR", "1");
+    vite.env("BACKEND", format!("http://{}", demo.address));
+    let mut vite = Process::start(&mut vite);
+    let line = vite.read_line_with("Local:");
+    let origin = line.split_whitespace().last().unwrap().trim_end_matches('/');
+
+    let runtime = Runtime::new().unwrap();
+    let get = |path: &str| {
+        let request = support::request("GET", &format!("{origin}{path}"), &[]);
+        runtime.block_on(support::ask(http_client(), request))
+    };
+    assert_eq!(get("/api/greeting").body, HOME);
+    for (path, part) in [("/settings/profile", "/src/main.js"), ("/src/main.js", "/src/style.css")]
+    {
+        let answer = get(path);
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(String::from_utf8_lossy(&answer.body).contains(part), "{path}: {answer:?}");
+    }
+}
+
 fn committed() -> PathBuf {
     example().join("web/dist")
 }
@@ -124,6 +154,8 @@ fn example() -> PathBuf {
 
 /// The application built anew, from a copy of its sources.
 struct Builds {
+    /// The copy, with Vite installed.
+    web: PathBuf,
     same: PathBuf,
     /// With another page, and the rest as before.
     next: PathBuf,
@@ -143,7 +175,7 @@ impl Builds {
         run(Command::new("sh").arg(work.join("build.sh")).arg(&same));
         crate::edit(&work.join("web/src/pages/about.js"), ABOUT, NEXT_ABOUT);
         run(Command::new("sh").arg(work.join("build.sh")).arg(&next));
-        Self { same, next }
+        Self { web: work.join("web"), same, next }
     }
 }
 

@@ -5,6 +5,6 @@ export default defineConfig(({ command }) => ({
   base: command === "build" ? "/static/" : "/",
   server: {
     // `npm run dev` asks the backend (`cargo run --example spa`) for everything below `/api`.
-    proxy: { "/api": "http://127.0.0.1:3000" },
+    proxy: { "/api": process.env.BACKEND ?? "http://127.0.0.1:3000" },
   },
 }));
