@@ -11,6 +11,8 @@
 //! Its address also outlives a restart of the demo; another port would be another
 //! origin, with a cache of its own.
 
+#[path = "browser/service_worker.rs"]
+mod service_worker;
 #[path = "browser/spa.rs"]
 mod spa;
 mod support;
@@ -42,7 +44,7 @@ use tokio::{
     time::timeout,
 };
 use tower_http::services::ServeDir;
-use tower_static_url::{StaticPrefix, StaticUrlLayer};
+use tower_static_url::{StaticPrefix, StaticUrlLayer, axum::AxumStaticUrl};
 use walkdir::WalkDir;
 
 /// How long anything may take before the check has failed.
@@ -296,10 +298,14 @@ fn serve_with_integrity(runtime: &Handle, root: &Path) -> String {
     let router = Router::new()
         .route("/", get(page_with_integrity))
         .nest_service("/static", ServeDir::new(root));
+    serve(runtime, layer.wrap(router))
+}
+
+/// Gives the URL of the page at the root.
+fn serve(runtime: &Handle, app: AxumStaticUrl<Router>) -> String {
     let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
     let page = format!("http://{}/", listener.local_addr().unwrap());
-    let service = layer.wrap(router).into_make_service();
-    runtime.spawn(async { axum::serve(listener, service).await });
+    runtime.spawn(async { axum::serve(listener, app.into_make_service()).await });
     page
 }
 

@@ -80,6 +80,28 @@ fn after_a_deploy_an_open_page_reloads_once() {
     assert_requests(recorder, &[(&new.url("profile.js"), 200, YEAR)]);
 }
 
+/// As with `build.emptyOutDir: false`.
+#[test]
+#[ignore = "needs chromium and npm: tests/e2e/install.sh"]
+fn where_the_last_build_is_kept_an_open_page_goes_on() {
+    let kept = copy_of(&committed());
+    copy(&Builds::get().next, kept.path());
+    let about = Files::of(&committed()).url("about.js");
+    let demo = Demo::start_spa(&committed());
+    let Stage { browser, recorder, .. } = &Stage::before(&demo);
+    visit(browser, recorder, "/", HOME);
+    browser.run("window.marker = true; done()");
+
+    let next = Demo::start_spa(kept.path());
+    recorder.forward_to(&next);
+    recorder.take_all();
+    click(browser, "/about");
+    browser.run(&shows(ABOUT));
+    assert_eq!(browser.run(IS_MARKED), true, "no reload");
+    assert_requests(recorder, &[(&about, 200, YEAR)]);
+    visit(browser, recorder, "/about", NEXT_ABOUT);
+}
+
 #[test]
 #[ignore = "needs chromium: tests/e2e/install.sh"]
 fn a_chunk_that_stays_missing_does_not_reload_the_page_for_ever() {
