@@ -45,8 +45,10 @@ pub enum ErrorKind {
     Io,
     /// The root of a scan is not a directory.
     NotADirectory,
+    /// Two roots of a scan are the same directory.
+    RepeatedRoot,
     /// A path cannot be listed: it is not UTF-8, has an empty or dot segment, a backslash or
-    /// a NUL, or is listed twice.
+    /// a NUL, or is listed twice. Or it is to be written, but lies in the tree.
     InvalidPath,
     /// The JSON is not a manifest, has another format, or its digests are malformed or do not
     /// match its files.

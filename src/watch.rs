@@ -233,7 +233,8 @@ impl Paths {
             let absolute = std::path::absolute(path);
             absolute.map_err(|error| Error::io("watch", path, error))
         };
-        let (directory, file) = current.sources();
+        let (scan, file) = current.sources();
+        let directory = scan.and_then(|scan| scan.roots().first()).map(PathBuf::as_path);
         let paths = Self {
             directory: directory.map(absolute).transpose()?,
             file: file.map(absolute).transpose()?,

@@ -75,6 +75,7 @@ impl IncomingRequest<'_> {
         if self.fields.authorization
             || self.head.uri.query().is_some()
             || must_bypass(file, snapshot)
+            || self.accepts_stale_coding()
         {
             return None;
         }

@@ -48,6 +48,8 @@ pub(crate) struct Target {
     pub(crate) is_authorized: bool,
     /// The request to the inner service has a `Range`.
     pub(crate) range: ForwardedRange,
+    /// The client accepts the coding of a sibling that was made of another content.
+    pub(crate) accepts_stale_coding: bool,
 }
 
 /// Whether a URL stands for one content of a file, for ever: it has the current version, or is

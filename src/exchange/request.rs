@@ -138,6 +138,7 @@ fn forward_foreign(head: RequestHead<'_>, method: MethodKind, snapshot: Handle) 
         method,
         is_authorized: head.headers.contains_key(header::AUTHORIZATION),
         range: ForwardedRange::None,
+        accepts_stale_coding: false,
     };
     let edit = RequestEdit { path: PathEdit::Keep, fields: FieldEdit::Keep };
     Plan::Forward { edit, exchange: Exchange::new(snapshot, target, None, None) }
@@ -161,7 +162,21 @@ impl<'r> IncomingRequest<'r> {
             method: self.method,
             is_authorized: self.fields.authorization,
             range,
+            accepts_stale_coding: !fields.names_coding() && self.accepts_stale_coding(),
         }
+    }
+
+    /// Whether the client accepts the coding of a sibling that was made of another content.
+    /// Without an `Accept-Encoding` no inner service compresses.
+    pub(super) fn accepts_stale_coding(&self) -> bool {
+        let Some(file) = self.file().filter(|file| !file.stale_codings().is_empty()) else {
+            return false;
+        };
+        let headers = self.head.headers;
+        let accepted = AcceptedCodings::of(headers);
+        self.method.is_get_or_head()
+            && headers.contains_key(header::ACCEPT_ENCODING)
+            && file.stale_codings().iter().any(|coding| accepted.allow(coding))
     }
 
     /// Removes the version from the path.
@@ -224,7 +239,7 @@ impl<'r> IncomingRequest<'r> {
         let is_simple = self.fields.if_none_match && !self.fields.precondition;
         let file = self.file().filter(|file| is_simple && !must_bypass(file, snapshot))?;
         let policies = &snapshot.settings().policies;
-        if file.has_changed() || !policies.current.is_lasting() {
+        if file.has_changed() || !policies.current.is_lasting() || self.accepts_stale_coding() {
             return None;
         }
         let lines = self.head.headers.get_all(header::IF_NONE_MATCH);
@@ -365,6 +380,9 @@ impl RequestEdit {
             exchange.original = Some(Original { uri, host });
         }
         let headers = request.headers_mut();
+        if exchange.target.accepts_stale_coding {
+            exchange.refuse_stale_codings(headers);
+        }
         match mem::replace(&mut self.fields, FieldEdit::Keep) {
             FieldEdit::Keep => {}
             FieldEdit::DropRange => {
@@ -373,6 +391,13 @@ impl RequestEdit {
             }
             FieldEdit::Strip(stripped) => stripped.apply(headers),
         }
+    }
+}
+
+impl FieldEdit {
+    /// Whether the inner service may respond in one coding only.
+    fn names_coding(&self) -> bool {
+        matches!(self, Self::Strip(stripped) if stripped.coding.is_some())
     }
 }
 
@@ -393,6 +418,15 @@ impl Exchange {
     fn inner_path(&self) -> Option<PathAndQuery> {
         let nested = self.target.nested;
         self.file()?.inner_path(nested, self.snapshot.base(nested))
+    }
+
+    /// Lets the inner service send the bytes of the file. Whatever else it sends is unproven.
+    fn refuse_stale_codings(&self, headers: &mut HeaderMap) {
+        let accepted = AcceptedCodings::of(headers);
+        let left = self.file().and_then(|file| accepted.without(file.stale_codings()));
+        if let Some(left) = left {
+            headers.insert(header::ACCEPT_ENCODING, left);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which content coding does a response have, and which ones does a request accept? (RFC 9110
 //! §8.4, §12.5.3)
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::header::members;
@@ -83,6 +84,16 @@ impl AcceptedCodings {
     pub(crate) fn allow(self, coding: &str) -> bool {
         let stored = SIBLINGS.iter().position(|&(_, name)| name == coding);
         stored.map_or(coding == IDENTITY && !self.refuses_identity, |i| self.siblings[i])
+    }
+}
+
+impl AcceptedCodings {
+    /// Returns an `Accept-Encoding` for these codings without some. `None` if nothing is left.
+    pub(crate) fn without(self, codings: &[&str]) -> Option<HeaderValue> {
+        let stored = SIBLINGS.iter().map(|&(_, name)| name).chain([IDENTITY]);
+        let left = stored.filter(|name| self.allow(name) && !codings.contains(name));
+        let left = left.collect::<Vec<_>>().join(", ");
+        HeaderValue::from_maybe_shared(Bytes::from(left)).ok().filter(|left| !left.is_empty())
     }
 }
 

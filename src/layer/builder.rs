@@ -304,7 +304,12 @@ impl StaticUrlLayerBuilder {
     /// - If the manifest has no modification times ([`from_files`](Manifest::from_files),
     ///   JSON), the length alone does not prove that a file is unchanged. The body is hashed
     ///   first, up to the [`body_digest_limit`](Self::body_digest_limit).
-    /// - A WARN about a file is logged every time, not only once.
+    /// - A WARN about a response is logged every time, not only once.
+    /// - A [`root`](Self::root) that is missing or empty is a WARN, not an error: the layer
+    ///   starts without files, and takes up what the first build makes. Every link then is
+    ///   right as soon as the page is loaded again.
+    /// - A file that cannot be read, or whose name is not UTF-8, is left out with a WARN, so
+    ///   that it does not keep other edits from the browser.
     ///
     /// Current URLs stay `immutable`: when a file changes, a [reload](StaticUrlLayer::reload)
     /// gives it a new URL.
@@ -350,7 +355,8 @@ impl StaticUrlLayerBuilder {
             unlisted: self.unlisted,
             stale_shapes,
         };
-        let recipe = Recipe { settings, source: self.version, salt: self.salt, files: self.files };
+        let files = self.files.for_layer(self.development);
+        let recipe = Recipe { settings, source: self.version, salt: self.salt, files };
         let current = Arc::new(Current::new(recipe)?);
         Ok(StaticUrlLayer { shared: Arc::new(Shared { current, nested: false }) })
     }

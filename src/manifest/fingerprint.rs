@@ -49,6 +49,14 @@ impl Fingerprint {
         is_old_enough.then(|| Self::digest(file, times))
     }
 
+    pub(super) fn to_bytes(self) -> [u8; 15] {
+        self.0
+    }
+
+    pub(super) fn from_bytes(bytes: [u8; 15]) -> Self {
+        Self(bytes)
+    }
+
     fn digest(file: &impl Attributes, times: [SystemTime; 2]) -> Self {
         let [device, inode] = file.identity();
         let [modified, changed] = times.map(nanos);
@@ -63,7 +71,7 @@ impl Fingerprint {
 }
 
 /// Returns the nanoseconds since 1970, negative before it.
-fn nanos(time: SystemTime) -> i128 {
+pub(super) fn nanos(time: SystemTime) -> i128 {
     let nanos = |duration: Duration| duration.as_nanos().cast_signed();
     match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => nanos(since),

@@ -1,37 +1,17 @@
-//! How is a manifest made of a directory? Walk it, then hash the files on all cores.
+//! How is a manifest made of a directory? Walk it, hash the files on all cores, then see which
+//! of them belong together.
 
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    fmt,
-    fs::{self, File},
-    io::{self, Read as _},
-    num::NonZero,
-    path::{MAIN_SEPARATOR_STR, Path, PathBuf, is_separator},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-    time::{Duration, SystemTime},
-};
-
-use sha2::{Digest as _, Sha256};
-use walkdir::{DirEntry, WalkDir};
+use std::{fmt, num::NonZero, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use crate::{
     Error, ErrorKind, Manifest,
     manifest::{
         FileInfo,
-        fingerprint::{COARSEST, Fingerprint},
-        tree::is_spellable,
+        fingerprint::COARSEST,
+        report::{Finding, Findings, Report},
+        siblings,
     },
-    observe::log,
 };
-
-/// How many bytes one thread reads at a time. Larger buffers are not faster, and memory must
-/// not grow with the files.
-const BUFFER: usize = 128 * 1024;
 
 /// A scan of a directory, with its settings.
 ///
@@ -44,6 +24,12 @@ const BUFFER: usize = 128 * 1024;
 /// - pipes, sockets and devices
 /// - names with a backslash, which no URL spells safely
 ///
+/// It also logs a WARN for each pre-compressed file that is
+/// [not of the file beside it](Self#pre-compressed-files), and for each style sheet with a
+/// link that leaves the tree (`../../media/x.png`): under a version such a link leads one
+/// segment too far down. A WARN is not repeated by a [reload](crate::StaticUrlLayer::reload),
+/// unless it had become untrue meanwhile.
+///
 /// The digest of the result depends only on names and bytes: not on times, permissions, the
 /// location of the root, or the order in which the system lists a directory.
 ///
@@ -55,13 +41,30 @@ const BUFFER: usize = 128 * 1024;
 ///     .run()?;
 /// # Ok::<(), tower_static_url::Error>(())
 /// ```
+///
+/// # Pre-compressed files
+///
+/// `app.css.gz`, `.br`, `.zst` and `.zz` count as `app.css` in another content coding, but only
+/// if they were made of this very file. A `.gz` tells: it ends with the CRC-32 and the length
+/// of what is in it. Any other coding must not be older than the file. For one that does not
+/// count the scan logs a WARN, and no browser pins what was compressed of something else:
+///
+/// - The layer takes its coding out of the `Accept-Encoding` that the inner service sees, so
+///   that every client gets the bytes of the file.
+/// - For clients that accept the coding, the response is `no-cache`.
+///
+/// If only `app.css.gz` is there, `app.css` is listed for the clients that accept `gzip`.
 #[derive(Clone)]
 pub struct Scan {
-    root: PathBuf,
-    ignore: Arc<dyn Fn(&str) -> bool + Send + Sync>,
-    threads: usize,
+    pub(super) roots: Vec<PathBuf>,
+    pub(super) ignore: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    pub(super) threads: usize,
+    pub(super) remembered: Option<PathBuf>,
+    /// One odd file must not freeze every later edit: it is left out.
+    pub(super) is_lenient: bool,
     /// The coarsest resolution of the file system's times.
-    coarsest: Duration,
+    pub(super) coarsest: Duration,
+    pub(super) findings: Arc<Findings>,
 }
 
 /// The default ignore rule: a file or directory whose name
@@ -87,11 +90,23 @@ impl Scan {
     /// before [`run`](Self::run).
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
-            root: root.into(),
+            roots: vec![root.into()],
             ignore: Arc::new(is_ignored_by_default),
             threads: thread::available_parallelism().map_or(1, NonZero::get),
+            remembered: None,
+            is_lenient: false,
             coarsest: COARSEST,
+            findings: Arc::default(),
         }
+    }
+
+    /// Adds a directory for the files that the ones before do not have, as
+    /// `ServeDir::new(first).fallback(ServeDir::new(second))` serves them: of files with the
+    /// same path the first is listed. A directory of the first hides a file with the same path
+    /// in the second.
+    pub fn fallback(mut self, root: impl Into<PathBuf>) -> Self {
+        self.roots.push(root.into());
+        self
     }
 
     /// Replaces the [default ignore rule](is_ignored_by_default). The rule gets the path of
@@ -108,19 +123,45 @@ impl Scan {
         self
     }
 
+    /// Keeps the digests in the file `path` between runs, so that a start without changes costs
+    /// only the walk and not the hashing: 5 GiB of files take about 20 seconds to hash. Default:
+    /// nothing is kept.
+    ///
+    /// A file is hashed again if its length, times or inode differ from those with which it was
+    /// hashed before, as at a [reload](crate::StaticUrlLayer::reload). What is kept is of use
+    /// to this machine only, because another one has other inodes: put it beside the server's
+    /// other state, not into the deploy. Whoever can write to it can make browsers keep wrong
+    /// bytes, so protect it like the files themselves.
+    ///
+    /// It is replaced as a whole after each scan that has hashed something. One that is
+    /// damaged, has another format or is of another tree is not used, and one that cannot be
+    /// written is not kept, both with a WARN.
+    pub fn remember(mut self, path: impl Into<PathBuf>) -> Self {
+        self.remembered = Some(path.into());
+        self
+    }
+
     /// Walks the tree and hashes its files. Blocks: call it before the server starts, or on a
     /// thread for blocking work. Memory does not grow with the size of the files.
     ///
     /// # Errors
     ///
-    /// - [`NotADirectory`](ErrorKind::NotADirectory): the root is not a directory.
-    /// - [`Io`](ErrorKind::Io): the root is missing; or a file or directory cannot be read, or
+    /// - [`NotADirectory`](ErrorKind::NotADirectory): a root is not a directory.
+    /// - [`RepeatedRoot`](ErrorKind::RepeatedRoot): two roots are the same directory.
+    /// - [`Io`](ErrorKind::Io): a root is missing; or a file or directory cannot be read, or
     ///   vanished during the scan.
-    /// - [`InvalidPath`](ErrorKind::InvalidPath): a name is not UTF-8.
+    /// - [`InvalidPath`](ErrorKind::InvalidPath): a name is not UTF-8; or the file in which to
+    ///   [remember](Self::remember) digests would itself be listed.
     /// - [`EmptyManifest`](ErrorKind::EmptyManifest): there is no file to list. Nearly always
     ///   that is the wrong directory.
     pub fn run(&self) -> Result<Manifest, Error> {
-        self.rescan(|_| None)
+        self.for_layer(false).rescan(|_| None)
+    }
+
+    /// Returns the same scan with nothing found yet. In development it leaves out what is an
+    /// error otherwise, and starts without a root or without files.
+    pub(crate) fn for_layer(&self, is_development: bool) -> Self {
+        Self { is_lenient: is_development, findings: Arc::default(), ..self.clone() }
     }
 
     /// Returns the same as [`run`](Self::run), but reads only the files that may have changed
@@ -129,188 +170,73 @@ impl Scan {
         &self,
         known: impl Fn(&str) -> Option<&'k FileInfo> + Sync,
     ) -> Result<Manifest, Error> {
-        let metadata = fs::metadata(&self.root);
-        if !metadata.map_err(|error| Error::io("read", &self.root, error))?.is_dir() {
-            let message = format!("{:?} is not a directory", self.root);
-            return Err(Error::new(ErrorKind::NotADirectory, message));
-        }
-        let paths = self.walk()?;
-        if paths.is_empty() {
-            let message = format!("no files to list below {:?}", self.root);
+        let report = self.findings.report(self.is_lenient);
+        let manifest = self.reported(known, &report);
+        self.findings.replace(report.into_found(), manifest.is_ok());
+        manifest
+    }
+
+    fn reported<'k>(
+        &self,
+        known: impl Fn(&str) -> Option<&'k FileInfo> + Sync,
+        report: &Report<'_>,
+    ) -> Result<Manifest, Error> {
+        let files = self.walk(report)?;
+        if files.is_empty() && !report.tolerates(Finding::NoFiles { roots: self.roots.clone() }) {
+            let message = format!("no files to list below {}", Roots(&self.roots));
             return Err(Error::new(ErrorKind::EmptyManifest, message));
         }
-        Ok(Manifest::from_checked(self.hash_all(paths, known)?))
-    }
-
-    /// Returns the logical paths of the files to list, in bytewise order.
-    fn walk(&self) -> Result<Vec<Box<str>>, Error> {
-        let mut paths = Vec::new();
-        let walk = WalkDir::new(&self.root).follow_links(true).min_depth(1);
-        for entry in walk.into_iter().filter_entry(|entry| !self.ignores(entry.path())) {
-            match entry {
-                Ok(entry) if entry.file_type().is_dir() => {}
-                Ok(entry) => paths.extend(self.logical_path(&entry)?),
-                Err(error) => self.skip_broken_link(error)?,
-            }
+        let remembered = self.recall(report)?;
+        let known = |path: &str| known(path).or_else(|| remembered.get(path));
+        let mut hashed = self.hash_all(files, known, report)?;
+        if hashed.any_read {
+            self.remember_all(&hashed.files, report);
         }
-        paths.sort_unstable();
-        Ok(paths)
-    }
-
-    fn ignores(&self, path: &Path) -> bool {
-        // Lossy, so that the rule also sees names that are not UTF-8: `.\xff` is a dot-file.
-        (self.ignore)(&with_slashes(String::from_utf8_lossy(self.relative(path))))
-    }
-
-    /// Removes the root from a path of the walk, which starts with the root as it was given.
-    fn relative<'p>(&self, path: &'p Path) -> &'p [u8] {
-        let path = path.as_os_str().as_encoded_bytes();
-        let path = path.strip_prefix(self.root.as_os_str().as_encoded_bytes()).unwrap_or(path);
-        let is_separator = |&&byte: &&u8| is_separator(char::from(byte));
-        &path[path.iter().take_while(is_separator).count()..]
-    }
-
-    /// Returns `None` for what cannot be a static file.
-    fn logical_path(&self, entry: &DirEntry) -> Result<Option<Box<str>>, Error> {
-        let path = entry.path();
-        if !entry.file_type().is_file() {
-            log::left_out(path, "not a regular file");
-            return Ok(None);
-        }
-        let relative = str::from_utf8(self.relative(path)).map_err(|_| {
-            Error::new(ErrorKind::InvalidPath, format!("path {path:?} is not UTF-8"))
-        })?;
-        let logical = with_slashes(relative.into());
-        if !is_spellable(&logical) {
-            log::left_out(path, "no URL spells its name safely");
-            return Ok(None);
-        }
-        Ok(Some(logical.into()))
-    }
-
-    /// Leaves out a link that leads nowhere or in a circle. Any other failure is an error.
-    fn skip_broken_link(&self, error: walkdir::Error) -> Result<(), Error> {
-        let path = error.path().unwrap_or(&self.root).to_owned();
-        // A circle is found by the walk: the system has no error for it.
-        let error = error.into_io_error().unwrap_or_else(|| io::Error::other("a circle"));
-        if self.ignores(&path) {
-            return Ok(());
-        }
-        if error.kind() == io::ErrorKind::PermissionDenied || !path.is_symlink() {
-            return Err(Error::io("read", &path, error));
-        }
-        log::left_out(&path, &format!("a link that leads nowhere ({error})"));
-        Ok(())
-    }
-
-    fn hash_all<'k>(
-        &self,
-        paths: Vec<Box<str>>,
-        known: impl Fn(&str) -> Option<&'k FileInfo> + Sync,
-    ) -> Result<BTreeMap<Box<str>, FileInfo>, Error> {
-        let next = AtomicUsize::new(0);
-        let files = paths.into_iter().map(|path| (path, OnceLock::new())).collect::<Vec<_>>();
-        let worker = || self.hash_some(&files, &next, &known);
-        thread::scope(|scope| {
-            let workers = (1..self.threads.min(files.len())).map(|_| scope.spawn(worker));
-            let workers = workers.collect::<Vec<_>>();
-            let mut done = vec![worker()];
-            for worker in workers {
-                done.push(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            }
-            done.into_iter().collect::<Result<(), Error>>()
-        })?;
-        let hashed = files.into_iter().filter_map(|(path, info)| Some((path, info.into_inner()?)));
-        Ok(hashed.collect())
-    }
-
-    /// Hashes files on one thread, always the `next` one that no other thread has begun.
-    fn hash_some<'k>(
-        &self,
-        files: &[(Box<str>, OnceLock<FileInfo>)],
-        next: &AtomicUsize,
-        known: impl Fn(&str) -> Option<&'k FileInfo>,
-    ) -> Result<(), Error> {
-        let mut buffer = vec![0; BUFFER];
-        while let Some((logical, hashed)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let path = self.root.join(&**logical);
-            let info = match known(logical).filter(|info| self.is_same(&path, info)) {
-                Some(info) => info.clone(),
-                None => self
-                    .hash_file(&path, &mut buffer)
-                    .map_err(|error| Error::io("read", &path, error))?,
-            };
-            hashed.get_or_init(|| info);
-        }
-        Ok(())
-    }
-
-    /// Whether the file is still the one that was hashed. Without metadata it counts as another
-    /// one: reading it gives the error.
-    fn is_same(&self, path: &Path, info: &FileInfo) -> bool {
-        let metadata = fs::metadata(path).ok();
-        let now = metadata.and_then(|metadata| self.fingerprint(&metadata, SystemTime::now()));
-        now.is_some() && now == info.fingerprint
-    }
-
-    fn hash_file(&self, path: &Path, buffer: &mut [u8]) -> io::Result<FileInfo> {
-        let read_at = SystemTime::now();
-        let mut file = File::open(path)?;
-        // Read before the content, so that a write meanwhile shows as another time.
-        let metadata = file.metadata()?;
-        let mut sha256 = Sha256::new();
-        let mut length = 0;
-        loop {
-            match file.read(buffer) {
-                Ok(0) => break,
-                Ok(read) => {
-                    sha256.update(&buffer[..read]);
-                    length += read as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(FileInfo {
-            sha256: sha256.finalize().into(),
-            length,
-            modified: metadata.modified().ok(),
-            fingerprint: self.fingerprint(&metadata, read_at),
-        })
-    }
-
-    fn fingerprint(&self, metadata: &fs::Metadata, read_at: SystemTime) -> Option<Fingerprint> {
-        Fingerprint::of(metadata, read_at, self.coarsest)
+        siblings::compare(&mut hashed.files, |finding| report.add(finding));
+        Ok(Manifest::from_checked(hashed.files))
     }
 }
 
-/// Replaces the system's path separators by `/`.
-fn with_slashes(path: Cow<'_, str>) -> Cow<'_, str> {
-    match MAIN_SEPARATOR_STR {
-        "/" => path,
-        separator => path.replace(separator, "/").into(),
+/// Formats the roots of a scan: `"a"`, or `"a" and "b"`.
+struct Roots<'r>(&'r [PathBuf]);
+
+impl fmt::Display for Roots<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, root) in self.0.iter().enumerate() {
+            write!(f, "{}{root:?}", if i == 0 { "" } else { " and " })?;
+        }
+        Ok(())
     }
 }
 
 #[cfg(feature = "watch")]
 impl Scan {
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
+    pub(crate) fn roots(&self) -> &[PathBuf] {
+        &self.roots
     }
 }
 
 impl fmt::Debug for Scan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { root, ignore: _, threads, coarsest: _ } = self;
-        f.debug_struct("Scan").field("root", root).field("threads", threads).finish_non_exhaustive()
+        f.debug_struct("Scan")
+            .field("roots", &self.roots)
+            .field("threads", &self.threads)
+            .field("remembered", &self.remembered)
+            .finish_non_exhaustive()
     }
 }
 
 #[cfg(all(test, unix))]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::{fs::FileTimes, os::unix::fs::MetadataExt as _};
+    use std::{
+        fs::{self, File, FileTimes},
+        io,
+        os::unix::fs::MetadataExt as _,
+        path::Path,
+        time::SystemTime,
+    };
 
     /// A change to the files `a`, `b` and `c` between two scans.
     #[derive(Clone, Debug)]
@@ -366,7 +292,7 @@ mod tests {
 
     /// Waits until the clock of the file system has ticked, so that the next change has another
     /// time.
-    fn tick(root: &Path) {
+    pub(in crate::manifest) fn tick(root: &Path) {
         let probe = root.join(".probe");
         let change_time = || {
             fs::write(&probe, "").unwrap();

@@ -9,6 +9,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 
+#[cfg(feature = "watch")]
+use crate::manifest::Scan;
 use crate::{
     Error,
     snapshot::{
@@ -107,8 +109,8 @@ impl Current {
 
 #[cfg(feature = "watch")]
 impl Current {
-    /// Returns the directory and the file from which a new version can come.
-    pub(crate) fn sources(&self) -> (Option<&Path>, Option<&Path>) {
+    /// Returns the scan and the file from which a new version can come.
+    pub(crate) fn sources(&self) -> (Option<&Scan>, Option<&Path>) {
         self.recipe.sources()
     }
 }

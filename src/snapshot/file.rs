@@ -1,7 +1,7 @@
 //! What is known of a listed file? Its tags, and what responses have shown about it.
 
 use std::{
-    iter, ptr,
+    ptr,
     sync::{OnceLock, atomic::Ordering},
 };
 
@@ -32,8 +32,13 @@ pub(crate) struct File {
     path: Box<str>,
     /// The path has no `%`: a URL that contains it unescaped means this file.
     is_literal: bool,
-    identity: Representation,
-    siblings: Box<[(&'static str, Representation)]>,
+    /// The file has a plain form, which is the first representation. Otherwise only
+    /// pre-compressed siblings are listed.
+    has_identity: bool,
+    representations: Box<[(&'static str, Representation)]>,
+    /// The codings of siblings that were made of another content. The inner service must not
+    /// select them.
+    stale_codings: Box<[&'static str]>,
     /// The path in requests to the inner service: with the mount, and without it for a nested
     /// layer.
     inner_paths: [PerThread<Option<PathAndQuery>>; 2],
@@ -81,16 +86,24 @@ pub(crate) enum Observation {
 }
 
 impl File {
-    pub(crate) fn new(
+    /// Makes a file of its representations, the plain one first.
+    pub(crate) fn new<'i>(
         path: &str,
-        info: &FileInfo,
-        siblings: Box<[(&'static str, Representation)]>,
+        representations: impl Iterator<Item = (&'static str, &'i FileInfo)>,
     ) -> Self {
+        let is_identity = |(coding, _): &(&str, &FileInfo)| *coding == IDENTITY;
+        // By its own name a stale sibling is a file like any other.
+        let (stale, counted) = representations
+            .partition::<Vec<_>, _>(|one| one.1.is_stale_sibling() && !is_identity(one));
         Self {
             path: path.into(),
             is_literal: !path.contains('%'),
-            identity: Representation::new(info),
-            siblings,
+            has_identity: counted.first().is_some_and(is_identity),
+            representations: counted
+                .into_iter()
+                .map(|(coding, info)| (coding, Representation::new(info)))
+                .collect(),
+            stale_codings: stale.into_iter().map(|(coding, _)| coding).collect(),
             inner_paths: [const { PerThread::new() }; 2],
             not_modified: OnceLock::new(),
             must_bypass: AtomicBool::new(false),
@@ -110,9 +123,20 @@ impl File {
         self.is_literal
     }
 
-    /// Returns the tag of the uncompressed file.
-    pub(crate) fn etag(&self) -> &HeaderValue {
-        self.identity.etag()
+    /// Returns the plain form, if it is listed.
+    fn identity(&self) -> Option<&Representation> {
+        let first = self.representations.first().filter(|_| self.has_identity);
+        first.map(|(_, identity)| identity)
+    }
+
+    /// Returns the tag of the plain file, if it is listed.
+    pub(crate) fn etag(&self) -> Option<&HeaderValue> {
+        self.identity().map(Representation::etag)
+    }
+
+    /// Returns the codings of siblings that were made of another content.
+    pub(crate) fn stale_codings(&self) -> &[&'static str] {
+        &self.stale_codings
     }
 
     /// Returns the codings that a response may have: those that the request accepts or, if the
@@ -129,15 +153,11 @@ impl File {
     }
 
     fn representations(&self) -> impl Iterator<Item = (&'static str, &Representation)> + Clone {
-        let siblings = self.siblings.iter().map(|(coding, sibling)| (*coding, sibling));
-        iter::once((IDENTITY, &self.identity)).chain(siblings)
+        self.representations.iter().map(|(coding, one)| (*coding, one))
     }
 
     fn representation(&self, Position(position): Position) -> Option<&Representation> {
-        match position.checked_sub(1) {
-            None => Some(&self.identity),
-            Some(sibling) => self.siblings.get(sibling).map(|(_, sibling)| sibling),
-        }
+        self.representations.get(position).map(|(_, one)| one)
     }
 
     /// Returns the coding and representation that `tag` names, compared strongly, if the client
@@ -182,8 +202,8 @@ impl File {
     /// Whether `tag` is the file's own tag with the suffix of an accepted coding, as a server
     /// makes it that compresses the response on its way: `"<digest>-gzip"`.
     pub(crate) fn is_source_of(&self, tag: &EntityTag<'_>, accepted: AcceptedCodings) -> bool {
-        let own = self.identity.tag();
-        let suffix = tag.opaque().strip_prefix(own.opaque());
+        let own = self.identity().map(Representation::tag);
+        let suffix = own.and_then(|own| tag.opaque().strip_prefix(own.opaque()));
         let suffix = suffix.and_then(|suffix| suffix.strip_prefix(b"-"));
         let coding = suffix.and_then(|coding| std::str::from_utf8(coding).ok());
         coding.is_some_and(|coding| accepted.allow(coding))
@@ -214,7 +234,7 @@ impl File {
 
     /// Whether the manifest knows when the file was modified.
     pub(crate) fn has_time(&self) -> bool {
-        self.identity.info().modified().is_some()
+        self.representations.first().is_some_and(|(_, one)| one.info().modified().is_some())
     }
 
     /// Returns the fields of a 304 that is made without the inner service.
@@ -236,12 +256,14 @@ impl File {
             return self.compare_unsatisfied(head, context);
         }
         match head.coding() {
-            ContentCoding::Identity => self.identity.compare(Position(0), head, context),
             ContentCoding::Unknown => Finding::UNPROVEN,
+            ContentCoding::Identity => self
+                .identity()
+                .map_or(Finding::UNLISTED, |identity| identity.compare(Position(0), head, context)),
             // A response that is compressed on its way has no known length.
-            ContentCoding::One(coding) if head.length().is_none() => {
-                self.identity.compare_compressed(head, coding, context)
-            }
+            ContentCoding::One(coding) if head.length().is_none() => self
+                .identity()
+                .map_or(Finding::UNLISTED, |one| one.compare_compressed(head, coding, context)),
             ContentCoding::One(coding) => match self.sibling(coding) {
                 Some((position, sibling)) => sibling.compare(position, head, context),
                 // Compressed by the inner service, or a sibling that is newer than the scan.
@@ -263,15 +285,17 @@ impl File {
     }
 
     fn sibling(&self, coding: &str) -> Option<(Position, &Representation)> {
-        let mut all = self.siblings.iter().zip(1..);
-        let found = all.find(|((name, _), _)| is_same(coding.as_bytes(), name));
-        found.map(|((_, sibling), position)| (Position(position), sibling))
+        let mut all = self.representations().enumerate().skip(usize::from(self.has_identity));
+        let found = all.find(|(_, (name, _))| is_same(coding.as_bytes(), name));
+        found.map(|(position, (_, sibling))| (Position(position), sibling))
     }
 
     /// Compares the digest of a whole body with the listed one of the same coding.
     pub(crate) fn compare_digest(&self, head: &ResponseHead<'_>, sha256: &[u8; 32]) -> Finding<'_> {
         match head.coding() {
-            ContentCoding::Identity => self.identity.compare_digest(Position(0), sha256),
+            ContentCoding::Identity => self
+                .identity()
+                .map_or(Finding::UNLISTED, |one| one.compare_digest(Position(0), sha256)),
             ContentCoding::One(coding) => self
                 .sibling(coding)
                 .map_or(Finding::UNPROVEN, |(at, sibling)| sibling.compare_digest(at, sha256)),
@@ -321,6 +345,8 @@ impl File {
     /// Returns that the inner service has answered 404 for `<base>/<path>`: once, or every
     /// time if the log is to be verbose.
     pub(crate) fn observe_missing(&self, base: &str, is_verbose: bool) -> Option<Observation> {
+        // Of a file without a plain form a client may want what there is not.
+        self.identity()?;
         let is_known = self.warned_missing.load(Ordering::Relaxed);
         let path = || format!("{base}/{}", self.path);
         (!is_known || is_verbose).then(|| Observation::Missing { path: path() })
@@ -398,7 +424,8 @@ impl File {
         content_encoding: Option<&HeaderValue>,
     ) {
         self.has_changed.store(true, Ordering::Relaxed);
-        let (path, info) = (&self.path, self.identity.info());
+        let Some((_, listed)) = self.representations.first() else { return };
+        let (path, info) = (&self.path, listed.info());
         let (listed_length, listed_modified) = (info.length(), info.modified());
         log::changed(path, listed_length, listed_modified, length, last_modified, content_encoding);
     }

@@ -7,9 +7,9 @@ use rustc_hash::FxBuildHasher;
 
 use crate::{
     Fingerprinted,
-    header::content_coding::SIBLINGS,
+    header::content_coding::{IDENTITY, SIBLINGS},
     manifest::{FileIndex, FileInfo, Manifest},
-    snapshot::{file::File, fingerprinted::FingerprintedFiles, representation::Representation},
+    snapshot::{file::File, fingerprinted::FingerprintedFiles},
 };
 
 /// The files that a manifest lists, by their logical paths, in bytewise order.
@@ -26,7 +26,8 @@ pub(crate) struct Files {
 /// A file of the manifest, with its pre-compressed siblings.
 #[derive(Debug)]
 struct Entry {
-    info: FileInfo,
+    /// `None` if only siblings of the file are listed.
+    info: Option<FileInfo>,
     siblings: Box<[Sibling]>,
     /// Made on the first request: most files of a large tree are never requested.
     file: OnceLock<Arc<File>>,
@@ -49,8 +50,9 @@ impl Files {
         let tree_digest = *manifest.digest();
         let listed = manifest.into_files();
         let mut entries = IndexMap::with_capacity_and_hasher(listed.len(), FxBuildHasher);
-        entries.extend(listed.into_iter().map(|(path, info)| (path, Entry::new(info))));
+        entries.extend(listed.into_iter().map(|(path, info)| (path, Entry::new(Some(info)))));
         let mut files = Self { entries, tree_digest, fingerprinted: FingerprintedFiles::default() };
+        files.add_lone();
         files.find_siblings();
         if let Some(rule) = rule {
             files.fingerprinted = files.find_fingerprinted(rule, old);
@@ -59,6 +61,20 @@ impl Files {
             files.carry_over(old);
         }
         files
+    }
+
+    /// Adds the files of which only siblings are listed.
+    fn add_lone(&mut self) {
+        let plain = |path: &str| {
+            let plain = SIBLINGS.iter().find_map(|(suffix, _)| path.strip_suffix(suffix))?;
+            let has_name = !plain.is_empty() && !plain.ends_with('/');
+            (has_name && !self.entries.contains_key(plain)).then(|| Box::from(plain))
+        };
+        let lone = self.entries.keys().filter_map(|path| plain(path)).collect::<Vec<Box<str>>>();
+        if !lone.is_empty() {
+            self.entries.extend(lone.into_iter().map(|path| (path, Entry::new(None))));
+            self.entries.sort_unstable_keys();
+        }
     }
 
     fn find_siblings(&mut self) {
@@ -78,12 +94,14 @@ impl Files {
         let nothing = FingerprintedFiles::default();
         let old_found = old.map_or(&nothing, |old| &old.fingerprinted);
         let gone = old.into_iter().flat_map(Self::infos);
-        let gone = gone.filter(|(path, _)| self.find(path).is_none());
+        let gone = gone.filter_map(|(path, info)| Some((path, info?)));
+        let gone = gone.filter(|(path, _)| self.info(path).is_none());
         FingerprintedFiles::find(rule, self.infos(), old_found, gone, |path| old?.info(path))
     }
 
-    fn infos(&self) -> impl Iterator<Item = (&str, &FileInfo)> {
-        self.entries.iter().map(|(path, entry)| (&**path, &entry.info))
+    /// Returns every file, in the order of the indexes, with its entry of the manifest.
+    fn infos(&self) -> impl Iterator<Item = (&str, Option<&FileInfo>)> {
+        self.entries.iter().map(|(path, entry)| (&**path, entry.info.as_ref()))
     }
 
     fn carry_over(&self, old: &Self) {
@@ -102,7 +120,10 @@ impl Files {
         let (siblings, mut known_siblings) = (self.siblings(entry), old.siblings(known));
         let mut siblings = siblings.peekable();
         !has_changed
-            && entry.info.is_unchanged_since(&known.info)
+            && match (&entry.info, &known.info) {
+                (Some(info), Some(known)) => info.is_unchanged_since(known),
+                (info, known) => info.is_none() && known.is_none(),
+            }
             && siblings.all(|(coding, info)| {
                 known_siblings.next().is_some_and(|(known_coding, known)| {
                     coding == known_coding && info.is_unchanged_since(known)
@@ -113,28 +134,30 @@ impl Files {
 
     fn siblings(&self, entry: &Entry) -> impl Iterator<Item = (&'static str, &FileInfo)> {
         let siblings = entry.siblings.iter();
-        siblings.map(|&Sibling { coding, index: FileIndex(i) }| (coding, &self.entries[i].info))
+        siblings.filter_map(|&Sibling { coding, index: FileIndex(i) }| {
+            Some((coding, self.entries[i].info.as_ref()?))
+        })
     }
 
     pub(crate) fn tree_digest(&self) -> &[u8; 32] {
         &self.tree_digest
     }
 
+    /// Returns the index of a file that is listed, itself or by a sibling.
     pub(crate) fn find(&self, path: &str) -> Option<FileIndex> {
         self.entries.get_index_of(path).map(FileIndex)
     }
 
     pub(crate) fn info(&self, path: &str) -> Option<&FileInfo> {
-        self.entries.get(path).map(|entry| &entry.info)
+        self.entries.get(path)?.info.as_ref()
     }
 
     /// Returns the file at an index, with what responses have shown about it.
     pub(crate) fn file(&self, FileIndex(index): FileIndex) -> Option<&Arc<File>> {
         let (path, entry) = self.entries.get_index(index)?;
         let file = entry.file.get_or_init(|| {
-            let siblings = self.siblings(entry);
-            let siblings = siblings.map(|(coding, info)| (coding, Representation::new(info)));
-            Arc::new(File::new(path, &entry.info, siblings.collect()))
+            let representations = entry.info.iter().map(|info| (IDENTITY, info));
+            Arc::new(File::new(path, representations.chain(self.siblings(entry))))
         });
         Some(file)
     }
@@ -177,14 +200,15 @@ impl Files {
         self.fingerprinted.is_same(&other.fingerprinted)
     }
 
-    /// Returns every logical path, in bytewise order.
+    /// Returns every logical path of the manifest, in bytewise order.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.entries.keys().map(|path| &**path)
+        let listed = self.entries.iter().filter(|(_, entry)| entry.info.is_some());
+        listed.map(|(path, _)| &**path)
     }
 }
 
 impl Entry {
-    fn new(info: FileInfo) -> Self {
+    fn new(info: Option<FileInfo>) -> Self {
         Self { info, siblings: [].into(), file: OnceLock::new() }
     }
 }
@@ -228,5 +252,19 @@ mod tests {
         };
         assert_eq!(codings("a.css"), ["gzip", "br"]);
         assert!(codings("b.css.gz").is_empty());
+        assert_eq!(codings("b.css"), ["gzip"], "listed by its sibling");
+    }
+
+    #[test]
+    fn a_file_without_a_plain_form_is_found_but_not_listed() {
+        let files = files(&["a.css.gz", "b", "b.gz", "d/.gz", "z.br"]);
+        for (path, is_found) in
+            [("a.css", true), ("a.css.gz", true), ("b", true), ("d/", false), ("z", true)]
+        {
+            assert_eq!(files.find(path).is_some(), is_found, "{path}");
+        }
+        assert!(files.info("a.css").is_none());
+        assert_eq!(files.paths().collect::<Vec<_>>(), ["a.css.gz", "b", "b.gz", "d/.gz", "z.br"]);
+        assert!(files.has_directory("d"), "still in bytewise order");
     }
 }

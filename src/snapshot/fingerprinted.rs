@@ -50,7 +50,7 @@ impl FingerprintedFiles {
     /// `before` are those and the files of the snapshot before.
     pub(crate) fn find<'f>(
         rule: &Fingerprinted,
-        listed: impl Iterator<Item = (&'f str, &'f FileInfo)>,
+        listed: impl Iterator<Item = (&'f str, Option<&'f FileInfo>)>,
         old: &Self,
         gone: impl Iterator<Item = (&'f str, &'f FileInfo)>,
         before: impl Fn(&str) -> Option<&'f FileInfo>,
@@ -61,7 +61,9 @@ impl FingerprintedFiles {
         }
         let files = listed.map(|(path, info)| {
             let name = rule.position(path).map(|_| Name::of(path));
-            name.is_some_and(|name| found.keeps_name(rule, (path, name), info, before(path)))
+            name.zip(info).is_some_and(|(name, info)| {
+                found.keeps_name(rule, (path, name), info, before(path))
+            })
         });
         let files = files.collect::<Box<_>>();
         if files.contains(&true) {
@@ -152,7 +154,8 @@ mod tests {
         let gone = before.into_iter().flat_map(Manifest::iter);
         let gone = gone.filter(|(path, _)| listed.get(path).is_none());
         let rule = Fingerprinted::parcel();
-        FingerprintedFiles::find(&rule, listed.iter(), old, gone, |path| before?.get(path))
+        let infos = listed.iter().map(|(path, info)| (path, Some(info)));
+        FingerprintedFiles::find(&rule, infos, old, gone, |path| before?.get(path))
     }
 
     fn manifest<'f>(files: impl IntoIterator<Item = (&'f str, &'f str)>) -> Manifest {

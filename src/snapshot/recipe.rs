@@ -27,6 +27,16 @@ pub(crate) enum FileSource {
     Listed(Manifest),
 }
 
+impl FileSource {
+    /// Prepares it for one layer.
+    pub(crate) fn for_layer(self, is_development: bool) -> Self {
+        match self {
+            Self::Scanned(scan) => Self::Scanned(scan.for_layer(is_development)),
+            Self::Unknown | Self::Listed(_) => self,
+        }
+    }
+}
+
 impl Recipe {
     /// Makes a snapshot. What is known of unchanged files is taken from `old`, the snapshot
     /// before.
@@ -41,13 +51,13 @@ impl Recipe {
         Snapshot::new(self.settings.clone(), version, manifest, old)
     }
 
-    /// Returns the directory and the file from which a new version can come.
+    /// Returns the scan and the file from which a new version can come.
     #[cfg(feature = "watch")]
-    pub(crate) fn sources(&self) -> (Option<&Path>, Option<&Path>) {
-        let directory = match &self.files {
-            FileSource::Scanned(scan) => Some(scan.root()),
+    pub(crate) fn sources(&self) -> (Option<&Scan>, Option<&Path>) {
+        let scan = match &self.files {
+            FileSource::Scanned(scan) => Some(scan),
             FileSource::Unknown | FileSource::Listed(_) => None,
         };
-        (directory, self.source.file())
+        (scan, self.source.file())
     }
 }

@@ -87,6 +87,9 @@ impl Finding<'_> {
     /// The response could not be compared.
     pub(crate) const UNPROVEN: Self = Self::without_comparison(Match::Unproven);
 
+    /// There is no file with which to compare the response.
+    pub(crate) const UNLISTED: Self = Self::without_comparison(Match::Unlisted);
+
     pub(crate) const fn without_comparison(matching: Match) -> Self {
         Self { matching, etag: None, position: None, comparison: None }
     }

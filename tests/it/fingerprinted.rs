@@ -381,14 +381,17 @@ async fn what_changes_and_keeps_its_name_has_a_version_from_then_on() {
             }
             // Others are not concerned.
             assert_eq!(prefix.url(SHEET), unversioned(SHEET), "{why}");
-            let lines = warnings.lines();
+            let mut lines = warnings.lines();
+            // The sibling is older than an edited script.
+            lines.retain(|line| !line.contains("pre-compressed"));
             assert_eq!(lines.len(), usize::from(is_lost), "{why}: {lines:?}");
             if is_lost && content == Some(CODE) {
                 assert_eq!(prefix.version(), first.version(), "{why}");
                 assert_ne!(prefix, first, "{why}: not the same URLs");
             }
         }
-        let line = &warnings.lines()[0];
+        let lines = warnings.lines();
+        let line = lines.iter().find(|line| !line.contains("pre-compressed")).unwrap();
         let parts = ["WARN", SCRIPT, "rule=\"vite\"", "has kept its name and changed its bytes"];
         assert!(parts.iter().all(|part| line.contains(part)), "{line}");
     }

@@ -38,7 +38,7 @@ use crate::support::{
 const FILES: [(&str, &str); 10] = [
     ("hello.txt", "hello world"),
     ("css/app.css", "body { color: teal }"),
-    ("css/app.css.gz", "stands for the same, compressed"),
+    ("css/app.css.br", "stands for the same, compressed"),
     ("with space.txt", "space"),
     ("semi;colon.txt", "semicolon"),
     ("100%.txt", "percent"),
@@ -82,7 +82,7 @@ impl Site {
     fn new(mount: &'static str) -> Self {
         let rule = Fingerprinted::from_fn(|path| FINGERPRINTED.contains(&path).then(|| &path[..3]));
         let settings = |builder: StaticUrlLayerBuilder| builder.fingerprinted(rule);
-        Self::of(mount, settings, |root| ServeDir::new(root).precompressed_gzip())
+        Self::of(mount, settings, |root| ServeDir::new(root).precompressed_br())
     }
 
     /// With another service than `ServeDir`.
@@ -420,9 +420,9 @@ fn immutable_is_deserved(exchange: &Exchange<'_>, answer: &Answer) -> Finding {
     let fingerprinted = unversioned.filter(|name| FINGERPRINTED.contains(name));
     let name = rest.and_then(listed).or(fingerprinted);
     let name = name.ok_or("neither the current URL of a listed file nor a fingerprinted one")?;
-    let coding = if answer.field("content-encoding") == "gzip" { ".gz" } else { "" };
+    let coding = if answer.field("content-encoding") == "br" { ".br" } else { "" };
     let candidates = match answer.status {
-        304 => vec![name.to_owned(), format!("{name}.gz")],
+        304 => vec![name.to_owned(), format!("{name}.br")],
         _ => vec![format!("{name}{coding}")],
     };
     let contents = candidates.iter().filter_map(|name| content(name));
@@ -619,7 +619,7 @@ const TARGETS: [(&str, &str); 74] = [
     ("stale", "{m}/{s}/hello.txt"),
     ("unversioned", "{m}/hello.txt"),
     ("sibling", "{m}/{v}/css/app.css"),
-    ("sibling by its own name", "{m}/{v}/css/app.css.gz"),
+    ("sibling by its own name", "{m}/{v}/css/app.css.br"),
     ("changed since the scan", "{m}/{v}/drifted.txt"),
     ("changed since the scan, stale", "{m}/{s}/drifted.txt"),
     ("changed since the scan, unversioned", "{m}/drifted.txt"),
@@ -757,10 +757,10 @@ const LINES: [(&str, &str); 66] = [
     ("If-Range, a date", "Range: bytes=6-\r\nIf-Range: Tue, 14 Nov 2023 22:13:20 GMT\r\n"),
     ("If-Range, empty", "Range: bytes=6-\r\nIf-Range:\r\n"),
     ("If-Range alone", "If-Range: {tag}\r\n"),
-    ("gzip", "Accept-Encoding: gzip\r\n"),
+    ("br", "Accept-Encoding: br\r\n"),
     ("no coding at all", "Accept-Encoding: identity;q=0, *;q=0\r\n"),
-    ("gzip, own tag", "Accept-Encoding: gzip\r\nIf-None-Match: {tag}\r\n"),
-    ("gzip, a part", "Accept-Encoding: gzip\r\nRange: bytes=6-\r\nIf-Range: {tag}\r\n"),
+    ("br, own tag", "Accept-Encoding: br\r\nIf-None-Match: {tag}\r\n"),
+    ("br, a part", "Accept-Encoding: br\r\nRange: bytes=6-\r\nIf-Range: {tag}\r\n"),
     ("odd codings", "Accept-Encoding: gzip;q=9, \u{ff}, ;;, br;q=\r\n"),
     ("authorized", "Authorization: Basic eA==\r\n"),
     ("authorized, own tag", "Authorization: Basic eA==\r\nIf-None-Match: {tag}\r\n"),
@@ -821,7 +821,7 @@ fn targets() {
         [
             Ask::get(name, target),
             Ask::new(case("HEAD"), "HEAD", target, ""),
-            Ask::new(case("gzip"), "GET", target, "Accept-Encoding: gzip\r\n"),
+            Ask::new(case("br"), "GET", target, "Accept-Encoding: br\r\n"),
             Ask::new(case("a part"), "GET", target, "Range: bytes=0-4\r\n"),
             Ask::new(case("tags"), "GET", target, tags),
             Ask::new(case("authorized"), "GET", target, "Authorization: x\r\n"),
@@ -1114,7 +1114,7 @@ fn unsized_body(text: &'static str) -> Body {
 const DISGUISES: [&str; 30] = [
     "hello.txt",
     "css/app.css",
-    "css/app.css.gz",
+    "css/app.css.br",
     "account",
     "account/x.css",
     "account;x.css",

@@ -28,6 +28,7 @@ use tower_http::services::ServeDir;
 use tower_static_url::{Fingerprinted, StaticUrlLayer, StaticUrlLayerBuilder};
 
 use crate::support::{
+    gzip,
     wire::{Connection, Reason, Server, latin1},
     write_at,
 };
@@ -59,6 +60,8 @@ const BINARY: &str = "big.bin";
 const LATE: &str = "late.txt";
 
 /// 2024-02-29 12:34:56
+const SHEET_TEXT: &[u8] = b"body { color: teal; background: url(../img/x.png) }\n";
+
 const MODIFIED: i64 = 1_709_210_096;
 
 impl Site {
@@ -80,8 +83,8 @@ impl Site {
                 SHEET,
                 "text/css",
                 &[
-                    ("identity", b"body { color: teal; background: url(../img/x.png) }\n"),
-                    ("gzip", b"\x1f\x8b these bytes stand for a smaller sheet"),
+                    ("identity", SHEET_TEXT),
+                    ("gzip", &gzip(SHEET_TEXT)),
                     ("br", b"\x0b and these for the smallest"),
                 ],
             ),

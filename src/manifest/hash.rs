@@ -1,0 +1,240 @@
+//! What is in the files? Reads them on all cores.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::SystemTime,
+};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    Error,
+    manifest::{
+        FileInfo, Scan,
+        css::LinkFinder,
+        fingerprint::Fingerprint,
+        report::{Finding, Report},
+        siblings::{Checksum, GzipEnds, Wanted},
+        walk::Found,
+    },
+};
+
+/// How many bytes one thread reads at a time. Larger buffers are not faster, and memory must
+/// not grow with the files.
+const BUFFER: usize = 128 * 1024;
+
+/// The files of a tree, with their digests.
+pub(super) struct Hashed {
+    pub(super) files: BTreeMap<Box<str>, FileInfo>,
+    /// Not all of them were known.
+    pub(super) any_read: bool,
+}
+
+/// A file that some thread will hash.
+struct Task {
+    logical: Box<str>,
+    root: usize,
+    wanted: Wanted,
+    done: OnceLock<Done>,
+}
+
+enum Done {
+    Known(FileInfo),
+    Read(FileInfo),
+    LeftOut { path: PathBuf, why: String },
+}
+
+impl Scan {
+    pub(super) fn hash_all<'k>(
+        &self,
+        found: Found,
+        known: impl Fn(&str) -> Option<&'k FileInfo> + Sync,
+        report: &Report<'_>,
+    ) -> Result<Hashed, Error> {
+        let next = AtomicUsize::new(0);
+        let tasks = tasks(found);
+        let worker = || self.hash_some(&tasks, &next, &known, report.is_lenient());
+        thread::scope(|scope| {
+            let workers = (1..self.threads.min(tasks.len())).map(|_| scope.spawn(worker));
+            let workers = workers.collect::<Vec<_>>();
+            let mut done = vec![worker()];
+            for worker in workers {
+                done.push(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            done.into_iter().collect::<Result<(), Error>>()
+        })?;
+        Ok(collect(tasks, report))
+    }
+
+    /// Hashes files on one thread, always the `next` one that no other thread has begun.
+    fn hash_some<'k>(
+        &self,
+        tasks: &[Task],
+        next: &AtomicUsize,
+        known: impl Fn(&str) -> Option<&'k FileInfo>,
+        is_lenient: bool,
+    ) -> Result<(), Error> {
+        let mut buffer = vec![0; BUFFER];
+        while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let path = self.roots[task.root].join(&*task.logical);
+            let is_known = |info: &&FileInfo| has_wanted(info, task) && self.is_same(&path, info);
+            let done = match known(&task.logical).filter(is_known) {
+                Some(info) => Done::Known(info.clone()),
+                None => self.hash(&path, task, &mut buffer, is_lenient)?,
+            };
+            task.done.get_or_init(|| done);
+        }
+        Ok(())
+    }
+
+    /// Whether the file is still the one that was hashed. Without metadata it counts as another
+    /// one: reading it gives the error.
+    fn is_same(&self, path: &Path, info: &FileInfo) -> bool {
+        let metadata = fs::metadata(path).ok();
+        let now = metadata.and_then(|metadata| self.fingerprint(&metadata, SystemTime::now()));
+        now.is_some() && now == info.fingerprint
+    }
+
+    /// Reads a file. In development one that may not be read is left out; one that is gone is
+    /// an error also there, because the next scan will not find it.
+    fn hash(
+        &self,
+        path: &Path,
+        task: &Task,
+        buffer: &mut [u8],
+        is_lenient: bool,
+    ) -> Result<Done, Error> {
+        match self.hash_file(path, task, buffer) {
+            Ok(info) => Ok(Done::Read(info)),
+            Err(error) if is_lenient && error.kind() != io::ErrorKind::NotFound => {
+                Ok(Done::LeftOut { path: path.into(), why: error.to_string() })
+            }
+            Err(error) => Err(Error::io("read", path, error)),
+        }
+    }
+
+    fn hash_file(&self, path: &Path, task: &Task, buffer: &mut [u8]) -> io::Result<FileInfo> {
+        let read_at = SystemTime::now();
+        let mut file = File::open(path)?;
+        // Read before the content, so that a write meanwhile shows as another time.
+        let metadata = file.metadata()?;
+        let mut content = Content::new(&task.logical, task.wanted);
+        loop {
+            match file.read(buffer) {
+                Ok(0) => break,
+                Ok(read) => content.update(&buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let modified = metadata.modified().ok();
+        let fingerprint = self.fingerprint(&metadata, read_at);
+        Ok(FileInfo { modified, fingerprint, ..content.finish() })
+    }
+
+    pub(super) fn fingerprint(
+        &self,
+        metadata: &fs::Metadata,
+        read_at: SystemTime,
+    ) -> Option<Fingerprint> {
+        Fingerprint::of(metadata, read_at, self.coarsest)
+    }
+}
+
+fn tasks(found: Found) -> Vec<Task> {
+    let wanted = |path: &str| Wanted::of(path, |path| found.contains_key(path));
+    let wanted = found.keys().map(|path| wanted(path)).collect::<Vec<_>>();
+    let found = found.into_iter().zip(wanted);
+    let task = |((logical, root), wanted)| Task { logical, root, wanted, done: OnceLock::new() };
+    found.map(task).collect()
+}
+
+/// Whether all that is wanted of a file was learned when it was read.
+fn has_wanted(info: &FileInfo, task: &Task) -> bool {
+    task.wanted == Wanted::Nothing || info.checksum != Checksum::Unknown
+}
+
+/// Collects what the threads have done, and reports what they have found.
+fn collect(tasks: Vec<Task>, report: &Report<'_>) -> Hashed {
+    let mut hashed = Hashed { files: BTreeMap::new(), any_read: false };
+    for Task { logical, done, .. } in tasks {
+        let info = match done.into_inner() {
+            Some(Done::Known(info)) => info,
+            Some(Done::Read(info)) => {
+                hashed.any_read = true;
+                info
+            }
+            Some(Done::LeftOut { path, why }) => {
+                report.add(Finding::LeftOut { path, why });
+                continue;
+            }
+            None => continue,
+        };
+        if info.has_climbing_link {
+            report.add(Finding::ClimbingLink { path: logical.clone() });
+        }
+        hashed.files.insert(logical, info);
+    }
+    hashed
+}
+
+/// The content of a file while it is read.
+pub(super) struct Content {
+    sha256: Sha256,
+    length: u64,
+    crc32: Option<crc32fast::Hasher>,
+    ends: Option<GzipEnds>,
+    links: Option<LinkFinder>,
+}
+
+impl Content {
+    pub(super) fn new(logical: &str, wanted: Wanted) -> Self {
+        Self {
+            sha256: Sha256::new(),
+            length: 0,
+            crc32: (wanted == Wanted::Content).then(crc32fast::Hasher::new),
+            ends: (wanted == Wanted::Trailer).then(GzipEnds::default),
+            links: LinkFinder::of(logical),
+        }
+    }
+
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.sha256.update(bytes);
+        self.length += bytes.len() as u64;
+        if let Some(crc32) = &mut self.crc32 {
+            crc32.update(bytes);
+        }
+        if let Some(ends) = &mut self.ends {
+            ends.update(bytes);
+        }
+        if let Some(links) = &mut self.links {
+            links.update(bytes);
+        }
+    }
+
+    /// Returns the entry of a file that is nowhere on a disk.
+    pub(super) fn finish(self) -> FileInfo {
+        FileInfo {
+            checksum: self.checksum(),
+            has_climbing_link: self.links.is_some_and(LinkFinder::finish),
+            ..FileInfo::new(self.sha256.finalize().into(), self.length)
+        }
+    }
+
+    fn checksum(&self) -> Checksum {
+        // Modulo 2^32, as gzip has it.
+        let length = self.length as u32;
+        let of_content =
+            |crc32: &crc32fast::Hasher| Checksum::Of { crc32: crc32.clone().finalize(), length };
+        let of_ends = self.ends.as_ref().map(GzipEnds::checksum);
+        self.crc32.as_ref().map(of_content).or(of_ends).unwrap_or(Checksum::Unknown)
+    }
+}
