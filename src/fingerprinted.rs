@@ -317,12 +317,10 @@ impl Bundler {
             return None;
         }
         match self {
-            Self::Vite => {
-                after('-', &[8], name.stem).filter(|hash| is_base64(hash) || is_hex(hash))
-            }
+            Self::Vite => after('-', &[8], name.stem).find(|hash| is_base64(hash) || is_hex(hash)),
             Self::Webpack => webpack(name.stem),
-            Self::Esbuild => after('-', &[8], name.stem).filter(|hash| is_base32(hash)),
-            Self::Parcel => after('.', &[8], name.stem).filter(|hash| is_hex(hash)),
+            Self::Esbuild => after('-', &[8], name.stem).find(|hash| is_base32(hash)),
+            Self::Parcel => after('.', &[8], name.stem).find(|hash| is_hex(hash)),
             Self::Trunk => trunk(name),
             Self::Next => next(name),
         }
@@ -332,15 +330,15 @@ impl Bundler {
 fn webpack(stem: &str) -> Option<&str> {
     // What create-react-app calls a chunk.
     let stem = stem.strip_suffix(".chunk").unwrap_or(stem);
-    let named = after('.', &[8, 16, 20, 32], stem).or_else(|| after('-', &[16, 20, 32], stem));
-    named.or_else(|| whole(&[20, 32], stem)).filter(|hash| is_hex(hash))
+    let named = after('.', &[8, 16, 20, 32], stem).chain(after('-', &[16, 20, 32], stem));
+    named.chain(whole(&[20, 32], stem)).find(|hash| is_hex(hash))
 }
 
 fn trunk(name: FileName<'_>) -> Option<&str> {
     let is_wasm = name.extension == "wasm";
     let stem = name.stem.strip_suffix("_bg").filter(|_| is_wasm).unwrap_or(name.stem);
     // The number is not padded with zeros.
-    after('-', &[16, 15, 14], stem).filter(|hash| is_hex(hash))
+    after('-', &[16, 15, 14], stem).find(|hash| is_hex(hash))
 }
 
 fn next(name: FileName<'_>) -> Option<&str> {
@@ -352,24 +350,28 @@ fn next(name: FileName<'_>) -> Option<&str> {
     let stem = name.stem;
     // Fonts: `<hash>-s.p.woff2`, `<hash>-s.woff2`.
     let font = stem.strip_suffix(".p").unwrap_or(stem).strip_suffix("-s");
-    let hex = after('-', &[16], stem)
-        .or_else(|| after('.', &[16, 8], stem))
-        .or_else(|| whole(&[16], font.unwrap_or(stem)));
+    let hex = after('-', &[16], stem).chain(after('.', &[16, 8], stem));
+    let hex = hex.chain(whole(&[16], font.unwrap_or(stem)));
     // Turbopack's since Next.js 16.
-    let base38 = || after('-', &[13], stem).or_else(|| after('.', &[13], stem));
-    let base38 = || base38().or_else(|| whole(&[13], stem)).filter(|hash| is_base38(hash));
-    hex.filter(|hash| is_hex(hash)).or_else(base38)
+    let base38 = after('-', &[13], stem).chain(after('.', &[13], stem));
+    let base38 = base38.chain(whole(&[13], stem));
+    hex.filter(|hash| is_hex(hash)).chain(base38.filter(|hash| is_base38(hash))).next()
 }
 
-/// Returns what follows the last separator with which a rest of one of these lengths begins.
-fn after<'p>(separator: char, lengths: &[usize], stem: &'p str) -> Option<&'p str> {
-    lengths.iter().find_map(|&length| {
-        let (name, hash) = stem.split_at_checked(stem.len().checked_sub(length)?)?;
+/// Returns the ends of a name that have one of these lengths and follow a separator.
+fn after<'p>(
+    separator: char,
+    lengths: &'static [usize],
+    stem: &'p str,
+) -> impl Iterator<Item = &'p str> {
+    lengths.iter().filter_map(move |length| {
+        let (name, hash) = stem.split_at_checked(stem.len().checked_sub(*length)?)?;
         let name = name.strip_suffix(separator)?;
         (!name.is_empty()).then_some(hash)
     })
 }
 
+/// Returns the whole name, if it has one of these lengths.
 fn whole<'p>(lengths: &[usize], stem: &'p str) -> Option<&'p str> {
     lengths.contains(&stem.len()).then_some(stem)
 }
@@ -504,6 +506,7 @@ mod tests {
             ("next", "_next/static/chunks/turbopack-2f80zoicn2in5.js", "2f80zoicn2in5"),
             ("next", "_next/static/css/1a2b3c4d5e6f7081.css", "1a2b3c4d5e6f7081"),
             ("next", "_next/static/media/logo.1a2b3c4d.png", "1a2b3c4d"),
+            ("next", "_next/static/media/a-bcdefgh.1a2b3c4d.png", "1a2b3c4d"),
             ("next", "_next/static/media/e4af272ccee01ff0-s.p.woff2", "e4af272ccee01ff0"),
             ("next", "_next/static/media/e4af272ccee01ff0-s.woff2", "e4af272ccee01ff0"),
             (

@@ -119,7 +119,8 @@ impl StaticUrlLayerBuilder {
         self
     }
 
-    /// Sets the `Cache-Control` of a file under the current version, if it is proven to be the
+    /// Sets the `Cache-Control` of a file under the current version, and of a
+    /// [fingerprinted](Self::fingerprinted) file also without one, if it is proven to be the
     /// scanned file. Default: [`CachePolicy::immutable`] for one year. A browser then uses its
     /// copy for a year without asking, even when the user reloads the page.
     ///
@@ -189,11 +190,14 @@ impl StaticUrlLayerBuilder {
     /// With [`UnlistedPolicy::NotFound`] a browser gets a 404 that it does not store
     /// ([`errors`](Self::errors)), and the inner service does not see the request. So an
     /// application that answers every path with its page does not answer for a script that is
-    /// gone, nothing beside the listed files can be fetched, and scanners cost no disk access.
+    /// gone, a file beside the listed ones cannot be fetched, and scanners cost no disk access.
     ///
     /// Some paths still reach the inner service: the mount itself, directories of listed files,
     /// and paths to which `.html` must be added to spell a listed file. Other methods than `GET`
-    /// and `HEAD` always do. Needs a [`root`](Self::root) or a [`manifest`](Self::manifest).
+    /// and `HEAD` always do. A file that is made while the server runs is found after the next
+    /// [reload](StaticUrlLayer::reload). With a mount of `/` this has no effect: what is not
+    /// listed is the rest of the site there. Needs a [`root`](Self::root) or a
+    /// [`manifest`](Self::manifest).
     pub fn unlisted(mut self, policy: UnlistedPolicy) -> Self {
         self.unlisted = policy;
         self

@@ -66,7 +66,9 @@ impl StaticPrefix {
         }
     }
 
-    /// Returns the versioned URL of a logical path such as `css/app.css`.
+    /// Returns the versioned URL of a logical path such as `css/app.css`. A
+    /// [fingerprinted](crate::StaticUrlLayerBuilder::fingerprinted) file needs no version: it
+    /// gets its URL without one.
     ///
     /// Give the path unencoded: `100%.txt` becomes `…/100%25.txt`. Leading slashes are
     /// ignored. A query or fragment is kept (`img/sprite.svg#cart`), unless the manifest lists

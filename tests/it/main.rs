@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bundlers;
 mod caching;
 mod compose;
 mod conformance;
@@ -17,6 +18,8 @@ mod memory;
 mod middleware;
 mod proof;
 mod reload;
+mod spa;
 mod unlisted;
 mod validators;
 mod watch;
+mod what_not_to_version;
