@@ -266,6 +266,33 @@ fn without_watching_a_page_does_not_listen() {
     assert_eq!(browser.run("fetch('/changes').then(({ status }) => done(status))"), 404);
 }
 
+/// All files are linked, but not all are loaded before somebody asks for that.
+#[test]
+#[ignore = "needs chromium: tests/e2e/install.sh"]
+fn a_tree_of_thousands_is_loaded_when_asked_for() {
+    const ALL: usize = 5_000;
+    const FEW: usize = 500;
+    let site = tempdir().unwrap();
+    for i in 0..ALL {
+        fs::write(site.path().join(format!("{i:04}.txt")), "").unwrap();
+    }
+    let demo = Demo::start(site.path());
+    let Stage { browser, recorder, .. } = &Stage::before(&demo);
+    browser.open(&recorder.origin());
+    browser.run(PAGE_IS_DONE);
+    assert_eq!(browser.run("done(document.querySelectorAll('#files a').length)"), ALL);
+    assert_eq!(recorder.take().len(), FEW);
+    assert_eq!(
+        browser.run("done(document.querySelector('#rest').textContent)"),
+        "Load all 5,000 files"
+    );
+    let clicked = "delete document.documentElement.dataset.done;
+        document.querySelector('#rest').click();";
+    browser.run(&format!("{clicked} {PAGE_IS_DONE}"));
+    assert_eq!(recorder.take().len(), ALL - FEW);
+    assert_eq!(browser.run("done(document.querySelector('#rest').hidden)"), true);
+}
+
 /// The bundled one, to be changed.
 fn copy_of_the_site() -> TempDir {
     let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/site");

@@ -4,7 +4,7 @@
 performance.setResourceTimingBufferSize(1_000_000);
 
 // What is loaded at once. A tree of thousands is loaded when somebody asks for it.
-const FEW = 250;
+const FEW = 500;
 
 // As many as a browser has connections to one HTTP/1.1 host.
 const AT_ONCE = 6;
