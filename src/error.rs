@@ -35,7 +35,8 @@ pub enum ErrorKind {
     /// The origin is not `http://host[:port]` or `https://host[:port]`.
     InvalidOrigin,
     /// The version does not fit in one URL segment, is also the name of a directory at the
-    /// top of the tree, or is made of an empty build id; or there is no version source at all.
+    /// top of the tree, or is made of an empty build id; there is no version source at all; or
+    /// an example of stale versions is not one.
     InvalidVersion,
     /// The environment variable of the version source is not set, is empty, or is not UTF-8.
     MissingVariable,

@@ -152,7 +152,8 @@ impl Reload {
         &self.after
     }
 
-    /// Returns whether the prefix has changed, and with it the URL of every file.
+    /// Returns whether the prefix has changed, and with it the URL of every file that is not
+    /// [fingerprinted](StaticUrlLayerBuilder::fingerprinted).
     pub fn has_changed(&self) -> bool {
         self.before.as_str() != self.after.as_str()
     }
