@@ -221,6 +221,7 @@ impl<'r> IncomingRequest<'r> {
             && !snapshot.may_answer(&self.below)
     }
 
+    #[cold]
     fn not_found_response(&self, snapshot: &Snapshot) -> Response<Bytes> {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NOT_FOUND;

@@ -372,12 +372,11 @@ impl Exchange {
         caching: InnerCaching,
     ) -> BodyEdit {
         let policies = &self.snapshot.settings().policies;
-        let edit = match matching {
-            Match::Verified if self.names_content() => {
-                policies.cache_control(StaticUrlOutcome::Current, response.status(), matching)
-            }
-            _ => policies.cache_control(self.target.outcome, response.status(), matching),
+        let outcome = match matching {
+            Match::Verified if self.names_content() => StaticUrlOutcome::Current,
+            _ => self.target.outcome,
         };
+        let edit = policies.cache_control(outcome, response.status(), matching);
         edit.apply(response.headers_mut(), caching, self.target.is_authorized);
         BodyEdit::Pass
     }

@@ -56,7 +56,14 @@ impl Settings {
     /// Whether a segment has the shape of this version, or one of the other shapes.
     #[inline]
     fn has_shape(&self, version: &Version, segment: &str) -> bool {
-        version.has_shape(segment) || self.stale_shapes.iter().any(|shape| shape.matches(segment))
+        version.has_shape(segment)
+            || (!self.stale_shapes.is_empty() && self.has_stale_shape(segment))
+    }
+
+    /// Not inlined, because most layers have no such shapes.
+    #[cold]
+    fn has_stale_shape(&self, segment: &str) -> bool {
+        self.stale_shapes.iter().any(|shape| shape.matches(segment))
     }
 }
 
