@@ -9,5 +9,5 @@ set -eu
 
 out=${1:-dist}
 cd "$(dirname "$0")/web"
-npm ci --silent --no-audit --no-fund
+npm ci --silent --no-audit --no-fund --include=dev
 npm run --silent build -- --emptyOutDir --outDir "$out"
