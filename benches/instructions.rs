@@ -19,14 +19,14 @@ const LIMITS: [(Case, f64); 11] = [
     (Case::GrowingStack, 1.35),
     (Case::Extension, 0.83),
     (Case::Bare, 0.60),
-    (Case::Outside, 1.00),
-    (Case::Current, 1.62),
-    (Case::CurrentWithQuery, 1.77),
-    (Case::CurrentUnlisted, 1.73),
-    (Case::CurrentDeclared, 1.66),
-    (Case::Unversioned, 1.53),
-    (Case::NotModified, 0.82),
-    (Case::Remembered, 0.92),
+    (Case::Outside, 0.94),
+    (Case::Current, 1.50),
+    (Case::CurrentWithQuery, 1.65),
+    (Case::CurrentUnlisted, 1.62),
+    (Case::CurrentDeclared, 1.56),
+    (Case::Unversioned, 1.45),
+    (Case::NotModified, 0.72),
+    (Case::Remembered, 0.88),
 ];
 
 const REQUESTS: usize = 1000;

@@ -45,8 +45,10 @@ pub enum ErrorKind {
     Io,
     /// The root of a scan is not a directory.
     NotADirectory,
+    /// Two roots of a scan are the same directory.
+    RepeatedRoot,
     /// A path cannot be listed: it is not UTF-8, has an empty or dot segment, a backslash or
-    /// a NUL, or is listed twice.
+    /// a NUL, or is listed twice. Or it is to be written, but lies in the tree.
     InvalidPath,
     /// The JSON is not a manifest, has another format, or its digests are malformed or do not
     /// match its files.
@@ -55,6 +57,10 @@ pub enum ErrorKind {
     EmptyManifest,
     /// The manifest does not list the path.
     NotListed,
+    /// An option of the builder needs a list of the files: a root or a manifest.
+    ManifestRequired,
+    /// There is no [fingerprint rule](crate::Fingerprinted) of that name.
+    UnknownRule,
     /// The layer neither scans a directory nor takes its version from a file's time, so
     /// nothing on the disk can change its version.
     NothingToWatch,

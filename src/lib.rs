@@ -47,13 +47,15 @@
 //! - *outcome*: how the version in a URL was recognized: *current*, *kept* (that of another
 //!   known release), *stale* (the right shape, but unknown), *unversioned*, or *outside* the
 //!   mount
+//! - *fingerprinted*: a file whose own name changes with its content, as bundlers make them:
+//!   `assets/index-Bx7a91Zq.js`
 //!
 //! # Which URLs belong to the layer
 //!
 //! Paths are compared raw, byte for byte.
 //!
 //! - A segment right after the mount is a version if it is the current one, or has exactly the
-//!   same shape. A directory at the top of the tree is never a version, whatever its name.
+//!   same shape (or that of an [earlier one](StaticUrlLayerBuilder::stale_shape)). A directory at the top of the tree is never a version, whatever its name.
 //! - The layer removes only one version, and only from `GET`, `HEAD` and `OPTIONS` requests.
 //! - The rest must be a plain path. A request passes unchanged, and counts as unversioned and
 //!   unlisted, if the rest has an empty segment, a `.` or `..` segment, a backslash, or a
@@ -72,6 +74,7 @@
 //! | current, layer without a manifest | 200, 206, 304 | `public, max-age=31536000, immutable` | the inner service's, else the body's digest |
 //! | current, file not listed or changed | 2xx, 304 | `no-cache` | the inner service's, else the body's digest |
 //! | stale | 2xx, 304 | `no-cache` | as unversioned |
+//! | unversioned, [fingerprinted](StaticUrlLayerBuilder::fingerprinted) file, listed and unchanged | 200, 206, 304 | as current | the file's digest |
 //! | unversioned | 2xx, 304 | `no-cache` | the file's digest if listed and unchanged, else as above |
 //! | any below the mount | 3xx | `no-cache`; `Location` keeps the version | |
 //! | any below the mount | 4xx, 5xx | `no-store` | |
@@ -90,6 +93,7 @@
 //! - [Files from memory](docs::files_from_memory)
 //! - [Embedded files](docs::embedded_files): manifests from bytes and from JSON
 //! - [What not to version](docs::what_not_to_version): service workers, feeds, bundlers' hashes
+//! - [Bundlers](docs::bundlers): names with a hash in them, applications with one page
 //! - [Limits](docs::limits): what the layer cannot do, and what you can do about it
 //! - [Moving from django-static-url](docs::django)
 //!
@@ -114,6 +118,7 @@ pub mod axum;
 pub mod docs;
 mod error;
 mod exchange;
+mod fingerprinted;
 mod header;
 mod layer;
 pub mod manifest;
@@ -134,12 +139,13 @@ pub mod watch;
 
 pub use crate::{
     error::{Error, ErrorKind},
+    fingerprinted::Fingerprinted,
     layer::{
         Reload, StaticUrlLayer, body::ResponseBody, builder::StaticUrlLayerBuilder,
         future::ResponseFuture, service::StaticUrl,
     },
     manifest::tree::Manifest,
-    policy::{CachePolicy, StalePolicy},
+    policy::{CachePolicy, StalePolicy, UnlistedPolicy},
     prefix::{DisplayUrl, StaticPrefix},
     url::StaticUrlOutcome,
     version_source::VersionSource,

@@ -169,6 +169,19 @@ impl From<CachePolicy> for StalePolicy {
     }
 }
 
+/// What the layer does with a `GET` or `HEAD` of a URL below the mount that spells no listed
+/// file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnlistedPolicy {
+    /// Asks the inner service. This is the default.
+    #[default]
+    Ask,
+    /// Answers 404 without content, with the `Cache-Control` of
+    /// [`errors`](crate::StaticUrlLayerBuilder::errors), and does not ask the inner service.
+    NotFound,
+}
+
 /// The policies of a layer.
 #[derive(Clone, Debug)]
 pub(crate) struct Policies {
@@ -177,6 +190,7 @@ pub(crate) struct Policies {
     pub(crate) errors: CachePolicy,
     stale: CachePolicy,
     no_cache: CachePolicy,
+    no_store: CachePolicy,
 }
 
 impl Default for Policies {
@@ -187,6 +201,7 @@ impl Default for Policies {
             errors: CachePolicy::no_store(),
             stale: CachePolicy::no_cache(),
             no_cache: CachePolicy::no_cache(),
+            no_store: CachePolicy::no_store(),
         }
     }
 }
@@ -238,6 +253,7 @@ impl Policies {
 
     /// Returns what becomes of the `Cache-Control` of a response to `GET` or `HEAD`: the table
     /// of the crate docs.
+    #[inline]
     pub(crate) fn cache_control(
         &self,
         outcome: StaticUrlOutcome,
@@ -265,20 +281,26 @@ impl Policies {
         }
     }
 
-    pub(crate) fn on_error(&self) -> CacheControlEdit<'_> {
-        CacheControlEdit::Limit(&self.errors)
+    /// Returns what becomes of an error that may be about a file of another node: nobody stores
+    /// it, even if the policy for errors is looser.
+    pub(crate) fn foreign_error(&self) -> CacheControlEdit<'_> {
+        let is_strict = self.errors.strictness <= self.no_store.strictness;
+        CacheControlEdit::Limit(if is_strict { &self.errors } else { &self.no_store })
     }
 }
 
+#[inline]
 pub(crate) fn is_error(status: StatusCode) -> bool {
     status.is_client_error() || status.is_server_error()
 }
 
+#[inline]
 pub(crate) fn is_redirect(status: StatusCode) -> bool {
     status.is_redirection() && status != StatusCode::NOT_MODIFIED
 }
 
 /// Whether a response carries a file (200) or a part of it (206), or stands for it (304).
+#[inline]
 pub(crate) fn is_whole_or_part(status: StatusCode) -> bool {
     [StatusCode::OK, StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED].contains(&status)
 }
@@ -794,5 +816,23 @@ mod tests {
             assert_eq!(good.parse::<CachePolicy>().unwrap().to_string(), good);
         }
         assert_eq!(CachePolicy::max_age(Duration::from_millis(999)), CachePolicy::no_cache());
+    }
+
+    /// Unlisted files are the inner service's own. Of listed ones it may send the wrong bytes.
+    #[test]
+    fn a_private_response_needs_a_limit_only_if_it_may_be_wrong() {
+        use Match::*;
+        let policies = Policies::default();
+        for (name, matching, expected) in [
+            ("the listed file", Verified, ""),
+            ("not listed", Unlisted, ""),
+            ("not proven", Unproven, "no-cache"),
+            ("changed", Mismatch, "no-cache"),
+        ] {
+            let mut headers = headers(&[("set-cookie", "a=b")]);
+            let edit = policies.cache_control(Current, StatusCode::OK, matching);
+            apply(edit, &mut headers, false);
+            assert_eq!(cache_control(&headers), expected, "{name}");
+        }
     }
 }

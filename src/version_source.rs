@@ -88,6 +88,12 @@ impl VersionSource {
 
     /// A build identifier: a git hash, a release name, an image digest. If it is empty,
     /// building the layer fails.
+    ///
+    /// Give the builder a [root](crate::StaticUrlLayerBuilder::root) or a
+    /// [manifest](crate::StaticUrlLayerBuilder::manifest) too, if the inner service answers
+    /// every path with a page, as that of an application with one page does. Without a list of
+    /// the files that page is `immutable` wherever a file is missing: a browser keeps it for a
+    /// year in place of a script.
     pub fn build_id(id: impl Into<String>) -> Self {
         Self(Source::BuildId(id.into()))
     }

@@ -11,6 +11,10 @@
 //! Its address also outlives a restart of the demo; another port would be another
 //! origin, with a cache of its own.
 
+#[path = "browser/service_worker.rs"]
+mod service_worker;
+#[path = "browser/spa.rs"]
+mod spa;
 mod support;
 
 use std::{
@@ -40,7 +44,7 @@ use tokio::{
     time::timeout,
 };
 use tower_http::services::ServeDir;
-use tower_static_url::{StaticPrefix, StaticUrlLayer};
+use tower_static_url::{StaticPrefix, StaticUrlLayer, axum::AxumStaticUrl};
 use walkdir::WalkDir;
 
 /// How long anything may take before the check has failed.
@@ -294,10 +298,14 @@ fn serve_with_integrity(runtime: &Handle, root: &Path) -> String {
     let router = Router::new()
         .route("/", get(page_with_integrity))
         .nest_service("/static", ServeDir::new(root));
+    serve(runtime, layer.wrap(router))
+}
+
+/// Gives the URL of the page at the root.
+fn serve(runtime: &Handle, app: AxumStaticUrl<Router>) -> String {
     let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
     let page = format!("http://{}/", listener.local_addr().unwrap());
-    let service = layer.wrap(router).into_make_service();
-    runtime.spawn(async { axum::serve(listener, service).await });
+    runtime.spawn(async { axum::serve(listener, app.into_make_service()).await });
     page
 }
 
@@ -414,7 +422,7 @@ impl Stage {
     }
 }
 
-/// Forwards every request, and remembers those below the mount.
+/// Forwards every request, and remembers what was asked for.
 #[derive(Clone)]
 struct Recorder {
     address: SocketAddr,
@@ -426,6 +434,7 @@ struct Recorder {
 #[derive(Debug, PartialEq, Eq)]
 struct Recorded {
     path: String,
+    status: u16,
     cache_control: String,
 }
 
@@ -451,8 +460,14 @@ impl Recorder {
         *self.upstream.lock().unwrap() = demo.address;
     }
 
-    /// What was asked for since the last time.
+    /// What was asked for below the mount since the last time.
     fn take(&self) -> Vec<Recorded> {
+        let mut recorded = self.take_all();
+        recorded.retain(|request| request.path.starts_with("/static"));
+        recorded
+    }
+
+    fn take_all(&self) -> Vec<Recorded> {
         std::mem::take(&mut self.recorded.lock().unwrap())
     }
 }
@@ -462,11 +477,10 @@ async fn forward(State(recorder): State<Recorder>, mut request: Request) -> Resp
     let upstream = *recorder.upstream.lock().unwrap();
     *request.uri_mut() = format!("http://{upstream}{path}").parse::<Uri>().unwrap();
     let response = recorder.client.request(request).await.expect("the demo answers");
-    if path.starts_with("/static") {
-        let field = response.headers().get(header::CACHE_CONTROL);
-        let cache_control = field.map_or("", |it| it.to_str().unwrap()).to_owned();
-        recorder.recorded.lock().unwrap().push(Recorded { path, cache_control });
-    }
+    let status = response.status().as_u16();
+    let field = response.headers().get(header::CACHE_CONTROL);
+    let cache_control = field.map_or("", |it| it.to_str().unwrap()).to_owned();
+    recorder.recorded.lock().unwrap().push(Recorded { path, status, cache_control });
     response.into_response()
 }
 

@@ -122,7 +122,7 @@ fn site() -> TempDir {
         support::write(root.path(), &format!("many/folder-{}/{i}.txt", i % 10), small_text(i));
     }
     support::write(root.path(), "css/app.css", "body { color: teal }");
-    support::write(root.path(), "css/app.css.gz", "not really gzip, but its own bytes");
+    support::write(root.path(), "css/app.css.gz", support::gzip("body { color: teal }"));
     support::write(root.path(), "big.bin", vec![b'x'; BIG_FILE]);
     support::write(root.path(), "live.txt", live_text(0));
     root

@@ -2,39 +2,58 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
+use tower_static_url::Fingerprinted;
+
 pub(crate) const USAGE: &str = "\
 Serves a directory of static files below a versioned prefix, and shows at / what
 a browser takes from its cache.
 
-Usage: serve_dir [--root DIR] [--listen ADDR:PORT] [--watch | --no-watch]
-                 [--memory MIB]
+Usage: serve_dir [--root DIR]... [--listen ADDR:PORT] [--watch | --no-watch | --poll]
+                 [--memory MIB] [--unlisted-404] [--fingerprinted RULE]
+                 [--remember FILE]
 
 Options:
-  --root DIR           the directory to serve [default: the small site in examples/site]
+  --root DIR           the directory to serve; if given again, a directory for the files
+                       that those before do not have
+                       [default: the small site in examples/site]
   --listen ADDR:PORT   where to listen; port 0 takes a free one [default: 127.0.0.1:3000]
   --watch, --no-watch  whether to watch the files: when one changes, the server has a
                        new version, and open pages show it
                        [default: --watch in a debug build, else --no-watch]
+  --poll               watch by scanning the files every second, where the system sends no
+                       events: Docker Desktop, WSL, network file systems
   --memory MIB         how much memory to use for files, so that the disk need not be
                        read again [default: 64; 0: all files come from the disk]
+  --unlisted-404       answer 404 for what is not among the files, without looking
+  --fingerprinted RULE the names of some files change with their content, so they are
+                       cached for a year without a version; RULE is the tool that names
+                       them: vite, webpack, esbuild, parcel, trunk or next
+  --remember FILE      keep the digests of the files there, so that the next start reads
+                       only what has changed
   -h, --help           print this help";
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Command {
     Help,
     Serve(Args),
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Args {
-    pub(crate) root: PathBuf,
+    /// At least one.
+    pub(crate) roots: Vec<PathBuf>,
     /// Not a `SocketAddr`, so that `localhost:3000` is an address too.
     pub(crate) listen: String,
     pub(crate) watch: bool,
+    /// To watch without events.
+    pub(crate) poll: bool,
     /// The budget in bytes.
     pub(crate) memory: u64,
+    pub(crate) unlisted_404: bool,
+    pub(crate) fingerprinted: Option<Fingerprinted>,
+    pub(crate) remember: Option<PathBuf>,
 }
 
 /// Parses the arguments after the program's name.
@@ -44,21 +63,36 @@ pub(crate) struct Args {
 /// One line that names what is wrong.
 pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command, String> {
     let mut parsed = Args {
-        root: crate::BUNDLED_SITE.into(),
+        roots: Vec::new(),
         listen: "127.0.0.1:3000".into(),
         watch: cfg!(debug_assertions),
+        poll: false,
         memory: 64 * MEBIBYTE,
+        unlisted_404: false,
+        fingerprinted: None,
+        remember: None,
     };
     while let Some(arg) = args.next() {
         match arg.to_str() {
-            Some("--root") => parsed.root = value("--root DIR", args.next())?.into(),
+            Some("--root") => parsed.roots.push(value("--root DIR", args.next())?.into()),
             Some("--listen") => parsed.listen = address(value("--listen ADDR:PORT", args.next())?)?,
-            Some("--watch") => parsed.watch = true,
-            Some("--no-watch") => parsed.watch = false,
+            Some("--watch") => (parsed.watch, parsed.poll) = (true, false),
+            Some("--no-watch") => (parsed.watch, parsed.poll) = (false, false),
+            Some("--poll") => (parsed.watch, parsed.poll) = (true, true),
             Some("--memory") => parsed.memory = mebibytes(value("--memory MIB", args.next())?)?,
+            Some("--unlisted-404") => parsed.unlisted_404 = true,
+            Some("--fingerprinted") => {
+                parsed.fingerprinted = Some(rule(value("--fingerprinted RULE", args.next())?)?);
+            }
+            Some("--remember") => {
+                parsed.remember = Some(value("--remember FILE", args.next())?.into());
+            }
             Some("-h" | "--help") => return Ok(Command::Help),
             _ => return Err(format!("unknown argument {arg:?}; --help lists them all")),
         }
+    }
+    if parsed.roots.is_empty() {
+        parsed.roots.push(crate::BUNDLED_SITE.into());
     }
     Ok(Command::Serve(parsed))
 }
@@ -78,6 +112,10 @@ fn address(value: OsString) -> Result<String, String> {
     };
     let address = value.to_str().filter(is_address).map(String::from);
     address.ok_or_else(|| format!("{value:?} is not an address: --listen ADDR:PORT"))
+}
+
+fn rule(value: OsString) -> Result<Fingerprinted, String> {
+    value.to_string_lossy().parse().map_err(|error: tower_static_url::Error| error.to_string())
 }
 
 fn mebibytes(value: OsString) -> Result<u64, String> {

@@ -5,6 +5,7 @@
 //! ```sh
 //! cargo run --release --example serve_dir
 //! cargo run --release --example serve_dir -- --root DIR --listen ADDR:PORT
+//! cargo run --release --example serve_dir -- --help
 //! ```
 //!
 //! Open the address twice: the second time nothing below the prefix is fetched.
@@ -17,24 +18,38 @@ mod changes;
 mod page;
 
 use std::{
+    convert::Infallible,
     error::Error,
     fmt::Display,
     fs,
     io::{self, IsTerminal as _, Write as _},
     iter,
     net::SocketAddr,
-    path::Path,
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
 
-use axum::{Router, http::header, response::IntoResponse, routing::get, serve::ListenerExt as _};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+    serve::ListenerExt as _,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Runtime,
 };
+use tower::{ServiceExt as _, service_fn, util::BoxCloneSyncService};
 use tower_http::services::ServeDir;
-use tower_static_url::{StaticPrefix, StaticUrlLayer, watch::Watcher};
+use tower_static_url::{
+    StaticPrefix, StaticUrlLayer, UnlistedPolicy,
+    manifest::Scan,
+    watch::{WatchOptions, Watcher},
+};
 
 use crate::{
     args::{Args, Command},
@@ -46,6 +61,9 @@ const MOUNT: &str = "/static";
 
 /// Served unless `--root` names another directory.
 const BUNDLED_SITE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/site");
+
+/// How long `--poll` waits between two scans.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a stopping server waits for requests that are under way.
 const GRACE: Duration = Duration::from_secs(5);
@@ -103,24 +121,44 @@ fn with_causes(error: &(dyn Error + 'static)) -> String {
 }
 
 fn layer(args: &Args) -> Result<(StaticUrlLayer, Option<Watcher>), Box<dyn Error>> {
-    let builder = StaticUrlLayer::builder(MOUNT).root(&args.root).memory_budget(args.memory);
-    let layer = builder.development(args.watch).build()?;
-    let watcher = args.watch.then(|| layer.watch()).transpose()?;
+    let mut builder = StaticUrlLayer::builder(MOUNT)
+        .scan(scan(args))
+        .memory_budget(args.memory)
+        .development(args.watch);
+    if let Some(rule) = &args.fingerprinted {
+        builder = builder.fingerprinted(rule.clone());
+    }
+    if args.unlisted_404 {
+        builder = builder.unlisted(UnlistedPolicy::NotFound);
+    }
+    let layer = builder.build()?;
+    let options = WatchOptions::default();
+    let options = if args.poll { options.poll(POLL_INTERVAL) } else { options };
+    let watcher = args.watch.then(|| layer.watch_with(options)).transpose()?;
     Ok((layer, watcher))
 }
 
+fn scan(Args { roots, remember, .. }: &Args) -> Scan {
+    let (first, others) = roots.split_first().expect("the arguments have a root");
+    let scan = others.iter().fold(Scan::new(first), Scan::fallback);
+    match remember {
+        Some(path) => scan.remember(path),
+        None => scan,
+    }
+}
+
 async fn serve(
-    Args { root, listen, .. }: &Args,
+    Args { roots, listen, .. }: &Args,
     layer: StaticUrlLayer,
     watcher: Option<Watcher>,
 ) -> Result<(), String> {
     let cannot_listen = |error| format!("cannot listen on {listen}: {error}");
     let listener = TcpListener::bind(listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
-    announce(root, &layer.prefix(), address);
+    announce(roots, &layer.prefix(), address);
 
     let feed = watcher.as_ref().map(|watcher| Feed::start(&layer, watcher));
-    let service = layer.wrap(router(root, feed)).into_make_service();
+    let service = layer.wrap(router(roots, feed)).into_make_service();
     let server = axum::serve(listener.tap_io(send_at_once), service)
         .with_graceful_shutdown(stop_watching(watcher));
     tokio::select! {
@@ -136,20 +174,25 @@ fn send_at_once(stream: &mut TcpStream) {
     let _ = stream.set_nodelay(true);
 }
 
-fn announce(root: &Path, prefix: &StaticPrefix, address: SocketAddr) {
-    let (root, version) = (root.display(), prefix.version());
+fn announce(roots: &[PathBuf], prefix: &StaticPrefix, address: SocketAddr) {
+    let roots = roots.iter().map(|root| root.display().to_string()).collect::<Vec<_>>();
+    let (roots, version) = (roots.join(" and "), prefix.version());
     let files = prefix.paths().count();
-    say(format_args!("serving {root} ({files} files, version {version}) at http://{address}/"));
+    say(format_args!("serving {roots} ({files} files, version {version}) at http://{address}/"));
 }
 
 /// Neither `ServeDir` nor the router knows about versions: the layer wraps the whole router.
-fn router(root: &Path, feed: Option<Feed>) -> Router {
-    let files = ServeDir::new(root)
-        .redirect_path_prefix(MOUNT)
-        .precompressed_gzip()
-        .precompressed_br()
-        .precompressed_zstd();
-    let options = Options { greets: is_bundled_site(root), follows: feed.is_some() };
+fn router(roots: &[PathBuf], feed: Option<Feed>) -> Router {
+    let files = roots.iter().rev().fold(not_found(), |others, root| {
+        let files = ServeDir::new(root)
+            .redirect_path_prefix(MOUNT)
+            .precompressed_gzip()
+            .precompressed_br()
+            .precompressed_zstd()
+            .fallback(others);
+        BoxCloneSyncService::new(files.map_response(|response| response.map(Body::new)))
+    });
+    let options = Options { greets: is_bundled_site(roots), follows: feed.is_some() };
     let router = Router::new()
         .route("/", get(move |prefix| index(prefix, options)))
         .nest_service(MOUNT, files);
@@ -159,9 +202,17 @@ fn router(root: &Path, feed: Option<Feed>) -> Router {
     }
 }
 
+type Files = BoxCloneSyncService<Request, Response, Infallible>;
+
+/// Behind the last root there is nothing.
+fn not_found() -> Files {
+    BoxCloneSyncService::new(service_fn(async |_| Ok(StatusCode::NOT_FOUND.into_response())))
+}
+
 /// Whether this is the bundled site or a copy of it: only its style and script fit into the
 /// page.
-fn is_bundled_site(root: &Path) -> bool {
+fn is_bundled_site(roots: &[PathBuf]) -> bool {
+    let [root] = roots else { return false };
     let index = fs::read(root.join("index.html"));
     index.is_ok_and(|index| index == include_bytes!("../site/index.html"))
 }

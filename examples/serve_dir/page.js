@@ -3,6 +3,9 @@
 // Browsers keep 250 entries unless told otherwise, and drop the others in silence.
 performance.setResourceTimingBufferSize(1_000_000);
 
+// What is loaded at once. A tree of thousands is loaded when somebody asks for it.
+const FEW = 250;
+
 // As many as a browser has connections to one HTTP/1.1 host.
 const AT_ONCE = 6;
 
@@ -25,13 +28,23 @@ function note(entries) {
 }
 
 // After what the page itself links, which must not be loaded twice.
-addEventListener("load", () => (visits = visits.then(loadAll)));
+addEventListener("load", () => {
+  document.querySelector("#rest").addEventListener("click", () => {
+    wanted = Infinity;
+    visits = visits.then(loadAll);
+  });
+  visits = visits.then(loadAll);
+});
+
+/** How many files to load. */
+let wanted = FEW;
 
 /** One after the other: a new version may come while files are loading. */
 let visits = Promise.resolve();
 
 async function loadAll() {
-  const rows = [...document.querySelectorAll("#files tr")];
+  const all = [...document.querySelectorAll("#files tr")];
+  const rows = all.slice(0, wanted);
   delete document.documentElement.dataset.done;
   setStatus(`Loading ${files(rows.length)} …`);
   const visit = { loaded: new Map(), results: new Map(), count: rows.length };
@@ -41,7 +54,7 @@ async function loadAll() {
   await hearOfAll(visit.loaded.values());
   clearInterval(ticker);
   showProgress(visit);
-  showEnd([...visit.results.values()]);
+  showEnd([...visit.results.values()], all.length);
 }
 
 /** One of the loaders that share the queue. */
@@ -120,7 +133,7 @@ function showRow(row, { from, problem, transferred, size }) {
 }
 
 /** The sums come at the end, where a screen reader says them once. */
-function showEnd(results) {
+function showEnd(results, all) {
   const totals = sum(results);
   const list = document.querySelector("#totals");
   for (const cell of list.querySelectorAll("[data-total]")) {
@@ -131,6 +144,9 @@ function showEnd(results) {
   }
   list.hidden = false;
   setStatus(verdict(totals, results.length));
+  const rest = document.querySelector("#rest");
+  rest.hidden = results.length === all;
+  rest.textContent = `Load all ${files(all)}`;
   document.documentElement.dataset.done = "true";
 }
 

@@ -113,7 +113,7 @@ gives takes a script.</p>
   <li class="failed"><b data-total="failed">0</b> failed</li>
   <li><b data-total="bytes">0 B</b> transferred</li>
 </ul>
-<p><a class="button" href="/">Visit again</a></p>
+<p><a class="button" href="/">Visit again</a> <button class="button" id="rest" type="button" hidden></button></p>
 </section>
 "#;
 

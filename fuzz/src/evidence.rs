@@ -49,7 +49,7 @@ struct Comparison<'c> {
     site: &'c Site,
     known: &'c Known,
     path: &'c str,
-    content: &'static str,
+    content: &'static [u8],
     method: &'c Method,
     inner: &'c Inner,
 }
@@ -58,7 +58,7 @@ struct Comparison<'c> {
 #[derive(Clone, Copy)]
 struct Form {
     coding: &'static str,
-    content: &'static str,
+    content: &'static [u8],
     /// Compressed by somebody on the way, so that the length says nothing.
     on_the_way: bool,
 }
@@ -113,7 +113,7 @@ impl Known {
     }
 }
 
-fn listed(site: &Site, place: &Place<'_>) -> Option<(String, &'static str)> {
+fn listed(site: &Site, place: &Place<'_>) -> Option<(String, &'static [u8])> {
     let path = place.file()?;
     let content = site.listed(&path)?;
     Some((path, content))

@@ -112,22 +112,22 @@ impl Selected {
         let etag = own_etag(&content, modified, answer);
         let is_sized = !answer.says("unsized");
         let coding = Some("gzip").filter(|_| is_sibling);
-        let plain = Self { bytes: content.into(), coding, etag, modified, is_sized };
+        let plain = Self { bytes: content, coding, etag, modified, is_sized };
         if is_sibling || !takes_gzip || !answer.says("gzip") {
             return Some(plain);
         }
         // As a compressing middleware does: the tag is still the plain form's.
-        let bytes = compressed(str::from_utf8(&plain.bytes).expect("it was text"));
+        let bytes = compressed(&plain.bytes);
         Some(Self { bytes, coding: Some("gzip"), is_sized: answer.says("measured"), ..plain })
     }
 }
 
 /// What has become of a content since, and when, if it has been edited.
-fn edit(content: &str, answer: &Answer) -> (String, Option<Duration>) {
+fn edit(content: &[u8], answer: &Answer) -> (Vec<u8>, Option<Duration>) {
     let edited = match content {
-        _ if answer.says("changed") => format!("{content}, changed"),
+        _ if answer.says("changed") => [content, b", changed"].concat(),
         // Of the same length.
-        _ if answer.says("swapped") => "x".repeat(content.len()),
+        _ if answer.says("swapped") => b"x".repeat(content.len()),
         _ => return (content.into(), None),
     };
     // Later, or within the same second.
@@ -136,8 +136,8 @@ fn edit(content: &str, answer: &Answer) -> (String, Option<Duration>) {
 }
 
 /// What stands for a content that is compressed on the way.
-pub(crate) fn compressed(content: &str) -> Vec<u8> {
-    format!("compressed({content})").into()
+pub(crate) fn compressed(content: &[u8]) -> Vec<u8> {
+    [b"compressed(", content, b")"].concat()
 }
 
 fn accepts_gzip(headers: &HeaderMap) -> bool {
@@ -146,11 +146,11 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     members.any(|member| member.trim_ascii() == b"gzip")
 }
 
-fn own_etag(content: &str, modified: Duration, answer: &Answer) -> String {
+fn own_etag(content: &[u8], modified: Duration, answer: &Answer) -> String {
     let weak = if answer.says("weak") { "W/" } else { "" };
     let tag = match answer.says("servedir") {
         true => dir_etag(modified, content.len()),
-        false => etag_of(format!("inner {content}")),
+        false => etag_of([b"inner ", content].concat()),
     };
     format!("{weak}{tag}")
 }

@@ -21,31 +21,36 @@ pub(crate) const FOLDER: &str = "0123456789abcdef";
 /// Of the right shape, and no file's.
 const STALE: &str = "00000000000000aa";
 
-pub(crate) const HELLO: (&str, &str) = ("hello.txt", "hello world");
-pub(crate) const CSS: (&str, &str) = ("css/app.css", "body { color: teal }");
-pub(crate) const CSS_GZ: (&str, &str) = ("css/app.css.gz", "stands for the same, compressed");
+pub(crate) const HELLO: (&str, &[u8]) = ("hello.txt", b"hello world");
+pub(crate) const CSS: (&str, &[u8]) = ("css/app.css", b"body { color: teal }");
+/// `gzip -n` of it.
+pub(crate) const CSS_GZ: (&str, &[u8]) = (
+    "css/app.css.gz",
+    b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff\x4b\xca\x4f\xa9\x54\xa8\x56\x48\xce\xcf\xc9\x2f\
+      \xb2\x52\x28\x49\x4d\xcc\x51\xa8\x05\x00\x9b\x84\xa0\x07\x14\x00\x00\x00",
+);
 pub(crate) const DRIFTED: &str = "drifted.txt";
-const INDEX: (&str, &str) = ("index.html", "<h1>front</h1>");
+const INDEX: (&str, &[u8]) = ("index.html", b"<h1>front</h1>");
 
 /// What the layer lists; the last one only where the root is to have a page.
-const LISTED: [(&str, &str); 10] = [
+const LISTED: [(&str, &[u8]); 10] = [
     HELLO,
     CSS,
     CSS_GZ,
-    ("with space.txt", "space"),
-    ("100%.txt", "percent"),
-    ("a/.../b;c.txt", "three dots are a name"),
-    ("0123456789abcdef/real.txt", "a folder shaped like a version"),
-    ("empty.txt", ""),
-    (DRIFTED, "as scanned"),
+    ("with space.txt", b"space"),
+    ("100%.txt", b"percent"),
+    ("a/.../b;c.txt", b"three dots are a name"),
+    ("0123456789abcdef/real.txt", b"a folder shaped like a version"),
+    ("empty.txt", b""),
+    (DRIFTED, b"as scanned"),
     INDEX,
 ];
 
 /// What is there besides, and instead.
-const SERVED: [(&str, &str); 4] = [
-    (DRIFTED, "changed since"),
-    ("late.txt", "not there at the scan"),
-    ("docs/", "<h1>docs</h1>"),
+const SERVED: [(&str, &[u8]); 4] = [
+    (DRIFTED, b"changed since"),
+    ("late.txt", b"not there at the scan"),
+    ("docs/", b"<h1>docs</h1>"),
     ("", INDEX.1),
 ];
 
@@ -53,8 +58,8 @@ const SERVED: [(&str, &str); 4] = [
 pub(crate) const MODIFIED: Duration = Duration::new(784_111_777, 123_456_789);
 pub(crate) const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
-pub(crate) fn served(path: &str) -> Option<&'static str> {
-    let find = |files: &[(&str, &'static str)]| {
+pub(crate) fn served(path: &str) -> Option<&'static [u8]> {
+    let find = |files: &[(&str, &'static [u8])]| {
         files.iter().find(|(name, _)| *name == path).map(|(_, content)| *content)
     };
     find(&SERVED).or_else(|| find(&LISTED))
@@ -79,7 +84,7 @@ pub(crate) struct Site {
     pub(crate) stale: StalePolicy,
     /// The policy of URLs without a version.
     pub(crate) unversioned: &'static str,
-    listed: &'static [(&'static str, &'static str)],
+    listed: &'static [(&'static str, &'static [u8])],
     /// The manifest knows when the files were modified.
     pub(crate) is_dated: bool,
     pub(crate) is_development: bool,
@@ -123,7 +128,7 @@ impl Site {
         !self.listed.is_empty()
     }
 
-    pub(crate) fn listed(&self, path: &str) -> Option<&'static str> {
+    pub(crate) fn listed(&self, path: &str) -> Option<&'static [u8]> {
         self.listed.iter().find(|(name, _)| *name == path).map(|(_, content)| *content)
     }
 
@@ -138,7 +143,7 @@ impl Site {
     }
 }
 
-fn listed(words: &[&str]) -> &'static [(&'static str, &'static str)] {
+fn listed(words: &[&str]) -> &'static [(&'static str, &'static [u8])] {
     match words {
         words if words.contains(&"declared") => &[],
         words if words.contains(&"index") => &LISTED,
@@ -175,15 +180,15 @@ static MANIFESTS: LazyLock<[[Manifest; 2]; 2]> = LazyLock::new(|| {
     })
 });
 
-fn manifest(listed: &[(&str, &str)], is_dated: bool) -> &'static Manifest {
+fn manifest(listed: &[(&str, &[u8])], is_dated: bool) -> &'static Manifest {
     &MANIFESTS[usize::from(listed.len() == LISTED.len())][usize::from(is_dated)]
 }
 
 /// The files as a scan finds them that were all modified at `MODIFIED`.
-fn scan(files: &[(&str, &str)]) -> Manifest {
+fn scan(files: &[(&str, &[u8])]) -> Manifest {
     let name = format!("tower-static-url-fuzz-{}-{}", process::id(), files.len());
     let root = env::temp_dir().join(name);
-    let write = |&(path, content): &(&str, &str)| {
+    let write = |&(path, content): &(&str, &[u8])| {
         let path = root.join(path);
         fs::create_dir_all(path.parent().expect("it is below the root"))?;
         fs::write(&path, content)?;

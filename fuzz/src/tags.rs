@@ -55,10 +55,10 @@ pub fn tags(data: &[u8]) -> usize {
 fn has_what_belongs_to_it(seen: &Seen) {
     assert_eq!(seen.field("etag"), etag_of(HELLO.1), "another tag: {seen:?}");
     let body = match seen.status() {
-        _ if seen.asked.method() == Method::HEAD => "",
+        _ if seen.asked.method() == Method::HEAD => b"",
         200 => HELLO.1,
         206 => &HELLO.1[..5],
-        _ => "",
+        _ => b"",
     };
     assert_eq!(seen.answer.body(), body, "another body: {seen:?}");
 }

@@ -1,5 +1,8 @@
 //! Longer explanations, one page for each topic.
 
+#[doc = include_str!("bundlers.md")]
+pub mod bundlers {}
+
 #[doc = include_str!("caching.md")]
 pub mod caching {}
 

@@ -14,7 +14,6 @@ use crate::{
     manifest::FileIndex,
     memory::{Key, Selection, SelectionRef, StoredResponse, Variant},
     snapshot::Snapshot,
-    url::StaticUrlOutcome,
 };
 
 /// What memory has for a request.
@@ -70,13 +69,13 @@ impl IncomingRequest<'_> {
     }
 
     /// Returns the file, and the part of it that was requested, if it may come from memory.
-    /// Only under the current version can its bytes not change.
+    /// Only under a URL that stands for its content can its bytes not change.
     fn storable(&self, snapshot: &Snapshot, fields: &FieldEdit) -> Option<(FileIndex, Part)> {
-        let is_current = self.below.outcome == StaticUrlOutcome::Current;
-        let (index, file) = self.below.file.filter(|_| is_current)?;
+        let (index, file) = self.below.file.filter(|_| self.names_content(snapshot))?;
         if self.fields.authorization
             || self.head.uri.query().is_some()
             || must_bypass(file, snapshot)
+            || self.accepts_stale_coding()
         {
             return None;
         }
@@ -87,5 +86,148 @@ impl IncomingRequest<'_> {
             (MethodKind::Get, FieldEdit::Keep | FieldEdit::DropRange) => Part::Whole,
         };
         Some((index, part))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Manifest, StaticUrlLayer, VersionSource,
+        exchange::request::{RequestHead, plan},
+    };
+    use http::Request;
+    use http_body_util::Full;
+
+    const CONTENT: &str = "hello world";
+    const FILE: &str = "/static/v1/a";
+
+    fn layer() -> StaticUrlLayer {
+        let manifest = Manifest::from_files([("a", CONTENT), ("b", CONTENT)]).unwrap();
+        let version = VersionSource::literal("v1");
+        let builder = StaticUrlLayer::builder("/static").manifest(manifest).version(version);
+        builder.memory_budget(1 << 20).build().unwrap()
+    }
+
+    /// Sends a request, to which the inner service responds with the file and these fields.
+    /// Returns `inner`, or status, length, range and body of what was made in its place.
+    fn send(
+        layer: &StaticUrlLayer,
+        request: http::request::Builder,
+        status: u16,
+        inner: &[(&str, &str)],
+    ) -> String {
+        let request = request.body(()).unwrap();
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        let head = RequestHead { method, uri, headers };
+        let exchange = match plan(head, false, layer.current().handle()) {
+            Plan::Pass { .. } => return "inner".into(),
+            Plan::Respond(response) => {
+                let response = response.unwrap();
+                let fields = ["content-length", "content-range"].map(|name| {
+                    response.headers().get(name).map_or("-", |value| value.to_str().unwrap())
+                });
+                let body = str::from_utf8(response.body()).unwrap();
+                return format!("{} {} {body}", response.status().as_u16(), fields.join(" "));
+            }
+            Plan::Forward { exchange, .. } => exchange,
+        };
+        let response = Response::builder().status(status).header("accept-ranges", "bytes");
+        let response = response.header("content-length", CONTENT.len());
+        let add = |response: http::response::Builder, &(name, value): &(&str, &str)| {
+            response.header(name, value)
+        };
+        let response = inner.iter().fold(response, add);
+        let mut response = response.body(Full::new(Bytes::from(CONTENT))).unwrap();
+        let recorder = exchange.record(&response);
+        let edit = exchange.on_response(&mut response, Some(CONTENT.len() as u64));
+        exchange.remember(edit.observations);
+        if let Some(mut recorder) = recorder {
+            recorder.record(CONTENT.as_bytes());
+        }
+        "inner".into()
+    }
+
+    fn get(uri: &str) -> http::request::Builder {
+        Request::get(uri)
+    }
+
+    #[test]
+    fn which_requests_are_answered_from_memory() {
+        let whole = "200 11 - hello world";
+        let tag = || {
+            let manifest = Manifest::from_files([("a", CONTENT)]).unwrap();
+            crate::snapshot::representation::strong_etag(manifest.get("a").unwrap().sha256())
+        };
+        let part = "206 5 bytes 0-4/11 hello";
+        for (name, request, expected) in [
+            ("the same", get(FILE), whole),
+            ("its fields", Request::head(FILE), "200 11 - "),
+            ("no file", Request::options(FILE), "inner"),
+            ("another method", Request::post(FILE), "inner"),
+            ("another file", get("/static/v1/b"), "inner"),
+            ("with a query", get("/static/v1/a?b"), "inner"),
+            ("unversioned", get("/static/a"), "inner"),
+            ("stale", get("/static/v2/a"), "inner"),
+            ("authorized", get(FILE).header("authorization", "Basic YTpi"), "inner"),
+            ("another selection", get(FILE).header("accept-encoding", "gzip"), "inner"),
+            ("a part", get(FILE).header("range", "bytes=0-4"), part),
+            ("several parts", get(FILE).header("range", "bytes=0-1,3-4"), whole),
+            ("no part", get(FILE).header("range", "bytes=11-"), "inner"),
+            ("a part, HEAD", Request::head(FILE).header("range", "bytes=0-4"), "200 11 - "),
+            ("a part, unversioned", get("/static/a").header("range", "bytes=0-4"), "inner"),
+            (
+                "a part that the client has begun",
+                get(FILE).header("range", "bytes=0-4").header("if-range", tag()),
+                part,
+            ),
+            (
+                "a part of another file",
+                get(FILE).header("range", "bytes=0-4").header("if-range", "\"x\""),
+                whole,
+            ),
+            ("a copy", get(FILE).header("if-none-match", tag()), "304 - - "),
+            ("another copy", get(FILE).header("if-none-match", "\"x\""), whole),
+            ("it must be another", get(FILE).header("if-match", "\"x\""), "412 - - "),
+        ] {
+            let layer = layer();
+            assert_eq!(send(&layer, get(FILE), 200, &[]), "inner");
+            assert_eq!(send(&layer, request, 200, &[]), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn which_responses_are_stored() {
+        for (name, first, status, fields, is_stored) in [
+            ("the file", get(FILE), 200, &[][..], true),
+            ("with a lifetime", get(FILE), 200, &[("cache-control", "max-age=9")], true),
+            ("another status", get(FILE), 203, &[], false),
+            ("an error", get(FILE), 404, &[], false),
+            ("for one client", get(FILE), 200, &[("set-cookie", "a=b")], false),
+            ("never again", get(FILE), 200, &[("cache-control", "no-store")], false),
+            ("with a time of its own", get(FILE), 200, &[("expires", "0")], false),
+            ("in another coding", get(FILE), 200, &[("content-encoding", "gzip")], false),
+            ("without a version", get("/static/a"), 200, &[], false),
+            ("with a query", get("/static/v1/a?b"), 200, &[], false),
+            ("for an authorized client", get(FILE).header("authorization", "b"), 200, &[], false),
+            ("without content", Request::head(FILE), 200, &[], false),
+            ("a part", get(FILE).header("range", "bytes=0-4"), 206, &[], false),
+        ] {
+            let layer = layer();
+            assert_eq!(send(&layer, first, status, fields), "inner", "{name}");
+            let expected = if is_stored { "200 11 - hello world" } else { "inner" };
+            assert_eq!(send(&layer, get(FILE), 200, &[]), expected, "{name}");
+        }
+    }
+
+    /// Once a response was for one client, even what is stored already is not sent.
+    #[test]
+    fn a_file_that_has_become_private_is_left_to_the_inner_service() {
+        let layer = layer();
+        let zipped = || get(FILE).header("accept-encoding", "gzip");
+        assert_eq!(send(&layer, get(FILE), 200, &[]), "inner");
+        assert_eq!(send(&layer, get(FILE), 200, &[]), "200 11 - hello world");
+        assert_eq!(send(&layer, zipped(), 200, &[("set-cookie", "a=b")]), "inner");
+        assert_eq!(send(&layer, get(FILE), 200, &[]), "inner");
     }
 }

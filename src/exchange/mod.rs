@@ -10,7 +10,7 @@ pub(crate) mod redirect;
 pub(crate) mod request;
 pub(crate) mod response;
 
-use http::{HeaderValue, Method, Uri, uri::Authority};
+use http::{HeaderMap, HeaderValue, Method, Uri, header, uri::Authority};
 
 use crate::{
     header::{
@@ -21,7 +21,7 @@ use crate::{
     },
     manifest::FileIndex,
     memory::Selection,
-    snapshot::{current::Handle, file::File},
+    snapshot::{Snapshot, current::Handle, file::File},
     url::StaticUrlOutcome,
 };
 
@@ -48,6 +48,19 @@ pub(crate) struct Target {
     pub(crate) is_authorized: bool,
     /// The request to the inner service has a `Range`.
     pub(crate) range: ForwardedRange,
+    /// The client accepts the coding of a sibling that was made of another content.
+    pub(crate) accepts_stale_coding: bool,
+}
+
+/// Whether a URL stands for one content of a file, for ever: it has the current version, or is
+/// that of a fingerprinted file.
+#[inline]
+fn names_content(snapshot: &Snapshot, outcome: StaticUrlOutcome, file: Option<FileIndex>) -> bool {
+    match outcome {
+        StaticUrlOutcome::Current => true,
+        StaticUrlOutcome::Unversioned => file.is_some_and(|file| snapshot.is_fingerprinted(file)),
+        StaticUrlOutcome::Kept | StaticUrlOutcome::Stale | StaticUrlOutcome::Outside => false,
+    }
 }
 
 /// The methods as far as the layer treats them differently.
@@ -87,11 +100,11 @@ pub(crate) struct ClientConditions {
 }
 
 impl ClientConditions {
-    fn evaluate(&self, headers: &http::HeaderMap) -> Evaluation {
-        let etag = headers.get(http::header::ETAG);
+    fn evaluate(&self, headers: &HeaderMap) -> Evaluation {
+        let etag = headers.get(header::ETAG);
         self.preconditions.evaluate(Validators {
             etag: etag.and_then(|etag| EntityTag::parse(etag.as_bytes())),
-            last_modified: headers.get(http::header::LAST_MODIFIED),
+            last_modified: headers.get(header::LAST_MODIFIED),
         })
     }
 }
@@ -104,11 +117,25 @@ struct Original {
 }
 
 impl Original {
+    #[inline]
+    fn new(uri: Uri, headers: &HeaderMap) -> Self {
+        let host = if uri.authority().is_none() { host(headers).cloned() } else { None };
+        Self { uri, host }
+    }
+
     /// Returns the authority of the target URI: that of an absolute request target, else the
     /// `Host` field (RFC 9110 §7.1).
     fn authority(&self) -> Option<&str> {
         let target = self.uri.authority().map(Authority::as_str);
         target.or_else(|| self.host.as_ref()?.to_str().ok())
+    }
+}
+
+/// Returns `Host`. Most clients send it first (RFC 9110 §7.2), where it costs no look-up.
+fn host(headers: &HeaderMap) -> Option<&HeaderValue> {
+    match headers.iter().next() {
+        Some((name, value)) if *name == header::HOST => Some(value),
+        _ => headers.get(header::HOST),
     }
 }
 
@@ -130,8 +157,15 @@ impl Exchange {
         self.target.outcome
     }
 
+    #[inline]
     fn file(&self) -> Option<&File> {
         self.snapshot.file(self.target.file?).map(|file| &**file)
+    }
+
+    #[inline]
+    fn names_content(&self) -> bool {
+        let Target { outcome, file, .. } = self.target;
+        names_content(&self.snapshot, outcome, file)
     }
 
     fn is_development(&self) -> bool {
@@ -142,6 +176,23 @@ impl Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_host_is_found_anywhere() {
+        for (name, uri, lines, expected) in [
+            ("first", "/x", &[("host", "a"), ("accept", "b")][..], Some("a")),
+            ("later", "/x", &[("accept", "b"), ("host", "a")], Some("a")),
+            ("nowhere", "/x", &[("accept", "b")], None),
+            ("also in the target", "http://c/x", &[("host", "a")], Some("c")),
+        ] {
+            let line = |&(name, value)| {
+                (header::HeaderName::from_static(name), HeaderValue::from_static(value))
+            };
+            let headers = lines.iter().map(line).collect::<HeaderMap>();
+            let original = Original::new(uri.parse().unwrap(), &headers);
+            assert_eq!(original.authority(), expected, "{name}");
+        }
+    }
 
     #[test]
     fn the_target_says_of_whom_the_client_asks() {

@@ -233,4 +233,19 @@ mod tests {
         let location = "http://example.com/static/a/";
         assert_eq!(restore_version(location, requested, |_| false, |_| true), None);
     }
+
+    #[test]
+    fn the_port_of_a_scheme_is_no_other_host() {
+        for (name, authority, origin, expected) in [
+            ("http's", "a.example", "http://a.example:80", true),
+            ("https's", "a.example", "https://a.example:443", true),
+            ("http's, of the request", "a.example:80", "http://a.example", true),
+            ("https's at http", "a.example", "http://a.example:443", false),
+            ("http's at https", "a.example", "https://a.example:80", false),
+            ("no scheme, no port", "a.example", "//a.example", true),
+            ("no scheme, a port", "a.example", "//a.example:80", false),
+        ] {
+            assert_eq!(is_same_host(origin, Some(authority)), expected, "{name}");
+        }
+    }
 }

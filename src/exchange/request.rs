@@ -10,15 +10,15 @@ use http::{
 #[cfg(feature = "memory")]
 use crate::exchange::from_memory::LookUp;
 use crate::{
-    exchange::{ClientConditions, Exchange, MethodKind, Original, Target},
+    exchange::{ClientConditions, Exchange, MethodKind, Original, Target, names_content},
     header::{
         content_coding::AcceptedCodings,
         etag::EntityTag,
-        head::RequestFields,
+        head::{InnerCaching, RequestFields},
         preconditions::Preconditions,
         range::{self, ForwardedRange, RangeEdit},
     },
-    policy::{Match, StalePolicy},
+    policy::{Match, StalePolicy, UnlistedPolicy},
     snapshot::{Below, Place, Snapshot, current::Handle, file::File, representation::is_digest},
     url::{StaticUrlOutcome, path_and_query, with_path, with_version},
 };
@@ -138,6 +138,7 @@ fn forward_foreign(head: RequestHead<'_>, method: MethodKind, snapshot: Handle) 
         method,
         is_authorized: head.headers.contains_key(header::AUTHORIZATION),
         range: ForwardedRange::None,
+        accepts_stale_coding: false,
     };
     let edit = RequestEdit { path: PathEdit::Keep, fields: FieldEdit::Keep };
     Plan::Forward { edit, exchange: Exchange::new(snapshot, target, None, None) }
@@ -161,7 +162,21 @@ impl<'r> IncomingRequest<'r> {
             method: self.method,
             is_authorized: self.fields.authorization,
             range,
+            accepts_stale_coding: !fields.names_coding() && self.accepts_stale_coding(),
         }
+    }
+
+    /// Whether the client accepts the coding of a sibling that was made of another content.
+    /// Without an `Accept-Encoding` no inner service compresses.
+    pub(super) fn accepts_stale_coding(&self) -> bool {
+        let Some(file) = self.file().filter(|file| !file.stale_codings().is_empty()) else {
+            return false;
+        };
+        let headers = self.head.headers;
+        let accepted = AcceptedCodings::of(headers);
+        self.method.is_get_or_head()
+            && headers.contains_key(header::ACCEPT_ENCODING)
+            && file.stale_codings().iter().any(|coding| accepted.allow(coding))
     }
 
     /// Removes the version from the path.
@@ -180,14 +195,41 @@ impl<'r> IncomingRequest<'r> {
     fn response(&self, snapshot: &Snapshot) -> Option<Response<Bytes>> {
         match self.below.outcome {
             _ if !self.method.is_get_or_head() => None,
-            StaticUrlOutcome::Current => self.not_modified_response(snapshot),
+            _ if self.is_refused(snapshot) => Some(self.not_found_response(snapshot)),
+            _ if self.names_content(snapshot) => self.not_modified_response(snapshot),
             StaticUrlOutcome::Stale => {
                 stale_response(snapshot, self.below.rest?, self.head.uri.query())
             }
-            StaticUrlOutcome::Kept | StaticUrlOutcome::Unversioned | StaticUrlOutcome::Outside => {
-                None
-            }
+            StaticUrlOutcome::Current
+            | StaticUrlOutcome::Kept
+            | StaticUrlOutcome::Unversioned
+            | StaticUrlOutcome::Outside => None,
         }
+    }
+
+    #[inline]
+    pub(super) fn names_content(&self, snapshot: &Snapshot) -> bool {
+        let file = self.below.file.map(|(index, _)| index);
+        names_content(snapshot, self.below.outcome, file)
+    }
+
+    /// Whether the path spells no listed file, and the inner service is not asked for others.
+    #[inline]
+    fn is_refused(&self, snapshot: &Snapshot) -> bool {
+        self.below.file.is_none()
+            && snapshot.settings().unlisted == UnlistedPolicy::NotFound
+            && !snapshot.may_answer(&self.below)
+    }
+
+    fn not_found_response(&self, snapshot: &Snapshot) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        let policies = &snapshot.settings().policies;
+        let (outcome, status) = (self.below.outcome, response.status());
+        let edit = policies.cache_control(outcome, status, Match::Unlisted);
+        let is_authorized = self.fields.authorization;
+        edit.apply(response.headers_mut(), InnerCaching::default(), is_authorized);
+        response
     }
 
     /// Returns a 304, if `If-None-Match` has a tag of the file and the policy lets caches use
@@ -197,24 +239,29 @@ impl<'r> IncomingRequest<'r> {
         let is_simple = self.fields.if_none_match && !self.fields.precondition;
         let file = self.file().filter(|file| is_simple && !must_bypass(file, snapshot))?;
         let policies = &snapshot.settings().policies;
-        if file.has_changed() || !policies.current.is_lasting() {
+        if file.has_changed() || !policies.current.is_lasting() || self.accepts_stale_coding() {
             return None;
         }
         let lines = self.head.headers.get_all(header::IF_NONE_MATCH);
         let accepts = |coding: &str| AcceptedCodings::is_one(self.head.headers, coding);
         let named = file.only_named(&lines, accepts)?;
         let remembered = file.not_modified_fields()?;
+        let is_authorized = self.fields.authorization;
+        let make = || {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ETAG, named.etag().clone());
+            remembered.write_to(&mut headers);
+            let edit = policies.cache_control(
+                StaticUrlOutcome::Current,
+                StatusCode::NOT_MODIFIED,
+                Match::Verified,
+            );
+            edit.apply(&mut headers, remembered.caching(), is_authorized);
+            headers
+        };
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        let headers = response.headers_mut();
-        headers.insert(header::ETAG, named.etag().clone());
-        remembered.write_to(headers);
-        let edit = policies.cache_control(
-            StaticUrlOutcome::Current,
-            StatusCode::NOT_MODIFIED,
-            Match::Verified,
-        );
-        edit.apply(headers, remembered.caching(), self.fields.authorization);
+        *response.headers_mut() = if is_authorized { make() } else { named.not_modified(make) };
         Some(response)
     }
 
@@ -334,10 +381,12 @@ impl RequestEdit {
         if let Some(path) = path {
             let inner = with_path(request.uri(), path);
             let uri = mem::replace(request.uri_mut(), inner);
-            let host = request.headers().get(header::HOST).cloned();
-            exchange.original = Some(Original { uri, host });
+            exchange.original = Some(Original::new(uri, request.headers()));
         }
         let headers = request.headers_mut();
+        if exchange.target.accepts_stale_coding {
+            exchange.refuse_stale_codings(headers);
+        }
         match mem::replace(&mut self.fields, FieldEdit::Keep) {
             FieldEdit::Keep => {}
             FieldEdit::DropRange => {
@@ -346,6 +395,13 @@ impl RequestEdit {
             }
             FieldEdit::Strip(stripped) => stripped.apply(headers),
         }
+    }
+}
+
+impl FieldEdit {
+    /// Whether the inner service may respond in one coding only.
+    fn names_coding(&self) -> bool {
+        matches!(self, Self::Strip(stripped) if stripped.coding.is_some())
     }
 }
 
@@ -366,6 +422,15 @@ impl Exchange {
     fn inner_path(&self) -> Option<PathAndQuery> {
         let nested = self.target.nested;
         self.file()?.inner_path(nested, self.snapshot.base(nested))
+    }
+
+    /// Lets the inner service send the bytes of the file. Whatever else it sends is unproven.
+    fn refuse_stale_codings(&self, headers: &mut HeaderMap) {
+        let accepted = AcceptedCodings::of(headers);
+        let left = self.file().and_then(|file| accepted.without(file.stale_codings()));
+        if let Some(left) = left {
+            headers.insert(header::ACCEPT_ENCODING, left);
+        }
     }
 }
 
@@ -555,6 +620,245 @@ mod tests {
                 expected,
                 "{name}"
             );
+        }
+    }
+
+    /// A layer whose file has been requested once.
+    mod after_one_response {
+        use super::*;
+        use crate::exchange::response::BodyEdit;
+        use std::time::SystemTime;
+
+        const FILE: &str = "/static/v1.2.3/a";
+        const LISTED: &[(&str, &str)] = &[("content-length", "5")];
+
+        fn builder(has_times: bool) -> StaticUrlLayerBuilder {
+            let files = [("a", "hello"), ("two words", "hello")];
+            let manifest = Manifest::from_files(files).unwrap();
+            let modified = has_times.then_some(SystemTime::UNIX_EPOCH);
+            let with_time = |(path, info): (&str, &crate::manifest::FileInfo)| {
+                (path.into(), info.clone().with_modified(modified))
+            };
+            let manifest = Manifest::from_checked(manifest.iter().map(with_time).collect());
+            let version = VersionSource::literal("v1.2.3");
+            StaticUrlLayer::builder("/static").manifest(manifest).version(version)
+        }
+
+        fn tag() -> String {
+            let manifest = Manifest::from_files([("a", "hello")]).unwrap();
+            let sha256 = manifest.get("a").unwrap().sha256();
+            let tag = crate::snapshot::representation::strong_etag(sha256);
+            tag.to_str().unwrap().to_owned()
+        }
+
+        fn request(method: &str, fields: &[(&str, &str)]) -> Request<()> {
+            let request = Request::builder().method(method).uri(FILE);
+            let add = |request: http::request::Builder, &(name, value): &(&str, &str)| {
+                request.header(name, value)
+            };
+            fields.iter().fold(request, add).body(()).unwrap()
+        }
+
+        fn plan_of(layer: &StaticUrlLayer, method: &str, fields: &[(&str, &str)]) -> Plan {
+            let request = request(method, fields);
+            let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+            plan(RequestHead { method, uri, headers }, false, layer.current().handle())
+        }
+
+        /// Sends a request that the inner service answers with 200 and these fields.
+        fn visit(layer: &StaticUrlLayer, fields: &[(&str, &str)]) {
+            let Plan::Forward { exchange, .. } = plan_of(layer, "GET", &[]) else {
+                panic!("nothing is known of the file yet")
+            };
+            let add = |response: http::response::Builder, &(name, value): &(&str, &str)| {
+                response.header(name, value)
+            };
+            let response = fields.iter().fold(Response::builder(), add);
+            let mut response = response.body(()).unwrap();
+            let edit = exchange.on_response(&mut response, Some(5));
+            exchange.remember(edit.observations);
+            if let BodyEdit::Digest(pending) = edit.body {
+                let manifest = Manifest::from_files([("a", "hello")]).unwrap();
+                let sha256 = manifest.get("a").unwrap().sha256();
+                let edit = exchange.on_body_digest(&mut response, pending, Some(sha256));
+                exchange.remember(edit.observations);
+            }
+        }
+
+        #[test]
+        fn a_304_is_made_only_where_the_copy_is_known_to_be_right() {
+            let tag = &*tag();
+            let named = ("if-none-match", tag);
+            let lasting = || builder(false);
+            let development = |has_times| builder(has_times).development(true);
+            let asking = || builder(false).current(CachePolicy::no_cache());
+            let changed = &[("content-length", "6")][..];
+            let private = &[("content-length", "5"), ("set-cookie", "a=b")][..];
+            for (name, builder, seen, method, fields, is_304) in [
+                ("the file's tag", lasting(), LISTED, "GET", &[named][..], true),
+                ("HEAD", lasting(), LISTED, "HEAD", &[named], true),
+                ("OPTIONS", lasting(), LISTED, "OPTIONS", &[named], false),
+                ("another tag", lasting(), LISTED, "GET", &[("if-none-match", "\"x\"")], false),
+                ("no condition", lasting(), LISTED, "GET", &[], false),
+                ("a precondition", lasting(), LISTED, "GET", &[named, ("if-match", "*")], false),
+                (
+                    "a date beside it",
+                    lasting(),
+                    LISTED,
+                    "GET",
+                    &[named, ("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT")],
+                    true,
+                ),
+                (
+                    "a refused coding",
+                    lasting(),
+                    LISTED,
+                    "GET",
+                    &[named, ("accept-encoding", "gzip, identity;q=0")],
+                    false,
+                ),
+                ("a changed file", lasting(), changed, "GET", &[named], false),
+                ("a file for one client", lasting(), private, "GET", &[named], false),
+                ("caches must ask", asking(), LISTED, "GET", &[named], false),
+                ("with a time", builder(true), LISTED, "GET", &[named], true),
+                ("development, with a time", development(true), LISTED, "GET", &[named], true),
+                ("development, no time", development(false), LISTED, "GET", &[named], false),
+            ] {
+                let layer = builder.build().unwrap();
+                visit(&layer, seen);
+                let response = match plan_of(&layer, method, fields) {
+                    Plan::Respond(response) => response,
+                    Plan::Pass { .. } | Plan::Forward { .. } => None,
+                };
+                assert_eq!(response.is_some(), is_304, "{name}");
+                let Some(response) = response else { continue };
+                assert_eq!(response.status(), StatusCode::NOT_MODIFIED, "{name}");
+                let field = |name: &str| response.headers().get(name).unwrap().to_str().unwrap();
+                assert_eq!(field("etag"), tag, "{name}");
+                assert_eq!(field("cache-control"), "public, max-age=31536000, immutable", "{name}");
+            }
+        }
+
+        #[test]
+        fn a_304_repeats_what_the_inner_service_says() {
+            let layer = builder(false).build().unwrap();
+            visit(
+                &layer,
+                &[
+                    ("content-length", "5"),
+                    ("cache-control", "public, max-age=60"),
+                    ("vary", "accept-encoding"),
+                    ("content-type", "text/css"),
+                ],
+            );
+            let tag = tag();
+            for (name, authorization, expected) in [
+                ("anybody", None, "public, max-age=60"),
+                ("an authorized client", Some("Basic YTpi"), "private, max-age=60"),
+            ] {
+                let authorization = authorization.map(|value| ("authorization", value));
+                let fields = [Some(("if-none-match", &*tag)), authorization];
+                let fields = fields.into_iter().flatten().collect::<Vec<_>>();
+                let Plan::Respond(Some(response)) = plan_of(&layer, "GET", &fields) else {
+                    panic!("{name}: no 304")
+                };
+                let lines = ["cache-control", "vary", "content-type"].map(|name| {
+                    response.headers().get(name).map_or("", |line| line.to_str().unwrap())
+                });
+                assert_eq!(lines, [expected, "accept-encoding", ""], "{name}");
+            }
+        }
+
+        /// In development only the whole body proves that a file without a time is the listed
+        /// one.
+        #[test]
+        fn a_part_is_requested_only_if_it_can_be_proven() {
+            let tag = &*tag();
+            let part = ("range", "bytes=1-");
+            for (name, builder, method, fields, expected) in [
+                ("a range", builder(false), "GET", &[part][..], "bytes=1-"),
+                ("a range, HEAD", builder(false), "HEAD", &[part], ""),
+                ("if-range", builder(false), "GET", &[part, ("if-range", tag)], "bytes=1-"),
+                ("if-range without a range", builder(false), "GET", &[("if-range", tag)], ""),
+                (
+                    "development, with a time",
+                    builder(true).development(true),
+                    "GET",
+                    &[part, ("if-range", tag)],
+                    "bytes=1-",
+                ),
+                (
+                    "development, no time",
+                    builder(false).development(true),
+                    "GET",
+                    &[part, ("if-range", tag)],
+                    "",
+                ),
+            ] {
+                let layer = builder.build().unwrap();
+                let Plan::Forward { mut edit, mut exchange } = plan_of(&layer, method, fields)
+                else {
+                    panic!("{name}: not forwarded")
+                };
+                let mut request = request(method, fields);
+                edit.apply(&mut request, &mut exchange);
+                let range = request.headers().get("range");
+                assert_eq!(range.map_or("", |range| range.to_str().unwrap()), expected, "{name}");
+                assert!(!request.headers().contains_key("if-range"), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn options_keeps_its_fields() {
+        let request = Request::options("/static/v1.2.3/css/app.css").header("if-match", "*");
+        let planned = planned(builder("/static"), false, request);
+        assert_eq!(planned.0, "/static/css/app.css if-match: *");
+    }
+
+    #[test]
+    fn where_a_stale_url_is_redirected() {
+        for (name, uri, expected) in [
+            ("a file", "/static/v8.8.8/css/app.css", "/static/v1.2.3/css/app.css"),
+            ("with a query", "/static/v8.8.8/x?a=b", "/static/v1.2.3/x?a=b"),
+            ("a directory", "/static/v8.8.8/", "/static/v1.2.3/"),
+        ] {
+            let layer = builder("/static").stale(StalePolicy::Redirect).build().unwrap();
+            let request = get(uri).body(()).unwrap();
+            let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+            let head = RequestHead { method, uri, headers };
+            let Plan::Respond(Some(response)) = plan(head, false, layer.current().handle()) else {
+                panic!("{name}: not redirected")
+            };
+            assert_eq!(response.headers()["location"], expected, "{name}");
+            assert_eq!(response.headers()["cache-control"], "no-store", "{name}");
+        }
+    }
+
+    /// What a 206 is compared with.
+    #[test]
+    fn the_forwarded_range_is_known() {
+        use crate::header::range::Range;
+        let (listed, unlisted) = ("/static/v1.2.3/css/app.css", "/static/v1.2.3/x");
+        let bytes = ForwardedRange::Bytes(Range::From { first: 1, last: None });
+        for (name, uri, range, expected) in [
+            ("none", listed, None, ForwardedRange::None),
+            ("of a listed file", listed, Some("bytes=1-"), bytes),
+            ("dropped", listed, Some("bytes=0-1,3-3"), ForwardedRange::None),
+            ("none, not listed", unlisted, None, ForwardedRange::None),
+            ("not listed", unlisted, Some("bytes=1-"), ForwardedRange::Unparsed),
+        ] {
+            let layer = builder("/static").build().unwrap();
+            let mut request = get(uri).body(()).unwrap();
+            if let Some(range) = range {
+                request.headers_mut().insert(header::RANGE, HeaderValue::from_static(range));
+            }
+            let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+            let head = RequestHead { method, uri, headers };
+            let Plan::Forward { exchange, .. } = plan(head, false, layer.current().handle()) else {
+                panic!("{name}: not forwarded")
+            };
+            assert_eq!(exchange.target.range, expected, "{name}");
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
         head::{InnerCaching, ResponseFields},
         preconditions::Evaluation,
         range::ForwardedRange,
+        set_etag,
     },
     memory::Recorder,
     policy::{Match, is_error, is_redirect, is_whole_or_part},
@@ -96,7 +97,7 @@ impl Exchange {
         if let Some(etag) =
             etag.or_else(|| weak_if_compressed(&head).filter(|_| !caching.is_private))
         {
-            response.headers_mut().insert(header::ETAG, etag);
+            set_etag(response.headers_mut(), etag);
         }
         ResponseEdit { body: self.finish(response, matching, caching), observations }
     }
@@ -147,6 +148,9 @@ impl Exchange {
     /// Remembers what a response has shown about the file.
     #[inline]
     pub(crate) fn remember(&self, observations: Vec<Observation>) {
+        if observations.is_empty() {
+            return;
+        }
         for observation in observations {
             if let Some(file) = self.file() {
                 file.remember(observation);
@@ -198,7 +202,7 @@ impl Exchange {
         caching: InnerCaching,
     ) -> BodyEdit {
         if is_error(response.status()) {
-            let edit = self.snapshot.settings().policies.on_error();
+            let edit = self.snapshot.settings().policies.foreign_error();
             edit.apply(response.headers_mut(), caching, self.target.is_authorized);
         }
         BodyEdit::Pass
@@ -224,6 +228,10 @@ impl Exchange {
             };
             return (finding, missing.into_iter().collect());
         };
+        // Which of the two is right, the file or what was compressed? No cache may pin either.
+        if self.target.accepts_stale_coding {
+            return (Finding::UNPROVEN, Vec::new());
+        }
         let is_development = self.is_development();
         let context = ComparisonContext { range: self.target.range, is_development };
         let finding = file.compare(head, context);
@@ -333,13 +341,12 @@ impl Exchange {
         let made_of_it = |tag: &EntityTag<'_>| file.is_source_of(tag, *accepted);
         if let Some(tag) = preconditions.none_match().find(made_of_it) {
             // A weak one is the layer's own, of bytes that were compressed on the way.
-            return if tag.is_weak() { tag.to_value() } else { Some(file.etag().clone()) };
+            return if tag.is_weak() { tag.to_value() } else { file.etag().cloned() };
         }
         // The same rule as for a 304 without the inner service.
-        let is_current = self.target.outcome == StaticUrlOutcome::Current;
         let accepts = |coding: &str| accepted.allow(coding);
         let named = file.only_named(preconditions.none_match_lines(), accepts);
-        named.filter(|_| is_current).map(|named| named.etag().clone())
+        named.filter(|_| self.names_content()).map(|named| named.etag().clone())
     }
 
     /// Replaces a response by one without content (RFC 9110 §15.4.5, §15.5.13). It keeps all
@@ -369,7 +376,12 @@ impl Exchange {
         caching: InnerCaching,
     ) -> BodyEdit {
         let policies = &self.snapshot.settings().policies;
-        let edit = policies.cache_control(self.target.outcome, response.status(), matching);
+        let edit = match matching {
+            Match::Verified if self.names_content() => {
+                policies.cache_control(StaticUrlOutcome::Current, response.status(), matching)
+            }
+            _ => policies.cache_control(self.target.outcome, response.status(), matching),
+        };
         edit.apply(response.headers_mut(), caching, self.target.is_authorized);
         BodyEdit::Pass
     }
@@ -448,6 +460,7 @@ mod tests {
             method: MethodKind::Get,
             is_authorized: false,
             range: ForwardedRange::None,
+            accepts_stale_coding: false,
         };
         Exchange::new(snapshot, target, None, None)
     }
@@ -610,6 +623,257 @@ mod tests {
             let edit = exchange.on_response(&mut response, None);
             assert_eq!((edit.body, response.status().as_u16()), (BodyEdit::Drop, 304), "{name}");
             assert_eq!(field(&response, "etag"), expected, "{name}");
+        }
+    }
+
+    fn with_conditions(mut exchange: Exchange, fields: &[(&str, &str)]) -> Exchange {
+        let parse = |&(name, value): &(&str, &str)| {
+            (header::HeaderName::try_from(name).unwrap(), value.parse().unwrap())
+        };
+        let headers = fields.iter().map(parse).collect::<HeaderMap>();
+        exchange.conditions = Some(Box::new(ClientConditions {
+            preconditions: Preconditions::of(&headers),
+            accepted: AcceptedCodings::of(&headers),
+            if_range: headers.get(header::IF_RANGE).cloned(),
+        }));
+        exchange
+    }
+
+    /// A body without a length of its own may be that of a response to `HEAD`.
+    #[test]
+    fn lengths_of_bodies() {
+        use MethodKind::{Get, Head};
+        for (name, method, length, cache_control, is_mismatch) in [
+            ("GET, the listed length", Get, Some(11), YEAR, false),
+            ("GET, another", Get, Some(12), "no-cache", true),
+            ("GET, empty", Get, Some(0), "no-cache", true),
+            ("GET, unknown", Get, None, "no-cache", false),
+            ("HEAD, the listed length", Head, Some(11), YEAR, false),
+            ("HEAD, another", Head, Some(12), "no-cache", true),
+            ("HEAD, empty", Head, Some(0), "no-cache", false),
+            ("HEAD, unknown", Head, None, "no-cache", false),
+        ] {
+            let mut exchange = exchange(builder().body_digest_limit(0), Current, "a");
+            exchange.target.method = method;
+            let mut response = response(200, &[]);
+            let edit = exchange.on_response(&mut response, length);
+            assert_eq!(field(&response, "cache-control"), cache_control, "{name}");
+            let seen = |seen: &Observation| matches!(seen, Observation::Mismatch { .. });
+            assert_eq!(edit.observations.iter().any(seen), is_mismatch, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_a_404_shows_that_a_file_is_missing() {
+        for (name, path, status, expected) in [
+            ("not found", "a", 404, true),
+            ("not listed", "b", 404, false),
+            ("gone", "a", 410, false),
+            ("failed", "a", 500, false),
+            ("redirected", "a", 302, false),
+            ("found", "a", 200, false),
+        ] {
+            let exchange = exchange(builder(), Current, path);
+            let edit = exchange.on_response(&mut response(status, &[]), Some(11));
+            let seen = |seen: &Observation| matches!(seen, Observation::Missing { .. });
+            assert_eq!(edit.observations.iter().any(seen), expected, "{name}");
+        }
+    }
+
+    /// The inner service's own lifetime stays where it cannot pin wrong bytes to a URL.
+    #[test]
+    fn whose_lifetime_counts() {
+        let own = "max-age=3600";
+        for (name, path, status, length, expected) in [
+            ("as listed", "a", 200, Some(11), own),
+            ("another status of a listed file", "a", 203, Some(11), "no-cache"),
+            ("changed", "a", 200, Some(12), "no-cache"),
+            ("a redirect", "a", 302, None, own),
+            ("not listed", "b", 200, Some(5), own),
+            ("another status, not listed", "b", 203, Some(5), own),
+        ] {
+            let builder = builder().body_digest_limit(0);
+            let exchange = exchange(builder, Unversioned, path);
+            let mut response = response(status, &[("cache-control", own)]);
+            exchange.on_response(&mut response, length);
+            assert_eq!(field(&response, "cache-control"), expected, "{name}");
+        }
+    }
+
+    /// Without a manifest, the user who declared the version vouches for what is sent.
+    #[test]
+    fn parts_of_a_declared_version() {
+        let part = &[("content-range", "bytes 0-1/9")][..];
+        let unsatisfied = &[("content-range", "bytes */9")][..];
+        for (name, status, range, fields, expected) in [
+            ("the whole", 200, ForwardedRange::None, &[][..], YEAR),
+            ("the whole instead of a part", 200, ForwardedRange::Unparsed, &[], YEAR),
+            ("a part", 206, ForwardedRange::Unparsed, part, YEAR),
+            ("a part that nobody requested", 206, ForwardedRange::None, part, "no-cache"),
+            ("a part of what?", 206, ForwardedRange::Unparsed, &[], "no-cache"),
+            ("no part", 206, ForwardedRange::Unparsed, unsatisfied, "no-cache"),
+        ] {
+            let version = crate::VersionSource::literal("v1");
+            let builder = StaticUrlLayer::builder("/static").version(version);
+            let mut exchange = exchange(builder, Current, "a");
+            exchange.target.range = range;
+            let mut response = response(status, fields);
+            exchange.on_response(&mut response, None);
+            assert_eq!(field(&response, "cache-control"), expected, "{name}");
+        }
+    }
+
+    /// A client must not get a part of other bytes than those of which it has the rest.
+    #[test]
+    fn a_part_of_something_else_is_refused() {
+        let (own, other) = (&*tag(), "\"other\"");
+        let part = &[("content-range", "bytes 0-4/11"), ("content-length", "5")][..];
+        let wrong = &[("content-range", "bytes 0-4/12"), ("etag", "\"x\"")][..];
+        for (name, if_range, status, fields, expected) in [
+            ("of the file", Some(own), 206, part, 206),
+            ("of a changed file", Some(own), 206, wrong, 412),
+            ("of another representation", Some(other), 206, part, 412),
+            ("the whole instead", Some(other), 200, &[("content-length", "11")], 200),
+            ("without a condition", None, 206, wrong, 206),
+        ] {
+            let mut exchange = exchange(builder(), Current, "a");
+            let first = crate::header::range::Range::From { first: 0, last: Some(4) };
+            exchange.target.range = ForwardedRange::Bytes(first);
+            let condition = if_range.map(|if_range| ("if-range", if_range));
+            let exchange = with_conditions(exchange, &Vec::from_iter(condition));
+            let mut response = response(status, fields);
+            let edit = exchange.on_response(&mut response, None);
+            assert_eq!(response.status().as_u16(), expected, "{name}");
+            let is_refused = expected == 412;
+            assert_eq!(edit.body == BodyEdit::Drop, is_refused, "{name}");
+            let remembered = |seen: &Observation| matches!(seen, Observation::OtherPart { .. });
+            assert_eq!(edit.observations.iter().any(remembered), is_refused, "{name}");
+            if is_refused {
+                let names = ["etag", "content-range", "content-length"];
+                assert_eq!(names.map(|name| field(&response, name)), [""; 3], "{name}");
+                assert_eq!(field(&response, "cache-control"), "no-store", "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_304_loses_its_length() {
+        for (status, expected) in [(304, ""), (200, "11")] {
+            let mut response = response(status, &[("content-length", "11")]);
+            exchange(builder(), Current, "a").on_response(&mut response, None);
+            assert_eq!(field(&response, "content-length"), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn conditions_are_evaluated_on_what_would_be_a_success() {
+        let own = tag();
+        let own = &*own;
+        let gzip = format!("{}-gzip\"", own.trim_end_matches('"'));
+        let gzip = &*gzip;
+        let listed = &[("content-length", "11")][..];
+        let changed = &[("content-length", "12"), ("etag", "\"x\"")][..];
+        let private = &[("content-length", "11"), ("set-cookie", "a=b")][..];
+        let unsatisfied = &[("content-range", "bytes */11")][..];
+        for (name, status, fields, conditions, expected) in [
+            ("the client has it", 200, listed, &[("if-none-match", own)][..], 304),
+            ("the client has another", 200, listed, &[("if-none-match", "\"x\"")], 200),
+            ("it must be another", 200, listed, &[("if-match", "\"x\"")], 412),
+            ("a 416", 416, unsatisfied, &[("if-none-match", own)], 304),
+            ("a 416 of another", 416, unsatisfied, &[("if-match", "\"x\"")], 412),
+            ("an error", 404, listed, &[("if-none-match", "*")], 404),
+            ("an error, if it is another", 500, &[], &[("if-match", "\"x\"")], 500),
+            ("a redirect", 302, &[], &[("if-match", "\"x\"")], 302),
+            ("compressed around the layer", 200, listed, &[("if-none-match", gzip)], 304),
+            ("the same, changed", 200, changed, &[("if-none-match", gzip)], 200),
+            ("the same, for one client", 200, private, &[("if-none-match", gzip)], 200),
+            (
+                "the same, but a failed precondition",
+                200,
+                listed,
+                &[("if-none-match", gzip), ("if-match", "\"x\"")],
+                412,
+            ),
+            (
+                "the same, no longer accepted",
+                200,
+                listed,
+                &[("if-none-match", gzip), ("accept-encoding", "br")],
+                200,
+            ),
+        ] {
+            let exchange = with_conditions(exchange(builder(), Current, "a"), conditions);
+            let mut response = response(status, fields);
+            let edit = exchange.on_response(&mut response, None);
+            assert_eq!(response.status().as_u16(), expected, "{name}");
+            assert_eq!(edit.body == BodyEdit::Drop, status != expected, "{name}");
+        }
+    }
+
+    /// A client that has the pre-compressed sibling still has it when the inner service selects
+    /// the file itself. Without a version only the selected one counts.
+    #[test]
+    fn a_304_for_a_sibling() {
+        let manifest = || Manifest::from_files([("a", CONTENT), ("a.br", "coded")]).unwrap();
+        let sibling = strong_etag(manifest().get("a.br").unwrap().sha256());
+        let sibling = sibling.to_str().unwrap();
+        let own = tag();
+        for (name, outcome, tags, accept, expected) in [
+            ("current", Current, sibling.to_owned(), "br", 304),
+            ("unversioned", Unversioned, sibling.to_owned(), "br", 200),
+            ("stale", Stale, sibling.to_owned(), "br", 200),
+            ("no longer accepted", Current, sibling.to_owned(), "gzip", 200),
+            ("beside the file's", Current, format!("{sibling}, {own}"), "br", 304),
+        ] {
+            let builder = StaticUrlLayer::builder("/static").manifest(manifest());
+            let conditions = [("if-none-match", &*tags), ("accept-encoding", accept)];
+            let exchange = with_conditions(exchange(builder, outcome, "a"), &conditions);
+            let mut response = response(200, &[("content-length", "11")]);
+            exchange.on_response(&mut response, None);
+            assert_eq!(response.status().as_u16(), expected, "{name}");
+            let is_named = expected == 304 && tags == sibling;
+            let etag = if is_named { sibling } else { &*own };
+            assert_eq!(field(&response, "etag"), etag, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_tag_of_compressed_bytes_is_weak() {
+        let gzip = ("content-encoding", "gzip");
+        for (name, fields, length, expected) in [
+            ("compressed on its way", &[gzip, ("etag", "\"x\"")][..], None, "W/\"x\""),
+            ("weak already", &[gzip, ("etag", "W/\"x\"")], None, "W/\"x\""),
+            ("no tag", &[gzip, ("etag", "x")], None, "x"),
+            ("of known length", &[gzip, ("etag", "\"x\""), ("content-length", "9")], None, "\"x\""),
+            ("a body of known length", &[gzip, ("etag", "\"x\"")], Some(9), "\"x\""),
+            ("not compressed", &[("etag", "\"x\"")], None, "\"x\""),
+            ("for one client", &[gzip, ("etag", "\"x\""), ("set-cookie", "a=b")], None, "\"x\""),
+        ] {
+            let mut response = response(200, fields);
+            exchange(builder(), Current, "b").on_response(&mut response, length);
+            assert_eq!(field(&response, "etag"), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_keeps_the_version() {
+        let version = builder().build().unwrap().prefix().version().to_owned();
+        let below = format!("/static/{version}/docs/");
+        for (name, status, requested, location, expected) in [
+            ("a directory", 301, Some("docs"), "/static/docs/", &*below),
+            ("elsewhere", 302, Some("docs"), "/login", "/login"),
+            ("no redirect", 201, Some("docs"), "/static/docs/", "/static/docs/"),
+            ("not modified", 304, Some("docs"), "/static/docs/", "/static/docs/"),
+            ("without a version", 301, None, "/static/docs/", "/static/docs/"),
+        ] {
+            let mut exchange = exchange(builder(), Current, "docs");
+            exchange.original = requested.map(|path| crate::exchange::Original {
+                uri: format!("/static/{version}/{path}").parse().unwrap(),
+                host: None,
+            });
+            let mut response = response(status, &[("location", location)]);
+            exchange.on_response(&mut response, None);
+            assert_eq!(field(&response, "location"), expected, "{name}");
         }
     }
 }

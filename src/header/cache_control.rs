@@ -133,3 +133,31 @@ impl Strictness {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn well_formed_directives() {
+        for (name, text, expected) in [
+            ("a name", "no-store", true),
+            ("no name", "=1", false),
+            ("a token", "ext=a", true),
+            ("nothing", "ext=", false),
+            ("a string", "ext=\"a, b\"", true),
+            ("an empty string", "ext=\"\"", true),
+            ("half a string", "ext=\"a b", false),
+            ("the other half", "ext=a b\"", false),
+            ("one quote", "ext=\"", false),
+            ("a space in the name", "no store", false),
+            ("seconds", "max-age=60", true),
+            ("quoted seconds", "max-age=\"60\"", true),
+            ("no seconds", "s-maxage=a", false),
+            ("a lifetime without an argument", "max-age", false),
+            ("a grace without seconds", "stale-if-error=\"a\"", false),
+        ] {
+            assert_eq!(Directive::of(text.as_bytes()).is_valid(), expected, "{name}");
+        }
+    }
+}

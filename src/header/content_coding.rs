@@ -1,9 +1,10 @@
 //! Which content coding does a response have, and which ones does a request accept? (RFC 9110
 //! §8.4, §12.5.3)
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::header::members;
+use crate::header::{has_repeated, members};
 
 pub(crate) const IDENTITY: &str = "identity";
 
@@ -75,14 +76,25 @@ impl AcceptedCodings {
     pub(crate) fn is_one(headers: &HeaderMap, coding: &str) -> bool {
         // Only a weight of 0 refuses the plain form.
         let has_zero = |line: &HeaderValue| line.as_bytes().contains(&b'0');
-        let is_simple =
-            coding == IDENTITY && !headers.get_all(header::ACCEPT_ENCODING).iter().any(has_zero);
+        let is_simple = coding == IDENTITY
+            && !has_repeated(headers)
+            && !headers.get(header::ACCEPT_ENCODING).is_some_and(has_zero);
         is_simple || Self::of(headers).allow(coding)
     }
 
     pub(crate) fn allow(self, coding: &str) -> bool {
         let stored = SIBLINGS.iter().position(|&(_, name)| name == coding);
         stored.map_or(coding == IDENTITY && !self.refuses_identity, |i| self.siblings[i])
+    }
+}
+
+impl AcceptedCodings {
+    /// Returns an `Accept-Encoding` for these codings without some. `None` if nothing is left.
+    pub(crate) fn without(self, codings: &[&str]) -> Option<HeaderValue> {
+        let stored = SIBLINGS.iter().map(|&(_, name)| name).chain([IDENTITY]);
+        let left = stored.filter(|name| self.allow(name) && !codings.contains(name));
+        let left = left.collect::<Vec<_>>().join(", ");
+        HeaderValue::from_maybe_shared(Bytes::from(left)).ok().filter(|left| !left.is_empty())
     }
 }
 
@@ -156,6 +168,21 @@ mod tests {
                 let is_one = AcceptedCodings::is_one(&headers, coding);
                 assert_eq!(is_one, accepted.allow(coding), "{name}, {coding}");
             }
+        }
+    }
+
+    #[test]
+    fn names_of_codings() {
+        for (name, sent, coding, expected) in [
+            ("the same", "gzip", "gzip", true),
+            ("in capitals", "GZIP", "gzip", true),
+            ("the old name", "x-gzip", "gzip", true),
+            ("the old name in capitals", "X-GZip", "gzip", true),
+            ("another", "br", "gzip", false),
+            ("the old name of another", "x-gzip", "br", false),
+            ("longer", "gzip2", "gzip", false),
+        ] {
+            assert_eq!(is_same(sent.as_bytes(), coding), expected, "{name}");
         }
     }
 }

@@ -52,6 +52,27 @@ pub(crate) fn detached(value: &HeaderValue) -> HeaderValue {
     copy
 }
 
+/// Whether a field has several lines.
+#[inline]
+pub(crate) fn has_repeated(headers: &HeaderMap) -> bool {
+    headers.len() != headers.keys_len()
+}
+
+/// Sets `ETag`, as `HeaderMap::insert` does. To find the old tag among few fields costs less
+/// than to look it up.
+#[inline]
+pub(crate) fn set_etag(headers: &mut HeaderMap, etag: HeaderValue) {
+    if !has_repeated(headers) {
+        for (name, value) in headers.iter_mut() {
+            if let header::ETAG = *name {
+                *value = etag;
+                return;
+            }
+        }
+    }
+    headers.insert(header::ETAG, etag);
+}
+
 /// Whether the response has `Vary: *` (RFC 9110 §12.5.5): no request selects it again.
 pub(crate) fn varies_on_everything(headers: &HeaderMap) -> bool {
     members(headers, header::VARY).any(|member| member == b"*")
@@ -62,6 +83,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_tag_is_replaced() {
+        let cases: [(_, &[(&'static str, _)]); 4] = [
+            ("no tag", &[("date", "0")]),
+            ("one", &[("etag", "0"), ("date", "0")]),
+            ("several", &[("etag", "0"), ("etag", "1"), ("date", "0")]),
+            ("another field with several lines", &[("vary", "0"), ("vary", "1"), ("etag", "0")]),
+        ];
+        for (name, lines) in cases {
+            let line =
+                |&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+            let mut headers = lines.iter().map(line).collect::<HeaderMap>();
+            let mut expected = headers.clone();
+            set_etag(&mut headers, HeaderValue::from_static("2"));
+            expected.insert(header::ETAG, HeaderValue::from_static("2"));
+            assert_eq!(headers, expected, "{name}");
+        }
+    }
+
+    #[test]
     fn lists() {
         for (name, line, expected) in [
             ("empty", "", &[][..]),
@@ -70,6 +110,18 @@ mod tests {
             ("quoted comma", r#"a="x,y", b"#, &[r#"a="x,y""#, "b"]),
             ("escaped quote", r#""x\",y", b"#, &[r#""x\",y""#, "b"]),
             ("unclosed quote", r#"a, "b, c"#, &["a", r#""b, c"#]),
+        ] {
+            let members = split_list(line.as_bytes());
+            assert!(members.eq(expected.iter().map(|member| member.as_bytes())), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_backslash_escapes_only_inside_quotes() {
+        for (name, line, expected) in [
+            ("outside", r#"a\"b,c", d"#, &[r#"a\"b,c""#, "d"][..]),
+            ("before a comma", r"a\,b", &[r"a\", "b"]),
+            ("inside", r#"a"b\",c", d"#, &[r#"a"b\",c""#, "d"]),
         ] {
             let members = split_list(line.as_bytes());
             assert!(members.eq(expected.iter().map(|member| member.as_bytes())), "{name}");

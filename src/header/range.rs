@@ -272,4 +272,23 @@ mod tests {
             assert_eq!(ContentRange::parse(&HeaderValue::from_static(value)), expected, "{name}");
         }
     }
+
+    #[test]
+    fn edits_at_the_ends_of_representations() {
+        let replace = |text| RangeEdit::Replace(HeaderValue::from_static(text));
+        for (name, value, lengths, expected) in [
+            ("up to the last byte", "bytes=5-10", &[11][..], replace("bytes=5-10")),
+            ("one byte beyond", "bytes=5-11", &[11], replace("bytes=5-")),
+            ("beyond one coding", "bytes=5-11", &[11, 30], replace("bytes=5-11")),
+            ("a suffix as long as one coding", "bytes=-11", &[11, 30], replace("bytes=-11")),
+            ("one byte longer", "bytes=-12", &[11, 30], RangeEdit::Drop),
+            ("one byte shorter than the other", "bytes=-29", &[11, 30], RangeEdit::Drop),
+            ("as long as the other", "bytes=-30", &[11, 30], replace("bytes=0-")),
+            ("one coding is empty", "bytes=0-4", &[0, 11], RangeEdit::Drop),
+        ] {
+            let value = HeaderValue::from_static(value);
+            let headers = HeaderMap::from_iter([(header::RANGE, value)]);
+            assert_eq!(edit(&headers, lengths.iter().copied()), expected, "{name}");
+        }
+    }
 }

@@ -5,7 +5,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use http::{Uri, uri::Scheme};
 
 use crate::{
-    CachePolicy, Error, ErrorKind, Manifest, StalePolicy, StaticUrlLayer, VersionSource,
+    CachePolicy, Error, ErrorKind, Fingerprinted, Manifest, StalePolicy, StaticUrlLayer,
+    UnlistedPolicy, VersionSource,
     layer::Shared,
     manifest::Scan,
     policy::Policies,
@@ -14,7 +15,7 @@ use crate::{
         current::Current,
         recipe::{FileSource, Recipe},
     },
-    url::Mount,
+    url::{Mount, version::StaleShape},
     version_source::Salt,
 };
 
@@ -37,6 +38,9 @@ pub struct StaticUrlLayerBuilder {
     body_digest_limit: u64,
     memory_budget: u64,
     development: bool,
+    fingerprinted: Option<Fingerprinted>,
+    unlisted: UnlistedPolicy,
+    stale_shapes: Vec<String>,
 }
 
 impl StaticUrlLayerBuilder {
@@ -52,6 +56,9 @@ impl StaticUrlLayerBuilder {
             body_digest_limit: DEFAULT_BODY_DIGEST_LIMIT,
             memory_budget: 0,
             development: false,
+            fingerprinted: None,
+            unlisted: UnlistedPolicy::default(),
+            stale_shapes: Vec::new(),
         }
     }
 
@@ -75,15 +82,18 @@ impl StaticUrlLayerBuilder {
     ///
     /// With neither a root nor a manifest, the layer trusts your [`version`](Self::version).
     /// Every 200, 206 and 304 under the current version is `immutable`: a browser keeps it for
-    /// a year, so its bytes must change only with the version. `ETag`s are the inner service's,
-    /// else the [body's digest](Self::body_digest_limit).
+    /// a year, so its bytes must change only with the version. That is so for a page, too, which
+    /// the inner service sends with a 200 in place of a missing file. `ETag`s are the inner
+    /// service's, else the [body's digest](Self::body_digest_limit).
     pub fn manifest(mut self, manifest: Manifest) -> Self {
         self.files = FileSource::Listed(manifest);
         self
     }
 
     /// Sets where the version comes from. Default: [`VersionSource::manifest`], the digest of
-    /// the files. A new version gives every file a new URL, and browsers fetch it again.
+    /// the files. A new version gives every file a new URL, and browsers fetch it again. A
+    /// version alone, without a list of the files, vouches for every response; see
+    /// [`manifest`](Self::manifest).
     pub fn version(mut self, source: VersionSource) -> Self {
         self.version = source;
         self
@@ -109,7 +119,8 @@ impl StaticUrlLayerBuilder {
         self
     }
 
-    /// Sets the `Cache-Control` of a file under the current version, if it is proven to be the
+    /// Sets the `Cache-Control` of a file under the current version, and of a
+    /// [fingerprinted](Self::fingerprinted) file also without one, if it is proven to be the
     /// scanned file. Default: [`CachePolicy::immutable`] for one year. A browser then uses its
     /// copy for a year without asking, even when the user reloads the page.
     ///
@@ -140,6 +151,90 @@ impl StaticUrlLayerBuilder {
     /// [`CachePolicy`] serves the current file with that policy.
     pub fn stale(mut self, policy: impl Into<StalePolicy>) -> Self {
         self.stale = policy.into();
+        self
+    }
+
+    /// Adds a shape of stale versions, by an example of one. Call it once for each shape.
+    /// Default: only what has the length and the characters of the current version is a stale
+    /// version.
+    ///
+    /// Use it for some days after you have changed what a version looks like: pages that are
+    /// still open in a browser then find their files at the old URLs
+    /// ([`stale`](Self::stale)), instead of a 404.
+    ///
+    /// ```
+    /// # use tower_static_url::{Manifest, StaticUrlLayer};
+    /// # let manifest = Manifest::from_files([("css/app.css", "…")])?;
+    /// # let builder = StaticUrlLayer::builder("/static").manifest(manifest);
+    /// let layer = builder
+    ///     // From django-static-url: 32 hexadecimal digits.
+    ///     .stale_shape("d41d8cd98f00b204e9800998ecf8427e")
+    ///     // And from a literal: `v1.2.3`, but also `v2.0.0`.
+    ///     .stale_shape("v1.2.3")
+    ///     .build()?;
+    /// # Ok::<(), tower_static_url::Error>(())
+    /// ```
+    ///
+    /// A segment has the shape of an example if it is as long, has the same kinds of characters
+    /// (digits, lower case, upper case; or hexadecimal digits only) and the same punctuation. A
+    /// listed directory is no version, whatever its name. The example needs a digit, because
+    /// most directories have a name without.
+    pub fn stale_shape(mut self, example: impl Into<String>) -> Self {
+        self.stale_shapes.push(example.into());
+        self
+    }
+
+    /// Sets what the layer does with a `GET` or `HEAD` that spells no listed file, at any URL
+    /// below the mount. Default: [`UnlistedPolicy::Ask`], it asks the inner service.
+    ///
+    /// With [`UnlistedPolicy::NotFound`] a browser gets a 404 that it does not store
+    /// ([`errors`](Self::errors)), and the inner service does not see the request. So an
+    /// application that answers every path with its page does not answer for a script that is
+    /// gone, a file beside the listed ones cannot be fetched, and scanners cost no disk access.
+    ///
+    /// Some paths still reach the inner service: the mount itself, directories of listed files,
+    /// and paths to which `.html` must be added to spell a listed file. Other methods than `GET`
+    /// and `HEAD` always do. A file that is made while the server runs is found after the next
+    /// [reload](StaticUrlLayer::reload). With a mount of `/` this has no effect: what is not
+    /// listed is the rest of the site there. Needs a [`root`](Self::root) or a
+    /// [`manifest`](Self::manifest).
+    pub fn unlisted(mut self, policy: UnlistedPolicy) -> Self {
+        self.unlisted = policy;
+        self
+    }
+
+    /// Sets which files are fingerprinted: their own names change with their content, because a
+    /// bundler has put a hash into them. Default: none. Needs a [`root`](Self::root) or a
+    /// [`manifest`](Self::manifest).
+    ///
+    /// Such a file needs no version. [`url`](crate::StaticPrefix::url) and its relatives give
+    /// its unversioned URL (`/static/assets/index-Bx7a91Zq.js`), and there it has the policy
+    /// [`current`](Self::current), if it is listed and unchanged. A browser keeps it for a year,
+    /// and after a deploy it fetches only the files that have changed. Everything else has a
+    /// version as before. [Bundlers](crate::docs::bundlers) says which rule to choose.
+    ///
+    /// ```
+    /// use tower_static_url::{Fingerprinted, Manifest, StaticUrlLayer};
+    ///
+    /// let manifest = Manifest::from_files([("assets/index-Bx7a91Zq.js", "…"), ("logo.svg", "…")])?;
+    /// let builder = StaticUrlLayer::builder("/static").manifest(manifest);
+    /// let prefix = builder.fingerprinted(Fingerprinted::vite()).build()?.prefix();
+    ///
+    /// assert_eq!(prefix.url("assets/index-Bx7a91Zq.js"), "/static/assets/index-Bx7a91Zq.js");
+    /// assert_eq!(prefix.url("logo.svg"), format!("{prefix}logo.svg"));
+    /// # Ok::<(), tower_static_url::Error>(())
+    /// ```
+    ///
+    /// A rule sees only names. If a [reload](StaticUrlLayer::reload) finds other bytes under
+    /// the name of a fingerprinted file, the name was no hash of them. The file is then like
+    /// any other for the life of this layer, also if it changes back: `no-cache` at its
+    /// unversioned URL, and a version in its links. A WARN names the file and the rule. But a
+    /// browser that has fetched it before keeps the old bytes for up to a year, and a restart
+    /// forgets.
+    ///
+    /// [`development`](Self::development) does not change this.
+    pub fn fingerprinted(mut self, rule: Fingerprinted) -> Self {
+        self.fingerprinted = Some(rule);
         self
     }
 
@@ -209,7 +304,12 @@ impl StaticUrlLayerBuilder {
     /// - If the manifest has no modification times ([`from_files`](Manifest::from_files),
     ///   JSON), the length alone does not prove that a file is unchanged. The body is hashed
     ///   first, up to the [`body_digest_limit`](Self::body_digest_limit).
-    /// - A WARN about a file is logged every time, not only once.
+    /// - A WARN about a response is logged every time, not only once.
+    /// - A [`root`](Self::root) that is missing or empty is a WARN, not an error: the layer
+    ///   starts without files, and takes up what the first build makes. Every link then is
+    ///   right as soon as the page is loaded again.
+    /// - A file that cannot be read, or whose name is not UTF-8, is left out with a WARN, so
+    ///   that it does not keep other edits from the browser.
     ///
     /// Current URLs stay `immutable`: when a file changes, a [reload](StaticUrlLayer::reload)
     /// gives it a new URL.
@@ -230,13 +330,19 @@ impl StaticUrlLayerBuilder {
     /// - [`InvalidOrigin`](ErrorKind::InvalidOrigin): the origin is not
     ///   `http://host[:port]` or `https://host[:port]`.
     /// - [`InvalidVersion`](ErrorKind::InvalidVersion): there is no root, manifest or other
-    ///   version source; a build id is empty; a literal is not one plain URL segment; or a
-    ///   directory at the top of the tree has the name of the version.
+    ///   version source; a build id is empty; a literal is not one plain URL segment; a
+    ///   directory at the top of the tree has the name of the version; or an example of a stale
+    ///   version is not one plain URL segment with a digit in it.
+    /// - [`ManifestRequired`](ErrorKind::ManifestRequired): there is neither a root nor a
+    ///   manifest, but an option needs one.
     /// - [`MissingVariable`](ErrorKind::MissingVariable): the environment variable of the
     ///   version source is not set, is empty, or is not UTF-8.
     /// - [`Io`](ErrorKind::Io): the file of the version source cannot be read.
     /// - With a [`root`](Self::root), the errors of [`Scan::run`](crate::manifest::Scan::run).
     pub fn build(self) -> Result<StaticUrlLayer, Error> {
+        self.require_manifest()?;
+        let stale_shapes = self.stale_shapes.iter().map(|example| StaleShape::of(example));
+        let stale_shapes = stale_shapes.collect::<Result<_, _>>()?;
         let settings = Settings {
             mount: Mount::parse(&self.mount)?,
             origin: self.origin.as_deref().map_or(Ok("".into()), parse_origin)?,
@@ -245,10 +351,25 @@ impl StaticUrlLayerBuilder {
             body_digest_limit: self.body_digest_limit,
             memory_budget: self.memory_budget,
             is_development: self.development,
+            fingerprinted: self.fingerprinted,
+            unlisted: self.unlisted,
+            stale_shapes,
         };
-        let recipe = Recipe { settings, source: self.version, salt: self.salt, files: self.files };
+        let files = self.files.for_layer(self.development);
+        let recipe = Recipe { settings, source: self.version, salt: self.salt, files };
         let current = Arc::new(Current::new(recipe)?);
         Ok(StaticUrlLayer { shared: Arc::new(Shared { current, nested: false }) })
+    }
+
+    /// Checks that there is a list of the files if an option needs one.
+    fn require_manifest(&self) -> Result<(), Error> {
+        let option = match (&self.files, &self.fingerprinted, self.unlisted) {
+            (FileSource::Unknown, Some(_), _) => "`fingerprinted`",
+            (FileSource::Unknown, _, UnlistedPolicy::NotFound) => "`unlisted(NotFound)`",
+            _ => return Ok(()),
+        };
+        let message = format!("{option} needs a root or a manifest, and there is none");
+        Err(Error::new(ErrorKind::ManifestRequired, message))
     }
 }
 

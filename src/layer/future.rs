@@ -33,19 +33,22 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F, B> {
-        /// The inner service is not needed, or has responded.
-        Ready { ready: Option<Ready<B>> },
+        /// The inner service is not needed.
+        Respond { response: Option<Response<Bytes>> },
+        /// The response passes unchanged.
+        Pass {
+            #[pin]
+            future: F,
+        },
+        /// The response will be edited. The exchange is taken if that needs its body.
         Inner {
             #[pin]
             future: F,
             exchange: Option<Exchange>,
         },
+        /// The inner service has responded.
+        Digesting { digesting: Option<Box<Digesting<B>>> },
     }
-}
-
-enum Ready<B> {
-    Response(Response<Bytes>),
-    Digesting(Box<Digesting<B>>),
 }
 
 /// A response that waits for the digest of its body.
@@ -58,17 +61,19 @@ struct Digesting<B> {
 
 impl<F, B> ResponseFuture<F, B> {
     pub(crate) fn respond(response: Option<Response<Bytes>>) -> Self {
-        Self { state: State::Ready { ready: response.map(Ready::Response) } }
+        Self { state: State::Respond { response } }
     }
 
     pub(crate) fn pass(future: F) -> Self {
-        Self { state: State::Inner { future, exchange: None } }
+        Self { state: State::Pass { future } }
     }
 
     pub(crate) fn forward(future: F, exchange: Exchange) -> Self {
         Self { state: State::Inner { future, exchange: Some(exchange) } }
     }
 }
+
+const POLLED_AGAIN: &str = "a future is not polled after it was ready";
 
 impl<F, B, E> Future for ResponseFuture<F, B>
 where
@@ -80,17 +85,24 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             match self.as_mut().project().state.project() {
-                StateProj::Ready { ready } => return poll_ready(ready, cx).map(Ok),
+                StateProj::Respond { response } => {
+                    let response = response.take().expect(POLLED_AGAIN);
+                    return Poll::Ready(Ok(response.map(ResponseBody::whole)));
+                }
+                StateProj::Pass { future } => {
+                    let response = future.poll(cx);
+                    return response.map_ok(|response| response.map(ResponseBody::inner));
+                }
                 StateProj::Inner { future, exchange } => {
                     let response = ready!(future.poll(cx))?;
                     match on_response(response, exchange) {
                         Next::Response(response) => return Poll::Ready(Ok(response)),
                         Next::Wait(digesting) => {
-                            let ready = digesting.map(Ready::Digesting);
-                            self.as_mut().project().state.set(State::Ready { ready });
+                            self.as_mut().project().state.set(State::Digesting { digesting });
                         }
                     }
                 }
+                StateProj::Digesting { digesting } => return poll_digest(digesting, cx).map(Ok),
             }
         }
     }
@@ -125,22 +137,18 @@ where
     }
 }
 
-fn poll_ready<B>(
-    ready: &mut Option<Ready<B>>,
+fn poll_digest<B>(
+    digesting: &mut Option<Box<Digesting<B>>>,
     cx: &mut Context<'_>,
 ) -> Poll<Response<ResponseBody<B>>>
 where
     B: Body<Error: Into<BoxError>>,
 {
-    let sha256 = match ready {
-        Some(Ready::Digesting(digesting)) => ready!(digesting.digest.poll(cx)),
-        _ => None,
+    let sha256 = match digesting {
+        Some(digesting) => ready!(digesting.digest.poll(cx)),
+        None => None,
     };
-    let response = match ready.take().expect("a future is not polled after it was ready") {
-        Ready::Response(response) => response.map(ResponseBody::whole),
-        Ready::Digesting(digesting) => digesting.finish(sha256),
-    };
-    Poll::Ready(response)
+    Poll::Ready(digesting.take().expect(POLLED_AGAIN).finish(sha256))
 }
 
 impl<B> Digesting<B>

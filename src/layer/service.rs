@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -69,10 +69,10 @@ where
         let mut plan = plan(head, self.shared.nested, self.shared.current.handle());
         match &mut plan {
             Plan::Respond(response) => return ResponseFuture::respond(response.take()),
-            Plan::Pass { snapshot, outcome } => extend(&mut request, snapshot.clone(), *outcome),
+            Plan::Pass { snapshot, outcome } => extend(&mut request, snapshot, *outcome),
             Plan::Forward { edit, exchange } => {
                 edit.apply(&mut request, exchange);
-                extend(&mut request, exchange.snapshot().clone(), exchange.outcome());
+                extend(&mut request, exchange.snapshot(), exchange.outcome());
             }
         }
         let future = self.inner.call(request);
@@ -84,13 +84,22 @@ where
 }
 
 /// Adds the extensions that handlers see.
-fn extend<B>(request: &mut Request<B>, snapshot: Handle, outcome: StaticUrlOutcome) {
+fn extend<B>(request: &mut Request<B>, snapshot: &Handle, outcome: StaticUrlOutcome) {
     let extensions = request.extensions_mut();
+    if extensions.is_empty() {
+        let made = snapshot.extensions(outcome, |snapshot| {
+            let mut extensions = Extensions::new();
+            extensions.insert(StaticPrefix::new(snapshot));
+            extensions.insert(outcome);
+            extensions
+        });
+        *extensions = made.clone();
+        return;
+    }
     // With two layers, what is outside this one may be below the other.
-    let is_outer = outcome == StaticUrlOutcome::Outside
-        && !extensions.is_empty()
-        && extensions.get::<StaticUrlOutcome>().is_some();
-    extensions.insert(StaticPrefix::new(snapshot));
+    let is_outer =
+        outcome == StaticUrlOutcome::Outside && extensions.get::<StaticUrlOutcome>().is_some();
+    extensions.insert(StaticPrefix::new(snapshot.clone()));
     if !is_outer {
         extensions.insert(outcome);
     }

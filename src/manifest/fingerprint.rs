@@ -89,6 +89,14 @@ impl Fingerprint {
 }
 
 impl Stamp {
+    pub(super) fn to_bytes(self) -> [u8; 11] {
+        self.0
+    }
+
+    pub(super) fn from_bytes(bytes: [u8; 11]) -> Self {
+        Self(bytes)
+    }
+
     /// Returns `None` if the file has no times.
     ///
     /// It is another one once a time that was ahead of the clock is not ahead any more: a write
@@ -130,7 +138,7 @@ fn end_of(second: u32) -> Option<SystemTime> {
 }
 
 /// Returns the nanoseconds since 1970, negative before it.
-fn nanos(time: SystemTime) -> i128 {
+pub(super) fn nanos(time: SystemTime) -> i128 {
     let nanos = |duration: Duration| duration.as_nanos().cast_signed();
     match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => nanos(since),

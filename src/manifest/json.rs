@@ -38,6 +38,9 @@ struct Listing(Vec<(Box<str>, File)>);
 struct File {
     sha256: String,
     length: u64,
+    /// It is not of the file beside it, although it has the name of a pre-compressed sibling.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    stale_sibling: bool,
 }
 
 impl Manifest {
@@ -72,6 +75,7 @@ impl Document {
         let file = |info: &FileInfo| File {
             sha256: HEXLOWER.encode(info.sha256()),
             length: info.length(),
+            stale_sibling: info.is_stale_sibling,
         };
         let files = manifest.iter().map(|(path, info)| (path.into(), file(info)));
         Self { format: FORMAT, digest: manifest.digest_hex(), files: Listing(files.collect()) }
@@ -113,7 +117,8 @@ fn check_format(format: u32) -> Result<(), Error> {
 impl File {
     fn parse(self) -> Option<FileInfo> {
         let sha256 = HEXLOWER.decode(self.sha256.as_bytes()).ok()?.try_into().ok()?;
-        Some(FileInfo { sha256, length: self.length, modified: None, fingerprint: None })
+        let is_stale_sibling = self.stale_sibling;
+        Some(FileInfo { is_stale_sibling, ..FileInfo::new(sha256, self.length) })
     }
 }
 

@@ -38,19 +38,23 @@
 //! # Ok::<(), tower_static_url::Error>(())
 //! ```
 
+mod css;
 pub(crate) mod fingerprint;
 mod hash;
 #[cfg(feature = "serde")]
 mod json;
+mod remembered;
+mod report;
 pub(crate) mod scan;
+mod siblings;
 pub(crate) mod tree;
 mod walk;
 
 use std::time::SystemTime;
 
-use self::fingerprint::Fingerprint;
 pub use self::scan::{Scan, is_ignored_by_default};
 pub(crate) use self::tree::Manifest;
+use self::{fingerprint::Fingerprint, siblings::Checksum};
 
 /// A [`Manifest`]'s entry for one file.
 #[derive(Clone, Debug)]
@@ -60,6 +64,11 @@ pub struct FileInfo {
     modified: Option<SystemTime>,
     /// Whether a later scan need not read the file again.
     fingerprint: Option<Fingerprint>,
+    checksum: Checksum,
+    /// It has the name of a pre-compressed sibling, but was made of another content.
+    is_stale_sibling: bool,
+    /// It is a style sheet with a link that leaves the tree.
+    has_climbing_link: bool,
 }
 
 /// The index of a file in its manifest, in bytewise order of the paths.
@@ -67,6 +76,19 @@ pub struct FileInfo {
 pub(crate) struct FileIndex(pub(crate) usize);
 
 impl FileInfo {
+    /// Makes the entry of a file that is nowhere on a disk.
+    fn new(sha256: [u8; 32], length: u64) -> Self {
+        Self {
+            sha256,
+            length,
+            modified: None,
+            fingerprint: None,
+            checksum: Checksum::Unknown,
+            is_stale_sibling: false,
+            has_climbing_link: false,
+        }
+    }
+
     /// Returns the SHA-256 of the content.
     pub fn sha256(&self) -> &[u8; 32] {
         &self.sha256
@@ -81,6 +103,12 @@ impl FileInfo {
     /// disk, or if the file system has no such times.
     pub fn modified(&self) -> Option<SystemTime> {
         self.modified
+    }
+
+    /// Whether it has the name of a pre-compressed sibling, but was made of another content
+    /// than the file beside it.
+    pub(crate) fn is_stale_sibling(&self) -> bool {
+        self.is_stale_sibling
     }
 
     #[cfg(test)]

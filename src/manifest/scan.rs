@@ -1,10 +1,16 @@
-//! How is a manifest made of a directory? Walk it, then hash the files on all cores.
+//! How is a manifest made of a directory? Walk it, hash the files on all cores, then see which
+//! of them belong together.
 
 use std::{fmt, fs, num::NonZero, path::PathBuf, sync::Arc, thread, time::Duration};
 
 use crate::{
     Error, ErrorKind, Manifest,
-    manifest::{FileInfo, fingerprint::COARSEST},
+    manifest::{
+        FileInfo,
+        fingerprint::COARSEST,
+        report::{Finding, Findings, Report},
+        siblings,
+    },
 };
 
 /// A scan of a directory, with its settings.
@@ -18,6 +24,12 @@ use crate::{
 /// - pipes, sockets and devices
 /// - names with a backslash, which no URL spells safely
 ///
+/// It also logs a WARN for each pre-compressed file that is
+/// [not of the file beside it](Self#pre-compressed-files), and for each style sheet with a
+/// link that leaves the tree (`../../media/x.png`): under a version such a link leads one
+/// segment too far down. A WARN is not repeated by a [reload](crate::StaticUrlLayer::reload),
+/// unless it had become untrue meanwhile.
+///
 /// The digest of the result depends only on names and bytes: not on times, permissions, the
 /// location of the root, or the order in which the system lists a directory.
 ///
@@ -29,16 +41,33 @@ use crate::{
 ///     .run()?;
 /// # Ok::<(), tower_static_url::Error>(())
 /// ```
+///
+/// # Pre-compressed files
+///
+/// `app.css.gz`, `.br`, `.zst` and `.zz` count as `app.css` in another content coding, but only
+/// if they were made of this very file. A `.gz` tells: it ends with the CRC-32 and the length
+/// of what is in it. Any other coding must not be older than the file. For one that does not
+/// count the scan logs a WARN, and no browser pins what was compressed of something else:
+///
+/// - The layer takes its coding out of the `Accept-Encoding` that the inner service sees, so
+///   that every client gets the bytes of the file.
+/// - For clients that accept the coding, the response is `no-cache`.
+///
+/// If only `app.css.gz` is there, `app.css` is listed for the clients that accept `gzip`.
 #[derive(Clone)]
 pub struct Scan {
-    pub(super) root: PathBuf,
+    pub(super) roots: Vec<PathBuf>,
     pub(super) ignore: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     pub(super) threads: usize,
+    pub(super) remembered: Option<PathBuf>,
+    /// One odd file must not freeze every later edit: it is left out.
+    pub(super) is_lenient: bool,
     /// Whether to read a changed file now. Else it stays as it was known, or is left out if it
     /// was not.
     pub(super) is_at_rest: AtRest,
     /// The coarsest resolution of the file system's times.
     pub(super) coarsest: Duration,
+    pub(super) findings: Arc<Findings>,
 }
 
 /// Decides on a logical path and the metadata of its file.
@@ -67,12 +96,24 @@ impl Scan {
     /// before [`run`](Self::run).
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
-            root: root.into(),
+            roots: vec![root.into()],
             ignore: Arc::new(is_ignored_by_default),
             threads: thread::available_parallelism().map_or(1, NonZero::get),
+            remembered: None,
+            is_lenient: false,
             is_at_rest: Arc::new(|_, _| true),
             coarsest: COARSEST,
+            findings: Arc::default(),
         }
+    }
+
+    /// Adds a directory for the files that the ones before do not have, as
+    /// `ServeDir::new(first).fallback(ServeDir::new(second))` serves them: of files with the
+    /// same path the first is listed. A directory of the first hides a file with the same path
+    /// in the second.
+    pub fn fallback(mut self, root: impl Into<PathBuf>) -> Self {
+        self.roots.push(root.into());
+        self
     }
 
     /// Replaces the [default ignore rule](is_ignored_by_default). The rule gets the path of
@@ -89,19 +130,45 @@ impl Scan {
         self
     }
 
+    /// Keeps the digests in the file `path` between runs, so that a start without changes costs
+    /// only the walk and not the hashing: 5 GiB of files take about 20 seconds to hash. Default:
+    /// nothing is kept.
+    ///
+    /// A file is hashed again if its length, times or inode differ from those with which it was
+    /// hashed before, as at a [reload](crate::StaticUrlLayer::reload). What is kept is of use
+    /// to this machine only, because another one has other inodes: put it beside the server's
+    /// other state, not into the deploy. Whoever can write to it can make browsers keep wrong
+    /// bytes, so protect it like the files themselves.
+    ///
+    /// It is replaced as a whole after each scan that has hashed something. One that is
+    /// damaged, has another format or is of another tree is not used, and one that cannot be
+    /// written is not kept, both with a WARN.
+    pub fn remember(mut self, path: impl Into<PathBuf>) -> Self {
+        self.remembered = Some(path.into());
+        self
+    }
+
     /// Walks the tree and hashes its files. Blocks: call it before the server starts, or on a
     /// thread for blocking work. Memory does not grow with the size of the files.
     ///
     /// # Errors
     ///
-    /// - [`NotADirectory`](ErrorKind::NotADirectory): the root is not a directory.
-    /// - [`Io`](ErrorKind::Io): the root is missing; or a file or directory cannot be read, or
+    /// - [`NotADirectory`](ErrorKind::NotADirectory): a root is not a directory.
+    /// - [`RepeatedRoot`](ErrorKind::RepeatedRoot): two roots are the same directory.
+    /// - [`Io`](ErrorKind::Io): a root is missing; or a file or directory cannot be read, or
     ///   vanished during the scan.
-    /// - [`InvalidPath`](ErrorKind::InvalidPath): a name is not UTF-8.
+    /// - [`InvalidPath`](ErrorKind::InvalidPath): a name is not UTF-8; or the file in which to
+    ///   [remember](Self::remember) digests would itself be listed.
     /// - [`EmptyManifest`](ErrorKind::EmptyManifest): there is no file to list. Nearly always
     ///   that is the wrong directory.
     pub fn run(&self) -> Result<Manifest, Error> {
-        self.rescan(|_| None)
+        self.for_layer(false).rescan(|_| None)
+    }
+
+    /// Returns the same scan with nothing found yet. In development it leaves out what is an
+    /// error otherwise, and starts without a root or without files.
+    pub(crate) fn for_layer(&self, is_development: bool) -> Self {
+        Self { is_lenient: is_development, findings: Arc::default(), ..self.clone() }
     }
 
     /// Returns the same as [`run`](Self::run), but reads only the files that may have changed
@@ -110,24 +177,50 @@ impl Scan {
         &self,
         known: impl Fn(&str) -> Option<&'k FileInfo> + Sync,
     ) -> Result<Manifest, Error> {
-        let metadata = fs::metadata(&self.root);
-        if !metadata.map_err(|error| Error::io("read", &self.root, error))?.is_dir() {
-            let message = format!("{:?} is not a directory", self.root);
-            return Err(Error::new(ErrorKind::NotADirectory, message));
+        let report = self.findings.report(self.is_lenient);
+        let manifest = self.reported(known, &report);
+        self.findings.replace(report.into_found(), manifest.is_ok());
+        manifest
+    }
+
+    fn reported<'k>(
+        &self,
+        known: impl Fn(&str) -> Option<&'k FileInfo> + Sync,
+        report: &Report<'_>,
+    ) -> Result<Manifest, Error> {
+        let found = self.walk(report)?;
+        let remembered = self.recall(report)?;
+        let known = |path: &str| known(path).or_else(|| remembered.get(path));
+        let mut hashed = self.hash_all(found, known, report)?;
+        if hashed.any_read {
+            self.remember_all(&hashed.files, report);
         }
-        let files = self.hash_all(self.walk()?, known)?;
-        if files.is_empty() {
-            let message = format!("no files to list below {:?}", self.root);
+        let none = || Finding::NoFiles { roots: self.roots.clone() };
+        if hashed.files.is_empty() && !report.tolerates(none()) {
+            let message = format!("no files to list below {}", Roots(&self.roots));
             return Err(Error::new(ErrorKind::EmptyManifest, message));
         }
-        Ok(Manifest::from_checked(files))
+        siblings::compare(&mut hashed.files, |finding| report.add(finding));
+        Ok(Manifest::from_checked(hashed.files))
+    }
+}
+
+/// Formats the roots of a scan: `"a"`, or `"a" and "b"`.
+struct Roots<'r>(&'r [PathBuf]);
+
+impl fmt::Display for Roots<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, root) in self.0.iter().enumerate() {
+            write!(f, "{}{root:?}", if i == 0 { "" } else { " and " })?;
+        }
+        Ok(())
     }
 }
 
 #[cfg(feature = "watch")]
 impl Scan {
     pub(crate) fn roots(&self) -> &[PathBuf] {
-        std::slice::from_ref(&self.root)
+        &self.roots
     }
 
     /// Whether the rule leaves out a path relative to a root, without those above it.
@@ -144,17 +237,20 @@ impl Scan {
 
 impl fmt::Debug for Scan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { root, ignore: _, threads, is_at_rest: _, coarsest: _ } = self;
-        f.debug_struct("Scan").field("root", root).field("threads", threads).finish_non_exhaustive()
+        f.debug_struct("Scan")
+            .field("roots", &self.roots)
+            .field("threads", &self.threads)
+            .field("remembered", &self.remembered)
+            .finish_non_exhaustive()
     }
 }
 
 #[cfg(all(test, unix))]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::{
-        fs::{File, FileTimes},
+        fs::{self, File, FileTimes},
         io,
         os::unix::fs::MetadataExt as _,
         path::Path,
@@ -215,7 +311,7 @@ mod tests {
 
     /// Waits until the clock of the file system has ticked, so that the next change has another
     /// time.
-    fn tick(root: &Path) {
+    pub(in crate::manifest) fn tick(root: &Path) {
         let probe = root.join(".probe");
         let change_time = || {
             fs::write(&probe, "").unwrap();

@@ -1,13 +1,21 @@
 //! Which files does a tree have, and what is its digest?
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+};
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     Error, ErrorKind,
-    manifest::{FileInfo, Scan},
+    manifest::{
+        FileInfo, Scan,
+        hash::Content,
+        report::Findings,
+        siblings::{self, Wanted},
+    },
 };
 
 /// The files of a tree: logical path → digest, length and modification time.
@@ -76,7 +84,8 @@ impl Manifest {
     }
 
     /// Makes a manifest of files in memory, such as embedded ones: pairs of a logical path and
-    /// the content.
+    /// the content. [Pre-compressed files](Scan#pre-compressed-files) are compared with their
+    /// originals as by a scan, if they are `.gz`.
     ///
     /// # Errors
     ///
@@ -88,16 +97,19 @@ impl Manifest {
         P: AsRef<str>,
         B: AsRef<[u8]>,
     {
-        Self::from_listing(files.into_iter().map(|(path, bytes)| {
-            let bytes = bytes.as_ref();
-            let info = FileInfo {
-                sha256: Sha256::digest(bytes).into(),
-                length: bytes.len() as u64,
-                modified: None,
-                fingerprint: None,
-            };
-            (path.as_ref().into(), info)
-        }))
+        let files = files.into_iter().collect::<Vec<_>>();
+        let paths = files.iter().map(|(path, _)| path.as_ref()).collect::<HashSet<&str>>();
+        let listing = files.iter().map(|(path, bytes)| {
+            let path = path.as_ref();
+            let mut content = Content::new(path, Wanted::of(path, |path| paths.contains(path)));
+            content.update(bytes.as_ref());
+            (path.into(), content.finish())
+        });
+        let mut manifest = Self::from_listing(listing)?;
+        let findings = Findings::default();
+        let report = findings.report(false);
+        siblings::compare(&mut manifest.files, |finding| report.add(finding));
+        Ok(manifest)
     }
 
     pub(super) fn from_listing(
@@ -144,10 +156,15 @@ impl Manifest {
         self.files.iter().map(|(path, info)| (&**path, info))
     }
 
-    /// Returns the number of listed files, which is never 0.
-    #[allow(clippy::len_without_is_empty, reason = "no manifest is empty")]
+    /// Returns the number of listed files.
     pub fn len(&self) -> usize {
         self.files.len()
+    }
+
+    /// Whether no file is listed. Only a layer in
+    /// [development](crate::StaticUrlLayerBuilder::development) starts with such a manifest.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
     }
 
     pub(crate) fn into_files(self) -> BTreeMap<Box<str>, FileInfo> {

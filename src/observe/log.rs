@@ -5,7 +5,10 @@
     expect(unused_variables, reason = "without `tracing` nothing is logged")
 )]
 
-use std::{path::Path, time::SystemTime};
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use http::HeaderValue;
 
@@ -13,6 +16,48 @@ use http::HeaderValue;
 pub(crate) fn left_out(path: &Path, why: &str) {
     #[cfg(feature = "tracing")]
     tracing::warn!(target: "tower_static_url", path = %path.display(), "left out of the manifest: {why}");
+}
+
+/// In development, a scan did not find its root.
+pub(crate) fn missing_root(root: &Path, why: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "tower_static_url", root = %root.display(), "no static files yet, the directory is missing: {why}");
+}
+
+/// In development, a scan did not find any file.
+pub(crate) fn no_files(roots: &[PathBuf]) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "tower_static_url", ?roots, "no static files yet, there is nothing to list");
+}
+
+/// A pre-compressed file is not of the file beside it.
+pub(crate) fn stale_sibling(sibling: &str, file: &str, why: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        target: "tower_static_url",
+        sibling,
+        file,
+        "the pre-compressed file does not belong to the file beside it ({why}), so that \
+         nobody may cache it: compress the file again, or delete what is left over"
+    );
+}
+
+/// A style sheet has a link that leaves the tree.
+pub(crate) fn climbing_link(path: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        target: "tower_static_url",
+        path,
+        "the style sheet has a relative link that leaves the tree (`../`): below a version it \
+         leads one segment too far down; let it start with `/`, or move what it links into the \
+         tree"
+    );
+}
+
+/// The digests of a scan are not kept, or those that were kept are of no use.
+pub(crate) fn not_remembered(path: &Path, why: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "tower_static_url", path = %path.display(), "digests are not remembered: {why}");
 }
 
 /// A response contradicts the manifest.
@@ -49,6 +94,19 @@ fn date(time: SystemTime) -> String {
         Ok(after) => format!("{} s after 1970", after.as_secs()),
         Err(before) => format!("{} s before 1970", before.duration().as_secs_f64()),
     }
+}
+
+/// A file whose name should change with its content has changed under the same name.
+pub(crate) fn not_fingerprinted(path: &str, rule: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        target: "tower_static_url",
+        path,
+        rule,
+        "this fingerprinted file has kept its name and changed its bytes, so from now on it has a \
+         version like other files: browsers that have it may keep the old bytes for as long as \
+         the policy for current files lets them"
+    );
 }
 
 /// The inner service does not find a listed file.

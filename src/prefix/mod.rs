@@ -66,7 +66,9 @@ impl StaticPrefix {
         }
     }
 
-    /// Returns the versioned URL of a logical path such as `css/app.css`.
+    /// Returns the versioned URL of a logical path such as `css/app.css`. A
+    /// [fingerprinted](crate::StaticUrlLayerBuilder::fingerprinted) file needs no version: it
+    /// gets its URL without one.
     ///
     /// Give the path unencoded: `100%.txt` becomes `…/100%25.txt`. Leading slashes are
     /// ignored. A query or fragment is kept (`img/sprite.svg#cart`), unless the manifest lists
@@ -92,7 +94,7 @@ impl StaticPrefix {
     /// ```
     pub fn display<'p>(&'p self, path: &'p str) -> DisplayUrl<'p> {
         let (path, suffix) = self.split_suffix(path.trim_start_matches('/'));
-        DisplayUrl { base: self.as_str(), path, suffix }
+        DisplayUrl { base: self.snapshot.prefix_of(path), path, suffix }
     }
 
     /// Returns the URL as [`url`](Self::url) does, if the manifest lists the path. Without a
@@ -131,7 +133,8 @@ impl StaticPrefix {
     /// # Ok::<(), tower_static_url::Error>(())
     /// ```
     pub fn path(&self, path: &str) -> String {
-        DisplayUrl { base: self.snapshot.prefix_path(), ..self.display(path) }.to_url()
+        let url = self.display(path);
+        DisplayUrl { base: self.snapshot.without_origin(url.base), ..url }.to_url()
     }
 
     /// Returns the URL without version and origin: `/static/sw.js`. Use it for files whose URL

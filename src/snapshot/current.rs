@@ -2,10 +2,11 @@
 
 use std::{
     ops::Deref,
-    sync::{Arc, PoisonError, Weak},
+    sync::{Arc, OnceLock, PoisonError, Weak},
 };
 
 use arc_swap::ArcSwap;
+use http::Extensions;
 
 #[cfg(feature = "watch")]
 use crate::manifest::scan::AtRest;
@@ -17,6 +18,7 @@ use crate::{
         recipe::Recipe,
     },
     sync::Mutex,
+    url::StaticUrlOutcome,
 };
 
 /// The current snapshot, and the recipe for the next one.
@@ -48,6 +50,8 @@ pub(crate) struct Handle(Arc<Padded>);
 #[repr(align(128))]
 struct Padded {
     snapshot: Arc<Snapshot>,
+    /// The extensions of a request with each outcome, to be cloned.
+    extensions: [OnceLock<Extensions>; StaticUrlOutcome::COUNT],
     /// Where to find a later snapshot. Empty in the handle of a request.
     #[cfg(feature = "axum")]
     current: Weak<Current>,
@@ -138,9 +142,22 @@ impl Handle {
     fn new(snapshot: Arc<Snapshot>, current: Weak<Current>) -> Self {
         Self(Arc::new(Padded {
             snapshot,
+            extensions: [const { OnceLock::new() }; StaticUrlOutcome::COUNT],
             #[cfg(feature = "axum")]
             current,
         }))
+    }
+
+    /// Returns the extensions of a request with this outcome. A clone of them costs less than
+    /// to insert each into a new map. The first call makes them, with a handle to put there.
+    pub(crate) fn extensions(
+        &self,
+        outcome: StaticUrlOutcome,
+        make: impl FnOnce(Self) -> Extensions,
+    ) -> &Extensions {
+        // Another handle than this one, which would keep itself alive.
+        let other = || Self::new(Arc::clone(&self.0.snapshot), Weak::new());
+        self.0.extensions[outcome as usize].get_or_init(|| make(other()))
     }
 
     /// Returns the snapshot that is current now, if this handle can be
@@ -260,5 +277,39 @@ mod tests {
         };
         shuttle::check_random(run, 5_000);
         shuttle::check_pct(run, 5_000, 3);
+    }
+
+    #[cfg(feature = "watch")]
+    #[test]
+    fn from_where_a_new_version_can_come() {
+        use crate::{Manifest, VersionSource};
+        let root = tempfile::tempdir().unwrap();
+        let build = root.path().join("build");
+        std::fs::write(&build, "1").unwrap();
+        let (directory, file) = (Some(root.path()), Some(&*build));
+        let literal = || VersionSource::literal("v1");
+        let builder = || StaticUrlLayer::builder("/static");
+        let manifest = || Manifest::from_files([("a", "")]).unwrap();
+        for (name, builder, expected) in [
+            ("a tree", builder().root(root.path()), (directory, None)),
+            (
+                "a tree and a literal",
+                builder().root(root.path()).version(literal()),
+                (directory, None),
+            ),
+            (
+                "a tree and a file",
+                builder().root(root.path()).version(VersionSource::file_modified(&build)),
+                (directory, file),
+            ),
+            ("a file", builder().version(VersionSource::file_modified(&build)), (None, file)),
+            ("a list", builder().manifest(manifest()), (None, None)),
+            ("a literal", builder().version(literal()), (None, None)),
+        ] {
+            let layer = builder.build().unwrap();
+            let recipe = layer.current().recipe();
+            let directory = recipe.scan().map(|scan| &*scan.roots()[0]);
+            assert_eq!((directory, recipe.source.file()), expected, "{name}");
+        }
     }
 }

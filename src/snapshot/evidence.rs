@@ -71,6 +71,7 @@ pub(crate) struct Comparison {
 
 impl Comparison {
     /// Decides whether the response is the scanned file.
+    #[inline]
     pub(crate) fn evaluate(self) -> Match {
         let length = match self.coding {
             Coding::Stored => self.length,

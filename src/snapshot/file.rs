@@ -1,7 +1,7 @@
 //! What is known of a listed file? Its tags, and what responses have shown about it.
 
 use std::{
-    iter, ptr,
+    ptr,
     sync::{OnceLock, atomic::Ordering},
 };
 
@@ -32,8 +32,13 @@ pub(crate) struct File {
     path: Box<str>,
     /// The path has no `%`: a URL that contains it unescaped means this file.
     is_literal: bool,
-    identity: Representation,
-    siblings: Box<[(&'static str, Representation)]>,
+    /// The file has a plain form, which is the first representation. Otherwise only
+    /// pre-compressed siblings are listed.
+    has_identity: bool,
+    representations: Box<[(&'static str, Representation)]>,
+    /// The codings of siblings that were made of another content. The inner service must not
+    /// select them.
+    stale_codings: Box<[&'static str]>,
     /// The path in requests to the inner service: with the mount, and without it for a nested
     /// layer.
     inner_paths: [PerThread<Option<PathAndQuery>>; 2],
@@ -81,16 +86,24 @@ pub(crate) enum Observation {
 }
 
 impl File {
-    pub(crate) fn new(
+    /// Makes a file of its representations, the plain one first.
+    pub(crate) fn new<'i>(
         path: &str,
-        info: &FileInfo,
-        siblings: Box<[(&'static str, Representation)]>,
+        representations: impl Iterator<Item = (&'static str, &'i FileInfo)>,
     ) -> Self {
+        let is_identity = |(coding, _): &(&str, &FileInfo)| *coding == IDENTITY;
+        // By its own name a stale sibling is a file like any other.
+        let (stale, counted) = representations
+            .partition::<Vec<_>, _>(|one| one.1.is_stale_sibling() && !is_identity(one));
         Self {
             path: path.into(),
             is_literal: !path.contains('%'),
-            identity: Representation::new(info),
-            siblings,
+            has_identity: counted.first().is_some_and(is_identity),
+            representations: counted
+                .into_iter()
+                .map(|(coding, info)| (coding, Representation::new(info)))
+                .collect(),
+            stale_codings: stale.into_iter().map(|(coding, _)| coding).collect(),
             inner_paths: [const { PerThread::new() }; 2],
             not_modified: OnceLock::new(),
             must_bypass: AtomicBool::new(false),
@@ -110,9 +123,20 @@ impl File {
         self.is_literal
     }
 
-    /// Returns the tag of the uncompressed file.
-    pub(crate) fn etag(&self) -> &HeaderValue {
-        self.identity.etag()
+    /// Returns the plain form, if it is listed.
+    fn identity(&self) -> Option<&Representation> {
+        let first = self.representations.first().filter(|_| self.has_identity);
+        first.map(|(_, identity)| identity)
+    }
+
+    /// Returns the tag of the plain file, if it is listed.
+    pub(crate) fn etag(&self) -> Option<&HeaderValue> {
+        self.identity().map(Representation::etag)
+    }
+
+    /// Returns the codings of siblings that were made of another content.
+    pub(crate) fn stale_codings(&self) -> &[&'static str] {
+        &self.stale_codings
     }
 
     /// Returns the codings that a response may have: those that the request accepts or, if the
@@ -129,15 +153,11 @@ impl File {
     }
 
     fn representations(&self) -> impl Iterator<Item = (&'static str, &Representation)> + Clone {
-        let siblings = self.siblings.iter().map(|(coding, sibling)| (*coding, sibling));
-        iter::once((IDENTITY, &self.identity)).chain(siblings)
+        self.representations.iter().map(|(coding, one)| (*coding, one))
     }
 
     fn representation(&self, Position(position): Position) -> Option<&Representation> {
-        match position.checked_sub(1) {
-            None => Some(&self.identity),
-            Some(sibling) => self.siblings.get(sibling).map(|(_, sibling)| sibling),
-        }
+        self.representations.get(position).map(|(_, one)| one)
     }
 
     /// Returns the coding and representation that `tag` names, compared strongly, if the client
@@ -182,8 +202,8 @@ impl File {
     /// Whether `tag` is the file's own tag with the suffix of an accepted coding, as a server
     /// makes it that compresses the response on its way: `"<digest>-gzip"`.
     pub(crate) fn is_source_of(&self, tag: &EntityTag<'_>, accepted: AcceptedCodings) -> bool {
-        let own = self.identity.tag();
-        let suffix = tag.opaque().strip_prefix(own.opaque());
+        let own = self.identity().map(Representation::tag);
+        let suffix = own.and_then(|own| tag.opaque().strip_prefix(own.opaque()));
         let suffix = suffix.and_then(|suffix| suffix.strip_prefix(b"-"));
         let coding = suffix.and_then(|coding| std::str::from_utf8(coding).ok());
         coding.is_some_and(|coding| accepted.allow(coding))
@@ -203,6 +223,7 @@ impl File {
     }
 
     /// Whether the inner service must be called for every request.
+    #[inline]
     pub(crate) fn must_bypass(&self) -> bool {
         self.must_bypass.load(Ordering::Relaxed)
     }
@@ -214,10 +235,11 @@ impl File {
 
     /// Whether the manifest knows when the file was modified.
     pub(crate) fn has_time(&self) -> bool {
-        self.identity.info().modified().is_some()
+        self.representations.first().is_some_and(|(_, one)| one.info().modified().is_some())
     }
 
     /// Returns the fields of a 304 that is made without the inner service.
+    #[inline]
     pub(crate) fn not_modified_fields(&self) -> Option<&NotModifiedFields> {
         self.not_modified.get().filter(|_| !self.must_bypass())
     }
@@ -236,12 +258,14 @@ impl File {
             return self.compare_unsatisfied(head, context);
         }
         match head.coding() {
-            ContentCoding::Identity => self.identity.compare(Position(0), head, context),
             ContentCoding::Unknown => Finding::UNPROVEN,
+            ContentCoding::Identity => self
+                .identity()
+                .map_or(Finding::UNLISTED, |identity| identity.compare(Position(0), head, context)),
             // A response that is compressed on its way has no known length.
-            ContentCoding::One(coding) if head.length().is_none() => {
-                self.identity.compare_compressed(head, coding, context)
-            }
+            ContentCoding::One(coding) if head.length().is_none() => self
+                .identity()
+                .map_or(Finding::UNLISTED, |one| one.compare_compressed(head, coding, context)),
             ContentCoding::One(coding) => match self.sibling(coding) {
                 Some((position, sibling)) => sibling.compare(position, head, context),
                 // Compressed by the inner service, or a sibling that is newer than the scan.
@@ -263,15 +287,17 @@ impl File {
     }
 
     fn sibling(&self, coding: &str) -> Option<(Position, &Representation)> {
-        let mut all = self.siblings.iter().zip(1..);
-        let found = all.find(|((name, _), _)| is_same(coding.as_bytes(), name));
-        found.map(|((_, sibling), position)| (Position(position), sibling))
+        let mut all = self.representations().enumerate().skip(usize::from(self.has_identity));
+        let found = all.find(|(_, (name, _))| is_same(coding.as_bytes(), name));
+        found.map(|(position, (_, sibling))| (Position(position), sibling))
     }
 
     /// Compares the digest of a whole body with the listed one of the same coding.
     pub(crate) fn compare_digest(&self, head: &ResponseHead<'_>, sha256: &[u8; 32]) -> Finding<'_> {
         match head.coding() {
-            ContentCoding::Identity => self.identity.compare_digest(Position(0), sha256),
+            ContentCoding::Identity => self
+                .identity()
+                .map_or(Finding::UNLISTED, |one| one.compare_digest(Position(0), sha256)),
             ContentCoding::One(coding) => self
                 .sibling(coding)
                 .map_or(Finding::UNPROVEN, |(at, sibling)| sibling.compare_digest(at, sha256)),
@@ -291,6 +317,9 @@ impl File {
         is_verbose: bool,
     ) -> Vec<Observation> {
         let mut seen = Vec::new();
+        if self.is_known(finding) && !head.fields.caching.is_private && !head.fields.expires {
+            return seen;
+        }
         if (head.fields.caching.is_private || head.fields.expires) && !self.must_bypass() {
             seen.push(Observation::Private);
         }
@@ -308,6 +337,18 @@ impl File {
         seen
     }
 
+    /// Whether nothing new can be learned from a response that was compared.
+    #[inline]
+    fn is_known(&self, finding: &Finding<'_>) -> bool {
+        let has_date = finding.comparison.is_some_and(|comparison| comparison.date.agrees());
+        let representation = finding.position.and_then(|position| self.representation(position));
+        finding.matching == Match::Verified
+            && self.not_modified.get().is_some()
+            && (!has_date
+                || representation
+                    .is_some_and(|one| one.knows_inner_etag() && one.knows_inner_date()))
+    }
+
     /// Returns a mismatch: once, or every time if the log is to be verbose.
     fn observe_mismatch(&self, head: &ResponseHead<'_>, is_verbose: bool) -> Option<Observation> {
         let field = |name| head.headers.get(name).cloned();
@@ -321,6 +362,8 @@ impl File {
     /// Returns that the inner service has answered 404 for `<base>/<path>`: once, or every
     /// time if the log is to be verbose.
     pub(crate) fn observe_missing(&self, base: &str, is_verbose: bool) -> Option<Observation> {
+        // Of a file without a plain form a client may want what there is not.
+        self.identity()?;
         let is_known = self.warned_missing.load(Ordering::Relaxed);
         let path = || format!("{base}/{}", self.path);
         (!is_known || is_verbose).then(|| Observation::Missing { path: path() })
@@ -398,7 +441,8 @@ impl File {
         content_encoding: Option<&HeaderValue>,
     ) {
         self.has_changed.store(true, Ordering::Relaxed);
-        let (path, info) = (&self.path, self.identity.info());
+        let Some((_, listed)) = self.representations.first() else { return };
+        let (path, info) = (&self.path, listed.info());
         let (listed_length, listed_modified) = (info.length(), info.modified());
         log::changed(path, listed_length, listed_modified, length, last_modified, content_encoding);
     }
@@ -414,14 +458,163 @@ impl NotModifiedFields {
         Self { lines: lines.collect(), caching: head.fields.caching }
     }
 
+    /// Copies the fields, for a thread of its own.
     pub(crate) fn write_to(&self, headers: &mut HeaderMap) {
         for (name, line) in &self.lines {
-            headers.append(name.clone(), line.clone());
+            headers.append(name.clone(), detached(line));
         }
     }
 
     /// Returns how the fields of `write_to` restrict caching.
     pub(crate) fn caching(&self) -> InnerCaching {
         self.caching
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Manifest,
+        header::{
+            head::ResponseFields,
+            range::{ForwardedRange, Range},
+        },
+    };
+    use std::time::{Duration, SystemTime};
+
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const LENGTH: (&str, &str) = ("content-length", "11");
+    const TIME: (&str, &str) = ("last-modified", DATE);
+    const TAG: (&str, &str) = ("etag", "\"v1\"");
+    const GZIP: (&str, &str) = ("content-encoding", "gzip");
+    const BR: (&str, &str) = ("content-encoding", "br");
+    const COMPLETE: (&str, &str) = ("content-range", "bytes */11");
+    const PART: (&str, &str) = ("content-range", "bytes 0-4/11");
+
+    /// A file of 11 bytes, with a sibling of five.
+    fn file() -> File {
+        let files = [("a", "hello world"), ("a.br", "coded")];
+        let manifest = Manifest::from_files(files).unwrap();
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let info = |path| manifest.get(path).unwrap().clone().with_modified(Some(modified));
+        let (plain, sibling) = (info("a"), info("a.br"));
+        File::new("a", [(IDENTITY, &plain), ("br", &sibling)].into_iter())
+    }
+
+    /// Compares a response. Returns how it matches, the tag that it gets, and what it shows.
+    fn see(
+        file: &File,
+        status: u16,
+        lines: &[(&'static str, &str)],
+    ) -> (Match, Option<String>, Vec<Observation>) {
+        let line = |&(name, value): &(&'static str, &str)| {
+            (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+        };
+        let headers = lines.iter().map(line).collect::<HeaderMap>();
+        let fields = ResponseFields::of(&headers);
+        let status = StatusCode::from_u16(status).unwrap();
+        let head = ResponseHead { status, headers: &headers, fields: &fields, body_length: None };
+        let range = ForwardedRange::Bytes(Range::From { first: 0, last: Some(4) });
+        let finding = file.compare(&head, ComparisonContext { range, is_development: false });
+        let etag = finding.etag.as_ref().map(|etag| etag.to_str().unwrap().to_owned());
+        (finding.matching, etag, file.observe(&head, &finding, false))
+    }
+
+    fn described(seen: &[Observation]) -> String {
+        let name = |seen: &Observation| match seen {
+            Observation::Private => "private".into(),
+            Observation::Mismatch { .. } => "mismatch".into(),
+            Observation::Missing { .. } => "missing".into(),
+            Observation::InnerEtag(Position(position), _) => format!("tag of {position}"),
+            Observation::InnerDate(Position(position), _) => format!("date of {position}"),
+            Observation::NotModified(_) => "fields".into(),
+            Observation::OtherPart { .. } => "other part".into(),
+        };
+        seen.iter().map(name).collect::<Vec<String>>().join(", ")
+    }
+
+    #[test]
+    fn what_a_response_shows() {
+        let all = "fields, tag of 0, date of 0";
+        let sibling = ("content-length", "5");
+        for (name, status, lines, expected) in [
+            ("everything", 200, &[LENGTH, TIME, TAG][..], all),
+            ("no date", 200, &[LENGTH, TAG], "fields"),
+            ("no tag", 200, &[LENGTH, TIME], "fields, date of 0"),
+            ("no length", 200, &[TIME, TAG], ""),
+            ("a sibling", 200, &[BR, sibling, TIME, TAG], "fields, tag of 1, date of 1"),
+            ("an unknown sibling", 200, &[("content-encoding", "gzip"), sibling, TIME, TAG], ""),
+            ("a part", 206, &[PART, TIME, TAG], "tag of 0, date of 0"),
+            ("not modified", 304, &[TIME, TAG], "date of 0"),
+            ("not satisfied", 416, &[COMPLETE, TIME, TAG], "date of 0"),
+            ("changed", 200, &[("content-length", "12"), TIME, TAG], "mismatch"),
+            ("for one client", 200, &[LENGTH, ("set-cookie", "a=b")], "private, fields"),
+            ("with an expiry", 200, &[LENGTH, ("expires", DATE)], "private, fields"),
+        ] {
+            let file = file();
+            let (.., seen) = see(&file, status, lines);
+            assert_eq!(described(&seen), expected, "{name}");
+            seen.into_iter().for_each(|seen| file.remember(seen));
+            let (.., again) = see(&file, status, lines);
+            assert_eq!(described(&again), "", "{name}, again");
+        }
+    }
+
+    /// The inner service's tag, once learned, tells another file of the same length and date.
+    #[test]
+    fn a_learned_tag_decides() {
+        let other = ("etag", "\"v2\"");
+        let weak = ("etag", "W/\"v1\"");
+        let own = file().etag().unwrap().to_str().unwrap().to_owned();
+        let coded = format!("W/{}-gzip\"", own.trim_end_matches('"'));
+        let sibling = file().representations[1].1.etag().to_str().unwrap().to_owned();
+        let length = ("content-length", "5");
+        use Match::{Mismatch, Unproven, Verified};
+        for (name, status, lines, matching, etag) in [
+            ("the same", 200, &[TIME, TAG][..], Verified, &*own),
+            ("another", 200, &[LENGTH, TIME, other], Mismatch, ""),
+            ("compressed on its way", 200, &[GZIP, TIME, weak], Verified, &coded),
+            ("another, compressed", 200, &[GZIP, TIME, other], Mismatch, ""),
+            ("compressed, without a tag", 200, &[GZIP, TIME], Unproven, ""),
+            ("the sibling", 200, &[BR, length, TIME, other], Verified, &sibling),
+            ("another sibling", 200, &[BR, LENGTH, TIME, TAG], Mismatch, ""),
+            ("two codings", 200, &[("content-encoding", "gzip, br"), TAG], Unproven, ""),
+        ] {
+            let file = file();
+            let (.., seen) = see(&file, 200, &[LENGTH, TIME, TAG]);
+            seen.into_iter().for_each(|seen| file.remember(seen));
+            let (found, found_etag, _) = see(&file, status, lines);
+            let found = (found, found_etag.unwrap_or_default());
+            assert_eq!(found, (matching, etag.to_owned()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_representation_out_of_reach_is_named_no_more() {
+        let file = file();
+        let tags = file.representations().map(|(_, one)| one.etag().clone()).collect::<Vec<_>>();
+        let named = |tag: &HeaderValue| {
+            let tag = EntityTag::parse(tag.as_bytes()).unwrap();
+            file.strongly_named(&tag, AcceptedCodings::ANY).map(|(coding, _)| coding)
+        };
+        assert_eq!([named(&tags[0]), named(&tags[1])], [Some("identity"), Some("br")]);
+        file.remember(Observation::OtherPart { wanted: HeaderValue::from_static("\"x\"") });
+        assert_eq!([named(&tags[0]), named(&tags[1])], [Some("identity"), Some("br")]);
+        file.remember(Observation::OtherPart { wanted: tags[1].clone() });
+        assert_eq!([named(&tags[0]), named(&tags[1])], [Some("identity"), None]);
+    }
+
+    #[test]
+    fn only_a_path_without_a_percent_is_its_own_url() {
+        let manifest = Manifest::from_files([("a", "")]).unwrap();
+        let info = manifest.get("a").unwrap();
+        for (path, expected) in [("a", true), ("two words", true), ("100%.txt", false)] {
+            assert_eq!(
+                File::new(path, [(IDENTITY, info)].into_iter()).is_literal(),
+                expected,
+                "{path}"
+            );
+        }
     }
 }

@@ -6,9 +6,10 @@ use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
 
 use crate::{
-    header::content_coding::SIBLINGS,
+    Fingerprinted,
+    header::content_coding::{IDENTITY, SIBLINGS},
     manifest::{FileIndex, FileInfo, Manifest},
-    snapshot::{file::File, representation::Representation},
+    snapshot::{file::File, fingerprinted::FingerprintedFiles},
 };
 
 /// The files that a manifest lists, by their logical paths, in bytewise order.
@@ -19,12 +20,14 @@ use crate::{
 pub(crate) struct Files {
     entries: IndexMap<Box<str>, Entry, FxBuildHasher>,
     tree_digest: [u8; 32],
+    fingerprinted: FingerprintedFiles,
 }
 
 /// A file of the manifest, with its pre-compressed siblings.
 #[derive(Debug)]
 struct Entry {
-    info: FileInfo,
+    /// `None` if only siblings of the file are listed.
+    info: Option<FileInfo>,
     siblings: Box<[Sibling]>,
     /// Made on the first request: most files of a large tree are never requested.
     file: OnceLock<Arc<File>>,
@@ -39,17 +42,39 @@ struct Sibling {
 impl Files {
     /// Makes the files of a manifest. What is known of unchanged files is taken from `old`, an
     /// earlier list of the same tree.
-    pub(crate) fn new(manifest: Manifest, old: Option<&Self>) -> Self {
+    pub(crate) fn new(
+        manifest: Manifest,
+        rule: Option<&Fingerprinted>,
+        old: Option<&Self>,
+    ) -> Self {
         let tree_digest = *manifest.digest();
         let listed = manifest.into_files();
         let mut entries = IndexMap::with_capacity_and_hasher(listed.len(), FxBuildHasher);
-        entries.extend(listed.into_iter().map(|(path, info)| (path, Entry::new(info))));
-        let mut files = Self { entries, tree_digest };
+        entries.extend(listed.into_iter().map(|(path, info)| (path, Entry::new(Some(info)))));
+        let mut files = Self { entries, tree_digest, fingerprinted: FingerprintedFiles::default() };
+        files.add_lone();
         files.find_siblings();
+        if let Some(rule) = rule {
+            files.fingerprinted = files.find_fingerprinted(rule, old);
+        }
         if let Some(old) = old {
             files.carry_over(old);
         }
         files
+    }
+
+    /// Adds the files of which only siblings are listed.
+    fn add_lone(&mut self) {
+        let plain = |path: &str| {
+            let plain = SIBLINGS.iter().find_map(|(suffix, _)| path.strip_suffix(suffix))?;
+            let has_name = !plain.is_empty() && !plain.ends_with('/');
+            (has_name && !self.entries.contains_key(plain)).then(|| Box::from(plain))
+        };
+        let lone = self.entries.keys().filter_map(|path| plain(path)).collect::<Vec<Box<str>>>();
+        if !lone.is_empty() {
+            self.entries.extend(lone.into_iter().map(|path| (path, Entry::new(None))));
+            self.entries.sort_unstable_keys();
+        }
     }
 
     fn find_siblings(&mut self) {
@@ -63,6 +88,20 @@ impl Files {
                 *siblings = others.chain([Sibling { coding, index }]).collect();
             }
         }
+    }
+
+    fn find_fingerprinted(&self, rule: &Fingerprinted, old: Option<&Self>) -> FingerprintedFiles {
+        let nothing = FingerprintedFiles::default();
+        let old_found = old.map_or(&nothing, |old| &old.fingerprinted);
+        let gone = old.into_iter().flat_map(Self::infos);
+        let gone = gone.filter_map(|(path, info)| Some((path, info?)));
+        let gone = gone.filter(|(path, _)| self.info(path).is_none());
+        FingerprintedFiles::find(rule, self.infos(), old_found, gone, |path| old?.info(path))
+    }
+
+    /// Returns every file, in the order of the indexes, with its entry of the manifest.
+    fn infos(&self) -> impl Iterator<Item = (&str, Option<&FileInfo>)> {
+        self.entries.iter().map(|(path, entry)| (&**path, entry.info.as_ref()))
     }
 
     fn carry_over(&self, old: &Self) {
@@ -81,7 +120,10 @@ impl Files {
         let (siblings, mut known_siblings) = (self.siblings(entry), old.siblings(known));
         let mut siblings = siblings.peekable();
         !has_changed
-            && entry.info.is_unchanged_since(&known.info)
+            && match (&entry.info, &known.info) {
+                (Some(info), Some(known)) => info.is_unchanged_since(known),
+                (info, known) => info.is_none() && known.is_none(),
+            }
             && siblings.all(|(coding, info)| {
                 known_siblings.next().is_some_and(|(known_coding, known)| {
                     coding == known_coding && info.is_unchanged_since(known)
@@ -92,28 +134,31 @@ impl Files {
 
     fn siblings(&self, entry: &Entry) -> impl Iterator<Item = (&'static str, &FileInfo)> {
         let siblings = entry.siblings.iter();
-        siblings.map(|&Sibling { coding, index: FileIndex(i) }| (coding, &self.entries[i].info))
+        siblings.filter_map(|&Sibling { coding, index: FileIndex(i) }| {
+            Some((coding, self.entries[i].info.as_ref()?))
+        })
     }
 
     pub(crate) fn tree_digest(&self) -> &[u8; 32] {
         &self.tree_digest
     }
 
+    /// Returns the index of a file that is listed, itself or by a sibling.
     pub(crate) fn find(&self, path: &str) -> Option<FileIndex> {
         self.entries.get_index_of(path).map(FileIndex)
     }
 
     pub(crate) fn info(&self, path: &str) -> Option<&FileInfo> {
-        self.entries.get(path).map(|entry| &entry.info)
+        self.entries.get(path)?.info.as_ref()
     }
 
     /// Returns the file at an index, with what responses have shown about it.
+    #[inline]
     pub(crate) fn file(&self, FileIndex(index): FileIndex) -> Option<&Arc<File>> {
         let (path, entry) = self.entries.get_index(index)?;
         let file = entry.file.get_or_init(|| {
-            let siblings = self.siblings(entry);
-            let siblings = siblings.map(|(coding, info)| (coding, Representation::new(info)));
-            Arc::new(File::new(path, &entry.info, siblings.collect()))
+            let representations = entry.info.iter().map(|info| (IDENTITY, info));
+            Arc::new(File::new(path, representations.chain(self.siblings(entry))))
         });
         Some(file)
     }
@@ -135,14 +180,36 @@ impl Files {
         below.is_some_and(|below| below.starts_with('/'))
     }
 
-    /// Returns every logical path, in bytewise order.
+    /// Whether the inner service can answer for a path that spells no listed file. The mount
+    /// itself, directories of listed files, and names that lack `.html` are such paths.
+    pub(crate) fn may_answer(&self, path: &str) -> bool {
+        path.is_empty() || self.has_directory(path) || self.find(&format!("{path}.html")).is_some()
+    }
+
+    /// Whether any file is fingerprinted.
+    pub(crate) fn has_fingerprinted(&self) -> bool {
+        !self.fingerprinted.is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn is_fingerprinted(&self, file: FileIndex) -> bool {
+        self.fingerprinted.contains(file)
+    }
+
+    /// Whether the same files are fingerprinted as in another list of the same files.
+    pub(crate) fn is_fingerprinted_as(&self, other: &Self) -> bool {
+        self.fingerprinted.is_same(&other.fingerprinted)
+    }
+
+    /// Returns every logical path of the manifest, in bytewise order.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
-        self.entries.keys().map(|path| &**path)
+        let listed = self.entries.iter().filter(|(_, entry)| entry.info.is_some());
+        listed.map(|(path, _)| &**path)
     }
 }
 
 impl Entry {
-    fn new(info: FileInfo) -> Self {
+    fn new(info: Option<FileInfo>) -> Self {
         Self { info, siblings: [].into(), file: OnceLock::new() }
     }
 }
@@ -152,7 +219,8 @@ mod tests {
     use super::*;
 
     fn files(paths: &[&str]) -> Files {
-        Files::new(Manifest::from_files(paths.iter().map(|path| (path, ""))).unwrap(), None)
+        let manifest = Manifest::from_files(paths.iter().map(|path| (path, ""))).unwrap();
+        Files::new(manifest, None, None)
     }
 
     #[test]
@@ -185,5 +253,74 @@ mod tests {
         };
         assert_eq!(codings("a.css"), ["gzip", "br"]);
         assert!(codings("b.css.gz").is_empty());
+        assert_eq!(codings("b.css"), ["gzip"], "listed by its sibling");
+    }
+
+    #[test]
+    fn a_file_without_a_plain_form_is_found_but_not_listed() {
+        let files = files(&["a.css.gz", "b", "b.gz", "d/.gz", "z.br"]);
+        for (path, is_found) in
+            [("a.css", true), ("a.css.gz", true), ("b", true), ("d/", false), ("z", true)]
+        {
+            assert_eq!(files.find(path).is_some(), is_found, "{path}");
+        }
+        assert!(files.info("a.css").is_none());
+        assert_eq!(files.paths().collect::<Vec<_>>(), ["a.css.gz", "b", "b.gz", "d/.gz", "z.br"]);
+        assert!(files.has_directory("d"), "still in bytewise order");
+    }
+
+    /// What responses have shown stays known as long as nothing about the file has changed.
+    #[test]
+    fn what_is_carried_over() {
+        use crate::snapshot::file::Observation;
+        use std::time::SystemTime;
+
+        fn list(entries: &[(&str, &str, Option<SystemTime>)], old: Option<&Files>) -> Files {
+            let files = entries.iter().map(|&(path, content, _)| (path, content));
+            let manifest = Manifest::from_files(files).unwrap();
+            let info = |&(path, _, modified): &(&str, &str, _)| {
+                let info = manifest.get(path).unwrap().clone();
+                (path.into(), info.with_modified(modified))
+            };
+            Files::new(Manifest::from_checked(entries.iter().map(info).collect()), None, old)
+        }
+
+        fn file<'f>(files: &'f Files, path: &str) -> &'f Arc<File> {
+            files.file(files.find(path).unwrap()).unwrap()
+        }
+
+        let time = Some(SystemTime::UNIX_EPOCH);
+        let old = [("a", "1", time), ("b", "1", time), ("b.br", "2", time), ("b.gz", "3", time)];
+        let [a, b, br, gz] = old;
+        for (name, path, new, expected) in [
+            ("the same", "a", &old[..], true),
+            ("the same, with siblings", "b", &old, true),
+            ("another file has changed", "a", &[a, ("b", "9", time)], true),
+            ("a file more", "b", &[("0", "1", time), a, b, br, gz], true),
+            ("content", "a", &[("a", "9", time), b, br, gz], false),
+            ("time", "a", &[("a", "1", None), b, br, gz], false),
+            ("content, with siblings", "b", &[a, ("b", "9", time), br, gz], false),
+            ("a sibling's content", "b", &[a, b, br, ("b.gz", "9", time)], false),
+            ("a sibling's time", "b", &[a, b, ("b.br", "2", None), gz], false),
+            ("a sibling more", "b", &[a, b, br, gz, ("b.zst", "4", time)], false),
+            ("a sibling less", "b", &[a, b, gz], false),
+            ("the last sibling less", "b", &[a, b, br], false),
+            ("no sibling", "b", &[a, b], false),
+            ("another coding", "b", &[a, b, br, ("b.zst", "3", time)], false),
+            ("a first sibling", "a", &[a, ("a.gz", "1", time), b, br, gz], false),
+        ] {
+            let old = list(&old, None);
+            let known = file(&old, path);
+            let new = list(new, Some(&old));
+            assert_eq!(Arc::ptr_eq(known, file(&new, path)), expected, "{name}");
+        }
+        // Whatever contradicts the manifest, a new scan begins anew.
+        let old = list(&[a, b], None);
+        let known = [file(&old, "a"), file(&old, "b")];
+        let (length, last_modified, content_encoding) = (None, None, None);
+        known[0].remember(Observation::Mismatch { length, last_modified, content_encoding });
+        let new = list(&[a, b], Some(&old));
+        let is_same = ["a", "b"].map(|path| Arc::ptr_eq(file(&old, path), file(&new, path)));
+        assert_eq!(is_same, [false, true]);
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod current;
 pub(crate) mod evidence;
 pub(crate) mod file;
 pub(crate) mod files;
+pub(crate) mod fingerprinted;
 pub(crate) mod per_thread;
 pub(crate) mod recipe;
 pub(crate) mod representation;
@@ -12,12 +13,15 @@ pub(crate) mod representation;
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 use crate::{
-    Error, ErrorKind,
+    Error, ErrorKind, Fingerprinted, UnlistedPolicy,
     manifest::{FileIndex, FileInfo, Manifest},
     memory::Memory,
     policy::{Policies, StalePolicy},
     snapshot::{file::File, files::Files},
-    url::{Division, Mount, StaticUrlOutcome, decode, divide, is_plain, version::Version},
+    url::{
+        Division, Mount, StaticUrlOutcome, decode, divide, is_plain,
+        version::{StaleShape, Version},
+    },
 };
 
 #[derive(Debug)]
@@ -42,6 +46,18 @@ pub(crate) struct Settings {
     pub(crate) body_digest_limit: u64,
     pub(crate) memory_budget: u64,
     pub(crate) is_development: bool,
+    pub(crate) fingerprinted: Option<Fingerprinted>,
+    pub(crate) unlisted: UnlistedPolicy,
+    /// The shapes of stale versions, in addition to that of the current one.
+    pub(crate) stale_shapes: Box<[StaleShape]>,
+}
+
+impl Settings {
+    /// Whether a segment has the shape of this version, or one of the other shapes.
+    #[inline]
+    fn has_shape(&self, version: &Version, segment: &str) -> bool {
+        version.has_shape(segment) || self.stale_shapes.iter().any(|shape| shape.matches(segment))
+    }
 }
 
 /// Where a request path leads.
@@ -75,9 +91,10 @@ impl Snapshot {
         manifest: Option<Manifest>,
         old: Option<&Self>,
     ) -> Result<Self, Error> {
+        let has_shape = |segment: &str| settings.has_shape(&version, segment);
         let version_shaped = manifest
             .as_ref()
-            .map_or_else(BTreeSet::new, |manifest| version_shaped(manifest, &version));
+            .map_or_else(BTreeSet::new, |manifest| version_shaped(manifest, has_shape));
         if version_shaped.contains(version.as_str()) {
             let message = format!("version {:?} is also a directory of the tree", version.as_str());
             return Err(Error::new(ErrorKind::InvalidVersion, message));
@@ -85,7 +102,8 @@ impl Snapshot {
         let Settings { origin, mount, .. } = &settings;
         let prefix = format!("{origin}{}/{}/", mount.as_str(), version.as_str()).into();
         let old = old.and_then(|old| old.files.as_ref());
-        let files = manifest.map(|manifest| Files::new(manifest, old));
+        let rule = settings.fingerprinted.as_ref();
+        let files = manifest.map(|manifest| Files::new(manifest, rule, old));
         let memory = Memory::new(settings.memory_budget).map(Arc::new);
         Ok(Self { settings, version, prefix, files, version_shaped, memory })
     }
@@ -106,9 +124,9 @@ impl Snapshot {
         &self.prefix
     }
 
-    /// Returns the prefix without the origin.
-    pub(crate) fn prefix_path(&self) -> &str {
-        &self.prefix[self.settings.origin.len()..]
+    /// Returns a URL that begins with the prefix's origin, without that origin.
+    pub(crate) fn without_origin<'u>(&self, url: &'u str) -> &'u str {
+        &url[self.settings.origin.len()..]
     }
 
     pub(crate) fn has_manifest(&self) -> bool {
@@ -118,14 +136,22 @@ impl Snapshot {
     /// Whether both snapshots give the same URLs for the same files.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let tree = |snapshot: &Self| snapshot.files.as_ref().map(|files| *files.tree_digest());
-        self.prefix == other.prefix && self.mount() == other.mount() && tree(self) == tree(other)
+        self.prefix == other.prefix
+            && self.mount() == other.mount()
+            && tree(self) == tree(other)
+            && self
+                .files
+                .iter()
+                .zip(&other.files)
+                .all(|(one, other)| one.is_fingerprinted_as(other))
     }
 
     /// Whether a segment right after the mount is a version, and not a directory of the tree.
     #[inline]
     pub(crate) fn is_version(&self, segment: &str) -> bool {
         segment == self.version()
-            || (self.version.has_shape(segment) && !self.version_shaped.contains(segment))
+            || (self.settings.has_shape(&self.version, segment)
+                && !self.version_shaped.contains(segment))
     }
 
     /// Returns what precedes the version in a request path: the mount, or nothing if an outer
@@ -188,6 +214,28 @@ impl Snapshot {
         !path.is_some_and(|path| files.has_directory(&path))
     }
 
+    /// Whether the inner service can answer for a path that spells no listed file, because
+    /// listed files are below it, or have its name with an extension.
+    pub(crate) fn may_answer(&self, below: &Below<'_, '_>) -> bool {
+        let path = below.rest.and_then(decode);
+        self.files.as_ref().is_none_or(|files| path.is_some_and(|path| files.may_answer(&path)))
+    }
+
+    /// Whether the name of the file at an index changes with its content, so that a cache may
+    /// keep it under its unversioned URL.
+    #[inline]
+    pub(crate) fn is_fingerprinted(&self, index: FileIndex) -> bool {
+        self.files.as_ref().is_some_and(|files| files.is_fingerprinted(index))
+    }
+
+    /// Returns the prefix of a file's URL: without the version, if the file is fingerprinted.
+    pub(crate) fn prefix_of(&self, path: &str) -> &str {
+        let files = self.files.as_ref().filter(|files| files.has_fingerprinted());
+        let file = files.and_then(|files| files.find(path).filter(|&i| files.is_fingerprinted(i)));
+        let version = file.map_or(0, |_| self.version().len() + "/".len());
+        &self.prefix[..self.prefix.len() - version]
+    }
+
     fn is_version_shaped(&self, path: &str) -> bool {
         let first = path.strip_prefix('/').and_then(|path| path.split('/').next());
         first.is_some_and(|segment| self.is_version(segment))
@@ -204,6 +252,7 @@ impl Snapshot {
     }
 
     /// Returns the file at an index.
+    #[inline]
     pub(crate) fn file(&self, index: FileIndex) -> Option<&Arc<File>> {
         self.files.as_ref()?.file(index)
     }
@@ -219,9 +268,9 @@ impl Snapshot {
     }
 }
 
-fn version_shaped(manifest: &Manifest, version: &Version) -> BTreeSet<Box<str>> {
+fn version_shaped(manifest: &Manifest, has_shape: impl Fn(&str) -> bool) -> BTreeSet<Box<str>> {
     let directories = manifest.iter().filter_map(|(path, _)| Some(path.split_once('/')?.0));
-    directories.filter(|directory| version.has_shape(directory)).map(Box::from).collect()
+    directories.filter(|directory| has_shape(directory)).map(Box::from).collect()
 }
 
 #[cfg(test)]
@@ -244,8 +293,8 @@ mod tests {
         let origin = "https://cdn.example.com";
         let with_origin = snapshot(listing("/static", "v1", &["a"]).origin(origin));
         assert_eq!(with_origin.prefix(), "https://cdn.example.com/static/v1/");
-        assert_eq!(with_origin.prefix_path(), "/static/v1/");
-        assert_eq!(snapshot(listing("/", "v1", &["a"])).prefix_path(), "/v1/");
+        assert_eq!(with_origin.without_origin(with_origin.prefix()), "/static/v1/");
+        assert_eq!(snapshot(listing("/", "v1", &["a"])).prefix(), "/v1/");
     }
 
     #[test]
@@ -284,5 +333,18 @@ mod tests {
         assert_eq!(paths, ["b/v3/c", "v2/a", "v4"]);
         let clash = listing("/static", "v2", &["v2/a"]).build().unwrap_err();
         assert_eq!(clash.kind(), ErrorKind::InvalidVersion);
+    }
+
+    #[test]
+    fn what_is_listed() {
+        let listed = snapshot(listing("/static", "v1", &["a"]));
+        assert!(listed.has_manifest());
+        assert!(listed.info("a").is_some());
+        assert!(listed.info("b").is_none());
+        let version = VersionSource::literal("v1");
+        let declared = snapshot(StaticUrlLayer::builder("/static").version(version));
+        assert!(!declared.has_manifest());
+        assert!(declared.info("a").is_none());
+        assert_eq!(declared.paths().count(), 0);
     }
 }

@@ -26,6 +26,16 @@ pub(crate) enum FileSource {
     Listed(Manifest),
 }
 
+impl FileSource {
+    /// Prepares it for one layer.
+    pub(crate) fn for_layer(self, is_development: bool) -> Self {
+        match self {
+            Self::Scanned(scan) => Self::Scanned(scan.for_layer(is_development)),
+            Self::Unknown | Self::Listed(_) => self,
+        }
+    }
+}
+
 impl Recipe {
     /// Makes a snapshot. What is known of unchanged files is taken from `old`, the snapshot
     /// before.

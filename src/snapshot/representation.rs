@@ -36,6 +36,8 @@ pub(crate) struct Representation {
     etag: HeaderValue,
     /// Copies of the tag to send. Per thread, because sending one counts a reference.
     sent_etag: PerThread<HeaderValue>,
+    /// The fields of a 304 without the inner service, for a request without `Authorization`.
+    not_modified: PerThread<HeaderMap>,
     info: FileInfo,
     /// The inner service's own tag, from a response that was proven to be the scanned file.
     inner_etag: OnceLock<HeaderValue>,
@@ -78,6 +80,7 @@ pub(crate) struct Finding<'f> {
 impl Finding<'_> {
     /// Whether only the digest of the body can prove anything: the length agrees, but is not
     /// trusted.
+    #[inline]
     pub(crate) fn needs_digest(&self) -> bool {
         let has_untrusted_length =
             |comparison: Comparison| !comparison.is_length_trusted && comparison.length.agrees();
@@ -86,6 +89,9 @@ impl Finding<'_> {
 
     /// The response could not be compared.
     pub(crate) const UNPROVEN: Self = Self::without_comparison(Match::Unproven);
+
+    /// There is no file with which to compare the response.
+    pub(crate) const UNLISTED: Self = Self::without_comparison(Match::Unlisted);
 
     pub(crate) const fn without_comparison(matching: Match) -> Self {
         Self { matching, etag: None, position: None, comparison: None }
@@ -101,6 +107,7 @@ impl Representation {
         Self {
             etag: strong_etag(info.sha256()),
             sent_etag: PerThread::new(),
+            not_modified: PerThread::new(),
             info: info.clone(),
             inner_etag: OnceLock::new(),
             inner_date: OnceLock::new(),
@@ -115,6 +122,12 @@ impl Representation {
     /// Returns the tag to send.
     pub(crate) fn etag(&self) -> &HeaderValue {
         self.sent_etag.get_or_init(|| detached(&self.etag))
+    }
+
+    /// Returns the fields of a 304 without the inner service. They are made once, because they
+    /// are the same every time.
+    pub(crate) fn not_modified(&self, make: impl Fn() -> HeaderMap) -> HeaderMap {
+        self.not_modified.get_or_init(make).clone()
     }
 
     pub(crate) fn tag(&self) -> EntityTag<'_> {
@@ -466,5 +479,131 @@ mod tests {
         assert_eq!(evidence(&without_time, Coding::Stored, &[("last-modified", date)])[1], Absent);
         without_time.remember_date(HeaderValue::from_static("Tue, 14 Nov 2023 22:13:21 GMT"));
         assert_eq!(evidence(&without_time, Coding::Stored, &[("last-modified", date)])[1], Agrees);
+    }
+
+    /// Compares a response to a request for the bytes from the second on.
+    fn compared<'f>(
+        file: &'f Representation,
+        status: u16,
+        is_development: bool,
+        lines: &[(&'static str, &str)],
+        body_length: Option<u64>,
+    ) -> Finding<'f> {
+        use crate::header::range::Range;
+        let line = |&(name, value): &(&'static str, &str)| {
+            (http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+        };
+        let headers = lines.iter().map(line).collect::<HeaderMap>();
+        let fields = ResponseFields::of(&headers);
+        let status = StatusCode::from_u16(status).unwrap();
+        let head = ResponseHead { status, headers: &headers, fields: &fields, body_length };
+        let range = ForwardedRange::Bytes(Range::From { first: 2, last: None });
+        file.compare(Position(0), &head, ComparisonContext { range, is_development })
+    }
+
+    #[test]
+    fn lengths_and_parts() {
+        let range = |text: &'static str| ("content-range", text);
+        let length = |text: &'static str| ("content-length", text);
+        let part = range("bytes 2-5/11");
+        for (name, status, lines, body_length, expected) in [
+            ("the whole", 200, &[length("11")][..], None, Agrees),
+            ("a longer body", 200, &[length("11")], Some(12), Disagrees),
+            ("only a body", 200, &[], Some(11), Agrees),
+            ("a range beside the whole", 200, &[part, length("11")], None, Agrees),
+            (
+                "a wrong range beside the whole",
+                200,
+                &[range("bytes 0-1/11"), length("11")],
+                None,
+                Agrees,
+            ),
+            ("a part", 206, &[part], None, Agrees),
+            ("as long as it says", 206, &[part, length("4")], Some(4), Agrees),
+            ("a longer field", 206, &[part, length("5")], None, Disagrees),
+            ("a longer field than the body", 206, &[part, length("5")], Some(4), Disagrees),
+            ("a longer body than the field", 206, &[part, length("4")], Some(5), Disagrees),
+            ("a shorter body", 206, &[part], Some(3), Disagrees),
+            ("bytes that were not requested", 206, &[range("bytes 1-5/11")], None, Disagrees),
+            ("a part of something longer", 206, &[range("bytes 2-5/12")], None, Disagrees),
+            ("no range", 206, &[length("4")], Some(4), Absent),
+            ("an unsatisfied range", 206, &[range("bytes */11")], None, Absent),
+            ("not modified", 304, &[length("12")], Some(0), Absent),
+            ("not satisfied", 416, &[range("bytes */11"), length("9")], Some(9), Agrees),
+            ("not satisfied by another", 416, &[range("bytes */12")], None, Disagrees),
+        ] {
+            let file = representation(true);
+            let finding = compared(&file, status, false, lines, body_length);
+            assert_eq!(finding.comparison.unwrap().length, expected, "{name}");
+        }
+    }
+
+    /// In development an edit may keep the length of a file without a time.
+    #[test]
+    fn which_bodies_must_be_hashed() {
+        let length = ("content-length", "11");
+        let tag = ("etag", "\"v1\"");
+        for (name, has_time, is_development, lines, expected) in [
+            ("the listed length", false, true, &[length][..], true),
+            ("no length", false, true, &[], false),
+            ("another length", false, true, &[("content-length", "12")], false),
+            ("a known tag", false, true, &[length, tag], false),
+            ("a time", true, true, &[length], false),
+            ("no development", false, false, &[length], false),
+            ("no development, no length", false, false, &[], false),
+        ] {
+            let file = representation(has_time);
+            file.remember_etag(HeaderValue::from_static("\"v1\""));
+            let finding = compared(&file, 200, is_development, lines, None);
+            assert_eq!(finding.needs_digest(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_digest_is_proof() {
+        let file = representation(false);
+        for (name, sha256, matching, etag) in [
+            ("the same", *file.info().sha256(), Match::Verified, Some(file.etag())),
+            ("another", [0; 32], Match::Mismatch, None),
+        ] {
+            let finding = file.compare_digest(Position(1), &sha256);
+            assert_eq!(finding.matching, matching, "{name}");
+            assert_eq!(finding.etag.as_deref(), etag, "{name}");
+            assert_eq!(finding.position, Some(Position(1)), "{name}");
+        }
+    }
+
+    /// HTTP has no dates before 1970. A file system has.
+    #[test]
+    fn files_from_before_1970() {
+        let early = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        let info = representation(true).info().clone().with_modified(Some(early));
+        let file = Representation::new(&info);
+        for (name, line, expected) in [
+            ("the first date", ("last-modified", "Thu, 01 Jan 1970 00:00:00 GMT"), Absent),
+            ("the second", ("last-modified", "Thu, 01 Jan 1970 00:00:01 GMT"), Disagrees),
+            ("no date", ("last-modified", "yesterday"), Absent),
+        ] {
+            assert_eq!(evidence(&file, Coding::Stored, &[line])[1], expected, "{name}");
+        }
+        let spelled = [("etag", "\"0.00000000-b\"")];
+        assert_eq!(evidence(&file, Coding::Stored, &spelled)[0], Disagrees);
+    }
+
+    #[test]
+    fn tags_that_are_digests() {
+        let digits = "0123456789abcdef".repeat(4);
+        for (name, tag, expected) in [
+            ("a digest", format!("\"{digits}\""), true),
+            ("a weak one", format!("W/\"{digits}\""), false),
+            ("with a coding", format!("\"{digits}-gzip\""), false),
+            ("short", format!("\"{}\"", &digits[1..]), false),
+            ("half as long", format!("\"{}\"", &digits[32..]), false),
+            ("in capitals", format!("\"{}\"", digits.to_uppercase()), false),
+            ("no digits", format!("\"{}\"", "x".repeat(64)), false),
+            ("empty", "\"\"".into(), false),
+        ] {
+            assert_eq!(is_digest(&EntityTag::parse(tag.as_bytes()).unwrap()), expected, "{name}");
+        }
     }
 }

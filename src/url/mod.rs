@@ -146,6 +146,11 @@ pub enum StaticUrlOutcome {
     Outside,
 }
 
+impl StaticUrlOutcome {
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::Outside as usize + 1;
+}
+
 /// A request path, split at the mount and the version.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Split<'p> {
@@ -321,6 +326,7 @@ pub(crate) fn path_and_query(base: &str, rest: &str, query: Option<&str>) -> Opt
 }
 
 /// Replaces path and query of a URI; scheme and authority stay.
+#[inline]
 pub(crate) fn with_path(uri: &Uri, path: PathAndQuery) -> Uri {
     let Some(authority) = uri.authority() else { return Uri::from(path) };
     let mut parts = Parts::default();
@@ -543,6 +549,29 @@ mod tests {
             split("", "1234", &path, |_| true);
             decode(&path);
             Mount::parse(&path).ok();
+        }
+    }
+
+    #[test]
+    fn nothing_but_percents_is_no_name() {
+        for rest in ["%", "%%", "%%%"] {
+            assert_eq!(decode(rest), None, "{rest}");
+        }
+    }
+
+    #[test]
+    fn queries_and_fragments_are_encoded_already() {
+        for (name, suffix, expected) in [
+            ("nothing", "", ""),
+            ("a query", "?a=b&c=%20", "?a=b&c=%20"),
+            ("a fragment", "#cart", "#cart"),
+            ("a quote", "?a=\"'", "?a=%22%27"),
+            ("a tag", "?<b>", "?%3Cb%3E"),
+            ("a space", "#a b", "#a%20b"),
+            ("other characters", "?\\^`{|}", "?%5C%5E%60%7B%7C%7D"),
+            ("non-ASCII", "?ü", "?%C3%BC"),
+        ] {
+            assert_eq!(encode_suffix(suffix).collect::<String>(), expected, "{name}");
         }
     }
 }

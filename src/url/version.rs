@@ -14,6 +14,10 @@ pub(crate) struct Version {
     shape: Shape,
 }
 
+/// The shape of versions that a site had earlier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StaleShape(Version);
+
 impl Version {
     /// Makes a version of the first digits of a digest.
     pub(crate) fn hashed(digest: &[u8; 32]) -> Self {
@@ -37,6 +41,25 @@ impl Version {
     /// Whether a segment has exactly the shape of this version.
     pub(crate) fn has_shape(&self, segment: &str) -> bool {
         segment.len() == self.text.len() && self.shape.spells(segment)
+    }
+}
+
+impl StaleShape {
+    /// Makes the shape of an example. It needs a digit: most directories have a name without.
+    pub(crate) fn of(example: &str) -> Result<Self, Error> {
+        let has_digit = example.bytes().any(|byte| byte.is_ascii_digit());
+        let is_segment = check_segment(example);
+        let why = "has no digit, and directories have such names";
+        let checked = is_segment.and_then(|()| has_digit.then_some(()).ok_or(why.into()));
+        checked.map_err(|why| {
+            let message = format!("example of a stale version {example:?}: {why}");
+            Error::new(ErrorKind::InvalidVersion, message)
+        })?;
+        Ok(Self(Version { text: example.into(), shape: Shape::of(example) }))
+    }
+
+    pub(crate) fn matches(&self, segment: &str) -> bool {
+        self.0.has_shape(segment)
     }
 }
 

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what the tests need on Debian beside a Rust toolchain: Chromium, its
-# WebDriver and npm for the browser's, and four shared caches for the rolling deploy.
+# Installs what the tests need on Debian beside a Rust toolchain: Chromium and its
+# WebDriver for the browser's, npm for those and for the bundlers', and four shared
+# caches for the rolling deploy.
 # Does nothing where all of it is there.
 #
 #     sh tests/e2e/install.sh

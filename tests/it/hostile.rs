@@ -21,7 +21,9 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use tempfile::TempDir;
 use tower::{Layer as _, Service, service_fn};
 use tower_http::services::ServeDir;
-use tower_static_url::{StalePolicy, StaticUrlLayer, StaticUrlLayerBuilder, manifest::Scan};
+use tower_static_url::{
+    Fingerprinted, StalePolicy, StaticUrlLayer, StaticUrlLayerBuilder, manifest::Scan,
+};
 
 use crate::support::{
     YEAR, etag_of, later,
@@ -36,7 +38,7 @@ use crate::support::{
 const FILES: [(&str, &str); 10] = [
     ("hello.txt", "hello world"),
     ("css/app.css", "body { color: teal }"),
-    ("css/app.css.gz", "stands for the same, compressed"),
+    ("css/app.css.br", "stands for the same, compressed"),
     ("with space.txt", "space"),
     ("semi;colon.txt", "semicolon"),
     ("100%.txt", "percent"),
@@ -45,6 +47,9 @@ const FILES: [(&str, &str); 10] = [
     ("0123456789abcdef/real.txt", "a folder shaped like a version"),
     (DRIFTED, "as scanned"),
 ];
+
+/// What its own name is taken to change with, by a rule of the site.
+const FINGERPRINTED: [&str; 2] = ["css/app.css", DRIFTED];
 
 /// Has other bytes by the time it is served.
 const DRIFTED: &str = "drifted.txt";
@@ -75,7 +80,9 @@ struct Site {
 impl Site {
     /// `mount` is empty for the root.
     fn new(mount: &'static str) -> Self {
-        Self::of(mount, |builder| builder, |root| ServeDir::new(root).precompressed_gzip())
+        let rule = Fingerprinted::from_fn(|path| FINGERPRINTED.contains(&path).then(|| &path[..3]));
+        let settings = |builder: StaticUrlLayerBuilder| builder.fingerprinted(rule);
+        Self::of(mount, settings, |root| ServeDir::new(root).precompressed_br())
     }
 
     /// With another service than `ServeDir`.
@@ -399,7 +406,8 @@ fn one_line_each(_: &Exchange<'_>, answer: &Answer) -> Finding {
     Ok(())
 }
 
-/// Only the current version's URL of a listed file, and only what was listed.
+/// Only the current version's URL of a listed file, or the one of a fingerprinted file without
+/// a version; and only what was listed.
 fn immutable_is_deserved(exchange: &Exchange<'_>, answer: &Answer) -> Finding {
     if !answer.cache_control().contains("immutable") {
         return Ok(());
@@ -408,10 +416,13 @@ fn immutable_is_deserved(exchange: &Exchange<'_>, answer: &Answer) -> Finding {
     ensure(exchange.is_edited(), || format!("{method} is immutable"))?;
     let rest = exchange.below().and_then(|below| below.strip_prefix(&*exchange.site.version));
     let rest = rest.and_then(|rest| rest.strip_prefix('/'));
-    let name = rest.and_then(listed).ok_or("not the current URL of a listed file")?;
-    let coding = if answer.field("content-encoding") == "gzip" { ".gz" } else { "" };
+    let unversioned = exchange.below().and_then(listed);
+    let fingerprinted = unversioned.filter(|name| FINGERPRINTED.contains(name));
+    let name = rest.and_then(listed).or(fingerprinted);
+    let name = name.ok_or("neither the current URL of a listed file nor a fingerprinted one")?;
+    let coding = if answer.field("content-encoding") == "br" { ".br" } else { "" };
     let candidates = match answer.status {
-        304 => vec![name.to_owned(), format!("{name}.gz")],
+        304 => vec![name.to_owned(), format!("{name}.br")],
         _ => vec![format!("{name}{coding}")],
     };
     let contents = candidates.iter().filter_map(|name| content(name));
@@ -608,7 +619,7 @@ const TARGETS: [(&str, &str); 74] = [
     ("stale", "{m}/{s}/hello.txt"),
     ("unversioned", "{m}/hello.txt"),
     ("sibling", "{m}/{v}/css/app.css"),
-    ("sibling by its own name", "{m}/{v}/css/app.css.gz"),
+    ("sibling by its own name", "{m}/{v}/css/app.css.br"),
     ("changed since the scan", "{m}/{v}/drifted.txt"),
     ("changed since the scan, stale", "{m}/{s}/drifted.txt"),
     ("changed since the scan, unversioned", "{m}/drifted.txt"),
@@ -746,10 +757,10 @@ const LINES: [(&str, &str); 66] = [
     ("If-Range, a date", "Range: bytes=6-\r\nIf-Range: Tue, 14 Nov 2023 22:13:20 GMT\r\n"),
     ("If-Range, empty", "Range: bytes=6-\r\nIf-Range:\r\n"),
     ("If-Range alone", "If-Range: {tag}\r\n"),
-    ("gzip", "Accept-Encoding: gzip\r\n"),
+    ("br", "Accept-Encoding: br\r\n"),
     ("no coding at all", "Accept-Encoding: identity;q=0, *;q=0\r\n"),
-    ("gzip, own tag", "Accept-Encoding: gzip\r\nIf-None-Match: {tag}\r\n"),
-    ("gzip, a part", "Accept-Encoding: gzip\r\nRange: bytes=6-\r\nIf-Range: {tag}\r\n"),
+    ("br, own tag", "Accept-Encoding: br\r\nIf-None-Match: {tag}\r\n"),
+    ("br, a part", "Accept-Encoding: br\r\nRange: bytes=6-\r\nIf-Range: {tag}\r\n"),
     ("odd codings", "Accept-Encoding: gzip;q=9, \u{ff}, ;;, br;q=\r\n"),
     ("authorized", "Authorization: Basic eA==\r\n"),
     ("authorized, own tag", "Authorization: Basic eA==\r\nIf-None-Match: {tag}\r\n"),
@@ -810,7 +821,7 @@ fn targets() {
         [
             Ask::get(name, target),
             Ask::new(case("HEAD"), "HEAD", target, ""),
-            Ask::new(case("gzip"), "GET", target, "Accept-Encoding: gzip\r\n"),
+            Ask::new(case("br"), "GET", target, "Accept-Encoding: br\r\n"),
             Ask::new(case("a part"), "GET", target, "Range: bytes=0-4\r\n"),
             Ask::new(case("tags"), "GET", target, tags),
             Ask::new(case("authorized"), "GET", target, "Authorization: x\r\n"),
@@ -1103,7 +1114,7 @@ fn unsized_body(text: &'static str) -> Body {
 const DISGUISES: [&str; 30] = [
     "hello.txt",
     "css/app.css",
-    "css/app.css.gz",
+    "css/app.css.br",
     "account",
     "account/x.css",
     "account;x.css",

@@ -4,11 +4,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bundlers;
 mod caching;
 mod compose;
 mod conformance;
 mod faults;
 mod field;
+mod fingerprinted;
 mod hostile;
 mod links;
 mod manifest;
@@ -16,5 +18,8 @@ mod memory;
 mod middleware;
 mod proof;
 mod reload;
+mod spa;
+mod unlisted;
 mod validators;
 mod watch;
+mod what_not_to_version;

@@ -441,3 +441,99 @@ proptest! {
         prop_assert_eq!(read.digest(), scanned.digest());
     }
 }
+
+// ---------------------------------------------------------------------------------
+// Digests that are kept between runs
+
+/// Lets the clock tick, so that what was written counts as old: a scan trusts no file that may
+/// still be written to at the same time.
+fn age(root: &Path) {
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+    for entry in walkdir::WalkDir::new(root) {
+        let entry = entry.unwrap();
+        if entry.file_type().is_file() {
+            set_modified(entry.path(), long_ago);
+        }
+    }
+}
+
+/// What is odd about a file with digests is a WARN, and never an error.
+#[test]
+fn an_odd_file_of_digests_is_not_used() {
+    let root = tree([("app.css", "p{}"), ("a/b.js", "1")]);
+    age(root.path());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("digests");
+    let expected = Manifest::scan(root.path()).unwrap();
+    let whole = {
+        Scan::new(root.path()).remember(&path).run().unwrap();
+        fs::read(&path).unwrap()
+    };
+    let newer = [b"tower-static-url digests 2\n", &whole[27..]].concat();
+    for (name, content) in [
+        ("empty", &b""[..]),
+        ("truncated", &whole[..whole.len() / 2]),
+        ("from the future", &newer),
+        ("something else", b"{\"files\": []}"),
+        ("not even text", b"\xff\xfe\x00"),
+    ] {
+        fs::write(&path, content).unwrap();
+        let warnings = Warnings::capture();
+        let manifest = Scan::new(root.path()).remember(&path).run().unwrap();
+        assert_eq!(manifest, expected, "{name}");
+        let lines = warnings.lines();
+        assert_eq!(lines.len(), 1, "{name}: {lines:#?}");
+        assert!(lines[0].contains(path.to_str().unwrap()), "{name}: {lines:#?}");
+        assert_eq!(fs::read(&path).unwrap(), whole, "{name}: it is made anew");
+    }
+    let missing = folder.path().join("missing/digests");
+    for path in [folder.path(), &missing] {
+        let warnings = Warnings::capture();
+        assert_eq!(Scan::new(root.path()).remember(path).run().unwrap(), expected);
+        assert!((1..=2).contains(&warnings.lines().len()), "{:#?}", warnings.lines());
+    }
+    // The first scan of all has nothing to say.
+    let warnings = Warnings::capture();
+    Scan::new(root.path()).remember(folder.path().join("new")).run().unwrap();
+    assert_eq!(warnings.lines(), [""; 0]);
+}
+
+#[test]
+fn digests_are_not_kept_in_the_tree() {
+    let root = tree([("app.css", "p{}"), ("a/b.js", "1")]);
+    for inside in ["digests", "a/digests", "a/../digests"] {
+        let path = root.path().join(inside);
+        error(Scan::new(root.path()).remember(&path).run(), ErrorKind::InvalidPath, &path);
+    }
+    for ignored in [".digests", "a/.digests"] {
+        Scan::new(root.path()).remember(root.path().join(ignored)).run().unwrap();
+    }
+}
+
+// ---------------------------------------------------------------------------------
+// Links that leave the tree
+
+#[test]
+fn a_style_sheet_that_leaves_the_tree_is_named() {
+    let root = tree([
+        ("css/app.css", "a{b:url(../img/x.png)}"),
+        ("css/deep/above.css", "a{b:url(../../../media/x.png)}"),
+        ("above.css", "@import '../x.css';"),
+        ("app.js", "import '../../x.js'"),
+    ]);
+    let warnings = Warnings::capture();
+    let layer = StaticUrlLayer::new("/static", root.path()).unwrap();
+    for count in 1..=2 {
+        let lines = warnings.lines();
+        assert_eq!(lines.len(), 2, "scan {count}: {lines:#?}");
+        for path in ["path=\"above.css\"", "path=\"css/deep/above.css\""] {
+            assert_eq!(lines.iter().filter(|line| line.contains(path)).count(), 1, "{lines:#?}");
+        }
+        layer.reload().unwrap();
+    }
+    write(root.path(), "above.css", "@import 'x.css';");
+    layer.reload().unwrap();
+    write(root.path(), "above.css", "@import '../y.css';");
+    layer.reload().unwrap();
+    assert_eq!(warnings.lines().len(), 3, "it is news again");
+}

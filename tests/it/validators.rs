@@ -27,7 +27,7 @@ use tower_http::{compression::CompressionLayer, services::ServeDir};
 use tower_static_url::{Manifest, ResponseBody, StaticUrlLayer};
 
 use crate::support::{
-    self, Answer, HELLO, Site, YEAR, ask, etag_of, is_digest, mtime, request, tree,
+    self, Answer, HELLO, SHEET, Site, YEAR, ask, etag_of, gzip, is_digest, mtime, request, tree,
 };
 
 /// An inner service that counts its calls, and gives every one the same answer.
@@ -117,10 +117,19 @@ async fn a_304_comes_from_memory_once_its_fields_are_known() {
 async fn a_304_from_memory_is_private_to_the_authorized() {
     let inner = Inner::new(&[]);
     inner.ask("GET", &[]).await;
-    let lines = [("if-none-match", &*etag_of(HELLO)), ("authorization", "Basic eA==")];
-    let (answer, calls) = inner.ask("GET", &lines).await;
-    assert_eq!((answer.status.as_u16(), calls), (304, 0));
-    assert_eq!(answer.cache_control(), "private, max-age=31536000, immutable");
+    let tag = etag_of(HELLO);
+    let everybody = [("if-none-match", &*tag)];
+    let authorized = [("if-none-match", &*tag), ("authorization", "Basic eA==")];
+    for (name, lines, expected) in [
+        ("first", &authorized[..], "private, max-age=31536000, immutable"),
+        ("everybody", &everybody, "public, max-age=31536000, immutable"),
+        ("after everybody", &authorized, "private, max-age=31536000, immutable"),
+        ("everybody again", &everybody, "public, max-age=31536000, immutable"),
+    ] {
+        let (answer, calls) = inner.ask("GET", lines).await;
+        assert_eq!((answer.status.as_u16(), calls), (304, 0), "{name}");
+        assert_eq!(answer.cache_control(), expected, "{name}");
+    }
 }
 
 #[tokio::test]
@@ -199,8 +208,7 @@ async fn the_304_from_memory_is_the_304_of_serve_dir() {
 #[tokio::test]
 async fn a_tag_of_another_coding_is_good_where_the_client_can_read_it() {
     let site = Site::new();
-    let (identity, gzip) =
-        (etag_of("body { color: teal }"), etag_of("not really gzip, but its own bytes"));
+    let (identity, gzip) = (etag_of("body { color: teal }"), etag_of(gzip(SHEET)));
     let both = format!("{identity}, {gzip}");
     for learned in [false, true] {
         if learned {

@@ -31,8 +31,15 @@ impl Demo {
         Self::run(Self::command("--watch", root))
     }
 
+    /// Serves a single-page application that Vite has built.
+    pub fn start_spa(dist: &Path) -> Self {
+        let mut command = Command::new(example_binary("spa"));
+        command.args(["--listen", "127.0.0.1:0", "--dist"]).arg(dist);
+        Self::run(command)
+    }
+
     pub fn command(option: &str, root: &Path) -> Command {
-        let mut command = Command::new(demo_binary());
+        let mut command = Command::new(example_binary("serve_dir"));
         command.args([option, "--listen", "127.0.0.1:0", "--root"]).arg(root);
         command
     }
@@ -52,18 +59,18 @@ impl Demo {
 
 /// Beside the folder of this test. A run of one test alone does not build the
 /// examples, and an old one would tell lies.
-fn demo_binary() -> PathBuf {
+fn example_binary(name: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
     let profile_folder = test.parent().and_then(Path::parent).unwrap();
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--example", "serve_dir"]);
+    build.args(["build", "--quiet", "--example", name]);
     build.current_dir(env!("CARGO_MANIFEST_DIR"));
     build.arg("--target-dir").arg(profile_folder.parent().unwrap());
     if profile_folder.ends_with("release") {
         build.arg("--release");
     }
     assert!(build.status().unwrap().success(), "the example does not build");
-    profile_folder.join("examples").join("serve_dir").with_extension(env::consts::EXE_EXTENSION)
+    profile_folder.join("examples").join(name).with_extension(env::consts::EXE_EXTENSION)
 }
 
 /// Ends with its handle, also when an assertion fails.

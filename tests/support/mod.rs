@@ -7,6 +7,7 @@ pub mod wire;
 use std::{
     cell::RefCell,
     fs::{self, File},
+    io::Write as _,
     path::Path,
     sync::Once,
     time::{Duration, SystemTime},
@@ -60,12 +61,19 @@ pub fn tree<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> TempDir 
 }
 
 pub const HELLO: &str = "hello world";
+pub const SHEET: &str = "body { color: teal }";
+
+/// A `.gz` of this content, as it lies beside it.
+pub fn gzip(content: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(content.as_ref()).unwrap();
+    gzip.finish().unwrap()
+}
 
 /// A small site, with the names that are hard to spell.
 pub fn site() -> TempDir {
-    tree([
-        ("css/app.css", "body { color: teal }"),
-        ("css/app.css.gz", "not really gzip, but its own bytes"),
+    let root = tree([
+        ("css/app.css", SHEET),
         ("docs/index.html", "<h1>docs</h1>"),
         ("hello.txt", HELLO),
         ("with space.txt", "space"),
@@ -77,7 +85,9 @@ pub fn site() -> TempDir {
         ("fünke.txt", "tobias"),
         ("2024/year.txt", "a real folder"),
         ("0123456789abcdef/real.txt", "a folder shaped like a version"),
-    ])
+    ]);
+    write(root.path(), "css/app.css.gz", gzip(SHEET));
+    root
 }
 
 /// [`site`] under the layer as the README has it: around a whole router.

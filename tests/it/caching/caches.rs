@@ -15,7 +15,7 @@ use tower_http::services::ServeDir;
 use tower_static_url::StaticUrlLayer;
 
 use crate::support::{
-    later,
+    gzip, later,
     wire::{Answer, Connection, Server},
     write, write_at,
 };
@@ -42,9 +42,10 @@ impl Site {
     fn saying(fields: Lines<'static>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let below = folder.path().join("static");
-        for path in ["app.css", "app.css.gz", "changed.css", "docs/index.html"] {
+        for path in ["app.css", "changed.css", "docs/index.html"] {
             write(&below, path, format!("as scanned: {path}"));
         }
+        write(&below, "app.css.gz", gzip("as scanned: app.css"));
         let layer = StaticUrlLayer::new("/static", &below).unwrap();
         write_at(&below.join("changed.css"), "changed since", later(1));
         write_at(&below.join("late.css"), "made since", later(1));

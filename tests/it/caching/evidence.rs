@@ -96,7 +96,7 @@ const ZIPPED: &str = "zipped";
 
 /// One file, modified between two seconds, as files are; and its sibling, if it has one.
 fn scanned_with(sibling: Option<&'static str>) -> (TempDir, StaticUrlLayer) {
-    let sibling = sibling.map(|content| ("hello.txt.gz", content));
+    let sibling = sibling.map(|content| ("hello.txt.br", content));
     let files = [("hello.txt", HELLO)].into_iter().chain(sibling).collect::<Vec<_>>();
     let root = tree(files.iter().copied());
     for (path, _) in files {
@@ -159,8 +159,12 @@ impl Sent {
         if let Some(tag) = self.tag.line(self.listed()) {
             response = response.header("etag", tag);
         }
-        if self.coding != Coding::Identity {
-            response = response.header("content-encoding", "gzip");
+        match self.coding {
+            Coding::Identity => {}
+            Coding::Sibling => response = response.header("content-encoding", "br"),
+            Coding::Gzip | Coding::MeasuredGzip => {
+                response = response.header("content-encoding", "gzip");
+            }
         }
         let length = match (self.coding, self.length) {
             (Coding::Gzip, _) | (_, Absent) => None,
@@ -253,7 +257,7 @@ async fn assert_is_judged(has_times: bool, sent: Sent) {
         let (root, layer) = scanned_with(sibling);
         (Some(root), layer)
     } else {
-        let sibling = sibling.map(|content| ("hello.txt.gz", content));
+        let sibling = sibling.map(|content| ("hello.txt.br", content));
         let files = [("hello.txt", HELLO)].into_iter().chain(sibling);
         let manifest = Manifest::from_files(files).unwrap();
         (None, StaticUrlLayer::builder("/static").manifest(manifest).build().unwrap())
@@ -446,7 +450,7 @@ async fn in_development_the_bytes_themselves_are_compared() {
     const OWN: (&str, &str) = ("etag", "\"own\"");
     const COOKIE: (&str, &str) = ("set-cookie", "a=b");
     const DATE: (&str, &str) = ("last-modified", "Tue, 14 Nov 2023 22:13:20 GMT");
-    const GZIP: (&str, &str) = ("content-encoding", "gzip");
+    const BR: (&str, &str) = ("content-encoding", "br");
     let (old, new, longer) = (etag_of(HELLO), etag_of(EDITED), etag_of("an edit that is longer"));
     let zipped = etag_of("zipped");
     for (name, fields, body, cache_control, etag, is_changed) in [
@@ -458,14 +462,14 @@ async fn in_development_the_bytes_themselves_are_compared() {
         ("another, with a date", &[DATE], EDITED, "no-cache", &new, true),
         ("longer", &[], "an edit that is longer", "no-cache", &longer, true),
         ("longer, with a tag", &[OWN], "an edit that is longer", "no-cache", "\"own\"", true),
-        ("in a listed coding", &[GZIP], "zipped", YEAR, &zipped, false),
-        ("in that coding, another", &[GZIP, OWN], "ZIPPED", "no-cache", "\"own\"", true),
+        ("in a listed coding", &[BR], "zipped", YEAR, &zipped, false),
+        ("in that coding, another", &[BR, OWN], "ZIPPED", "no-cache", "\"own\"", true),
         // Nothing is held back of what is for one client.
         ("for one client", &[COOKIE], HELLO, "no-cache", "", false),
         ("another length than it says", &[("content-length", "10")], HELLO, "no-cache", "", true),
     ] {
         for base in ["", "/static/00000000000000aa/", "/static/"] {
-            let layer = developing(&[("hello.txt", HELLO), ("hello.txt.gz", "zipped")], None);
+            let layer = developing(&[("hello.txt", HELLO), ("hello.txt.br", "zipped")], None);
             let is_current = base.is_empty();
             let base = if is_current { layer.prefix().to_string() } else { base.to_owned() };
             // It adds no word of its own where nothing wrong can be pinned.

@@ -25,9 +25,10 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use tempfile::TempDir;
 use tower::{Service, ServiceExt as _};
 use tower_http::services::ServeDir;
-use tower_static_url::StaticUrlLayer;
+use tower_static_url::{Fingerprinted, StaticUrlLayer, StaticUrlLayerBuilder};
 
 use crate::support::{
+    gzip,
     wire::{Connection, Reason, Server, latin1},
     write_at,
 };
@@ -45,6 +46,8 @@ struct Site {
     folder: TempDir,
     resources: Vec<Resource>,
     version: String,
+    /// Every file is fingerprinted.
+    is_fingerprinted: bool,
     layered: Server,
     bare: Server,
 }
@@ -57,10 +60,22 @@ const BINARY: &str = "big.bin";
 const LATE: &str = "late.txt";
 
 /// 2024-02-29 12:34:56
+const SHEET_TEXT: &[u8] = b"body { color: teal; background: url(../img/x.png) }\n";
+
 const MODIFIED: i64 = 1_709_210_096;
 
 impl Site {
     fn new() -> Self {
+        Self::with(false)
+    }
+
+    /// One whose files are fingerprinted, and without a version where others have the current
+    /// one.
+    fn fingerprinted() -> Self {
+        Self::with(true)
+    }
+
+    fn with(is_fingerprinted: bool) -> Self {
         let noise = (0..100_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8);
         let resources = vec![
             resource(TEXT, "text/plain", &[("identity", b"hello world")]),
@@ -68,8 +83,8 @@ impl Site {
                 SHEET,
                 "text/css",
                 &[
-                    ("identity", b"body { color: teal; background: url(../img/x.png) }\n"),
-                    ("gzip", b"\x1f\x8b these bytes stand for a smaller sheet"),
+                    ("identity", SHEET_TEXT),
+                    ("gzip", &gzip(SHEET_TEXT)),
                     ("br", b"\x0b and these for the smallest"),
                 ],
             ),
@@ -92,17 +107,17 @@ impl Site {
                 write(&folder.path().join(name), &it.bytes, it.modified);
             }
         }
-        let layer = StaticUrlLayer::new("/static", folder.path()).unwrap();
+        let layer = builder(folder.path(), is_fingerprinted).build().unwrap();
         write(&folder.path().join(LATE), b"after the scan", MODIFIED);
         let version = layer.prefix().version().to_owned();
         let layered = serve(layer.wrap(router(folder.path())));
         let bare = serve(router(folder.path()));
-        Self { folder, resources, version, layered, bare }
+        Self { folder, resources, version, is_fingerprinted, layered, bare }
     }
 
     /// A server that answers from memory, and how often it has asked its inner service.
     fn remembering(&self) -> (Server, Arc<AtomicUsize>) {
-        let layer = StaticUrlLayer::builder("/static").root(self.folder.path());
+        let layer = builder(self.folder.path(), self.is_fingerprinted);
         let layer = layer.memory_budget(16 << 20).build().unwrap();
         let asked = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&asked);
@@ -117,7 +132,7 @@ impl Site {
     fn cold(&self) -> Server {
         let late = self.folder.path().join(LATE);
         fs::remove_file(&late).unwrap();
-        let layer = StaticUrlLayer::new("/static", self.folder.path()).unwrap();
+        let layer = builder(self.folder.path(), self.is_fingerprinted).build().unwrap();
         write(&late, b"after the scan", MODIFIED);
         serve(layer.wrap(router(self.folder.path())))
     }
@@ -126,14 +141,27 @@ impl Site {
         self.resources.iter().find(|it| it.path == path).unwrap()
     }
 
+    fn is_listed(&self, path: &str) -> bool {
+        self.resources.iter().any(|it| it.path == path)
+    }
+
     fn url(&self, place: Place, path: &str) -> String {
         match place {
+            Place::Below(Outcome::Current) if self.is_fingerprinted && self.is_listed(path) => {
+                format!("/static/{path}")
+            }
             Place::Below(Outcome::Current) => format!("/static/{}/{path}", self.version),
             Place::Below(Outcome::Stale) => format!("/static/{}/{path}", "0".repeat(16)),
             Place::Below(Outcome::Unversioned) => format!("/static/{path}"),
             Place::Outside => format!("/plain/{path}"),
         }
     }
+}
+
+fn builder(folder: &Path, is_fingerprinted: bool) -> StaticUrlLayerBuilder {
+    let builder = StaticUrlLayer::builder("/static").root(folder);
+    let everything = Fingerprinted::from_fn(|path| path.rsplit('/').next());
+    if is_fingerprinted { builder.fingerprinted(everything) } else { builder }
 }
 
 /// Codings are from one file, hours apart.
@@ -239,7 +267,7 @@ impl<'s> Client<'s> {
     /// Asks the layer, or another server with one, and the oracle.
     fn ask(&mut self, ask: &Ask, cold: Option<&Server>) -> (Response, Result<(), Mismatch>) {
         let url = self.site.url(ask.place, ask.path);
-        let is_listed = self.site.resources.iter().any(|it| it.path == ask.path);
+        let is_listed = self.site.is_listed(ask.path);
         // The layer is not there for this one.
         let bare_url = match ask.place {
             Place::Below(_) if loses_its_version(&ask.request.method) => {
@@ -531,6 +559,10 @@ impl Table {
         table.every_range(client);
         table.every_method(site);
         table.not_listed(site);
+        // What is as unversioned in other sites is as current here.
+        let is_named = |ask: &Ask| site.is_fingerprinted && site.is_listed(ask.path);
+        let unversioned = Place::Below(Outcome::Unversioned);
+        table.asks.retain(|ask| ask.place != unversioned || !is_named(ask));
         table
     }
 
@@ -741,8 +773,17 @@ impl Mismatches {
 
 #[test]
 fn table() {
-    let site = Site::new();
-    let mut client = Client::new(&site);
+    assert_table(&Site::new());
+}
+
+/// Under their own names, fingerprinted files are what others are under the current version.
+#[test]
+fn table_of_fingerprinted_files() {
+    assert_table(&Site::fingerprinted());
+}
+
+fn assert_table(site: &Site) {
+    let mut client = Client::new(site);
     let table = Table::new(&mut client);
     let mut mismatches = Mismatches::default();
     let (mut distinct, mut statuses) = (HashSet::new(), BTreeSet::new());
@@ -787,8 +828,13 @@ fn first_request_of_a_server() {
 /// Memory answers as the inner service would, field for field, and in its place.
 #[test]
 fn an_answer_from_memory_is_the_inner_services() {
-    let site = Site::new();
-    let mut client = Client::new(&site);
+    for site in [Site::new(), Site::fingerprinted()] {
+        assert_memory(&site);
+    }
+}
+
+fn assert_memory(site: &Site) {
+    let mut client = Client::new(site);
     let table = Table::new(&mut client);
     let late = site.folder.path().join(LATE);
     fs::remove_file(&late).unwrap();

@@ -20,11 +20,10 @@ use tempfile::TempDir;
 use tower_http::{services::ServeDir, set_header::SetResponseHeaderLayer};
 use tower_static_url::StaticUrlLayer;
 
-use crate::support::{Answer, YEAR, ask, etag_of, get, is_digest, request, write_at};
+use crate::support::{Answer, YEAR, ask, etag_of, get, gzip, is_digest, request, write_at};
 
 const TEXT: &str = "hello world";
 const SHEET: &str = "body { color: teal }";
-const SHEET_GZIP: &str = "stands for the gzipped sheet";
 const SHEET_BR: &str = "stands for the brotlied sheet, longer";
 
 /// Saturday, 15 Nov 2014 12:45:26 GMT
@@ -48,7 +47,7 @@ struct Case {
     /// `None`: the field is absent.
     fields: Vec<(&'static str, Option<String>)>,
     not: Vec<(&'static str, String)>,
-    body: Option<String>,
+    body: Option<Vec<u8>>,
 }
 
 fn case(name: &'static str, asserted_by: &'static str) -> Case {
@@ -103,7 +102,7 @@ impl Case {
         self
     }
 
-    fn body(self, body: impl Into<String>) -> Self {
+    fn body(self, body: impl Into<Vec<u8>>) -> Self {
         Self { body: Some(body.into()), ..self }
     }
 
@@ -121,7 +120,8 @@ impl Case {
         self.status(412).body("").is("cache-control", "no-store")
     }
 
-    fn part(self, range: &str, body: &str) -> Self {
+    fn part(self, range: &str, body: impl AsRef<[u8]>) -> Self {
+        let body = body.as_ref();
         let length = body.len().to_string();
         self.status(206).is("content-range", range).is("content-length", length).body(body)
     }
@@ -158,7 +158,7 @@ impl Case {
                 wrong.push(format!("{name}: {value}"));
             }
         }
-        if let Some(body) = self.body.as_ref().filter(|body| answer.body != body.as_str()) {
+        if let Some(body) = self.body.as_ref().filter(|body| answer.body != **body) {
             wrong.push(format!("body {:?}, not {body:?}", answer.body));
         }
         if wrong.is_empty() {
@@ -190,19 +190,19 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let modified = UNIX_EPOCH + Duration::new(MODIFIED, 500);
         for (path, content) in [
-            ("hello.txt", TEXT),
-            ("css/app.css", SHEET),
-            ("css/app.css.gz", SHEET_GZIP),
-            ("css/app.css.br", SHEET_BR),
-            ("empty.txt", ""),
-            ("docs/index.html", "<h1>Docs</h1>"),
-            ("only.js.gz", "stands for a gzipped script"),
-            ("with space.txt", "space"),
-            ("f\u{fc}nke.txt", "f\u{fc}nke"),
-            ("you+me.txt", "plus"),
-            ("a..b/c..txt", "dots"),
-            ("name.with.dots.txt", "dots"),
-            ("new\nline.txt", "line"),
+            ("hello.txt", TEXT.as_bytes()),
+            ("css/app.css", SHEET.as_bytes()),
+            ("css/app.css.gz", &*gzip(SHEET)),
+            ("css/app.css.br", SHEET_BR.as_bytes()),
+            ("empty.txt", b""),
+            ("docs/index.html", b"<h1>Docs</h1>"),
+            ("only.js.gz", b"stands for a gzipped script"),
+            ("with space.txt", b"space"),
+            ("f\u{fc}nke.txt", "f\u{fc}nke".as_bytes()),
+            ("you+me.txt", b"plus"),
+            ("a..b/c..txt", b"dots"),
+            ("name.with.dots.txt", b"dots"),
+            ("new\nline.txt", b"line"),
         ] {
             write_at(&folder.path().join(path), content, modified);
         }
@@ -261,7 +261,7 @@ async fn files() {
             .with("accept-encoding", "gzip")
             .body("")
             .is("content-encoding", "gzip")
-            .is("content-length", SHEET_GZIP.len().to_string())
+            .is("content-length", gzip(SHEET).len().to_string())
             .is("vary", "accept-encoding"),
         case("an encoded space", "Plug.Static, sirv, actix-files, ServeDir")
             .url("@with%20space.txt")
@@ -377,15 +377,15 @@ async fn codings() {
     };
     let plain =
         |case: Case| case.body(SHEET).is("etag", etag_of(SHEET)).has_no(&["content-encoding"]);
-    let coded = |case: Case, coding: &str, body: &str| {
+    let coded = |case: Case, coding: &str, body: &[u8]| {
         case.body(body)
             .is("etag", etag_of(body))
             .is("content-encoding", coding)
             .is("content-length", body.len().to_string())
             .is("cache-control", YEAR)
     };
-    let gzip = |case| coded(case, "gzip", SHEET_GZIP);
-    let br = |case| coded(case, "br", SHEET_BR);
+    let gzipped = |case| coded(case, "gzip", &gzip(SHEET));
+    let br = |case| coded(case, "br", SHEET_BR.as_bytes());
     assert_all(vec![
         plain(sheet("nothing said", "WhiteNoise, Plug.Static, ServeDir", None)),
         plain(sheet("none wanted", "WhiteNoise, Rack", Some(""))),
@@ -393,11 +393,11 @@ async fn codings() {
         plain(sheet("any", "WhiteNoise", Some("*"))),
         plain(sheet("an unknown one", "Plug.Static, actix-files", Some("zstd"))),
         plain(sheet("refused", "actix-files", Some("zstd;q=1, gzip;q=0"))),
-        gzip(sheet("gzip", "all", Some("gzip"))),
+        gzipped(sheet("gzip", "all", Some("gzip"))),
         br(sheet("br", "Plug.Static, sirv, ServeDir", Some("br"))),
         br(sheet("both", "Plug.Static, sirv", Some("gzip, br"))),
         br(sheet("the better one", "actix-files", Some("gzip;q=0.6,br;q=0.8,*"))),
-        gzip(sheet("the one that is there", "ServeDir", Some("zstd, gzip"))),
+        gzipped(sheet("the one that is there", "ServeDir", Some("zstd, gzip"))),
         case("a file without siblings", "Plug.Static, Rack, ServeDir")
             .with("accept-encoding", "gzip")
             .whole()
@@ -405,7 +405,7 @@ async fn codings() {
             .has_no(&["content-encoding"]),
         case("a sibling is a file too", "actix-files")
             .url("@css/app.css.gz")
-            .body(SHEET_GZIP)
+            .body(gzip(SHEET))
             .is("content-type", "application/gzip")
             .is("cache-control", YEAR)
             .has_no(&["content-encoding"]),
@@ -414,19 +414,21 @@ async fn codings() {
             .with("accept-encoding", "gzip")
             .body("stands for a gzipped script")
             .is("content-encoding", "gzip")
+            .is("etag", etag_of("stands for a gzipped script"))
+            .is("cache-control", YEAR)
             .is("vary", "accept-encoding"),
-        gzip(sheet("another coding's date", "Rack", Some("gzip")))
+        gzipped(sheet("another coding's date", "Rack", Some("gzip")))
             .with("if-modified-since", date(-100)),
         case("a coding's own tag", "Plug.Static")
             .url("@css/app.css")
             .with("accept-encoding", "gzip")
-            .with("if-none-match", etag_of(SHEET_GZIP))
-            .not_modified(&etag_of(SHEET_GZIP)),
+            .with("if-none-match", etag_of(gzip(SHEET)))
+            .not_modified(&etag_of(gzip(SHEET))),
         case("a coding's own date", "Rack")
             .url("@css/app.css")
             .with("accept-encoding", "gzip")
             .with("if-modified-since", date(0))
-            .not_modified(&etag_of(SHEET_GZIP)),
+            .not_modified(&etag_of(gzip(SHEET))),
     ])
     .await;
 }
@@ -577,9 +579,9 @@ async fn ranges() {
         range("of a coding", "Rack", "bytes=0-4")
             .url("@css/app.css")
             .with("accept-encoding", "gzip")
-            .part(&format!("bytes 0-4/{}", SHEET_GZIP.len()), "stand")
+            .part(&format!("bytes 0-4/{}", gzip(SHEET).len()), &gzip(SHEET)[..5])
             .is("content-encoding", "gzip")
-            .is("etag", etag_of(SHEET_GZIP)),
+            .is("etag", etag_of(gzip(SHEET))),
         range("of a file without codings", "actix-files", "bytes=0-4")
             .with("accept-encoding", "gzip")
             .part("bytes 0-4/11", "hello")
@@ -588,7 +590,7 @@ async fn ranges() {
             .url("@css/app.css")
             .with("accept-encoding", "gzip")
             .status(416)
-            .is("content-range", format!("bytes */{}", SHEET_GZIP.len()))
+            .is("content-range", format!("bytes */{}", gzip(SHEET).len()))
             .has_no(&["content-encoding", "content-type"]),
         range("If-Range, same tag", "send", "bytes=0-0")
             .with("if-range", etag_of(TEXT))

@@ -1,0 +1,1 @@
+var e=()=>`About this example.`;export{e as content};

@@ -1,0 +1,1 @@
+async function e(){return(await fetch(`/api/greeting`)).text()}export{e as content};

@@ -1,0 +1,1 @@
+var e=()=>`Your profile.`;export{e as content};

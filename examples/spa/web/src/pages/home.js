@@ -1,0 +1,4 @@
+export async function content() {
+  const response = await fetch("/api/greeting");
+  return response.text();
+}

@@ -1,0 +1,1 @@
+// A service worker, edition 1.
