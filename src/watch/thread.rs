@@ -70,7 +70,7 @@ pub(super) struct Watch {
 
 /// How a change is noticed.
 enum Means {
-    Events(Events),
+    Events(Box<Events>),
     Interval(Duration),
 }
 
@@ -184,7 +184,7 @@ impl Means {
         match Watched::new(messages) {
             Ok(watched) => {
                 let (targets, open) = Default::default();
-                let mut means = Self::Events(Events { watched, targets, open });
+                let mut means = Self::Events(Box::new(Events { watched, targets, open }));
                 means.look_around(sources);
                 means
             }

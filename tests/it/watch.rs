@@ -694,3 +694,51 @@ async fn at_the_limit() {
         until_fresh(&mut changes, root.path()).await;
     }
 }
+
+#[tokio::test]
+async fn each_of_several_roots_is_followed() {
+    let folder = Folder::new(
+        "mkdir own 1 2; echo own > own/a; echo 1 > 1/a; echo 1 > 1/b; echo 2 > 2/b; ln -s 1 theirs",
+    );
+    let layer = || {
+        let [own, theirs] = ["own", "theirs"].map(|root| folder.0.path().join(root));
+        let scan = Scan::new(own).fallback(theirs);
+        StaticUrlLayer::builder("/static").scan(scan).build().unwrap()
+    };
+    let watched = layer();
+    let watcher = watched.watch_with(WatchOptions::default().rest(Duration::ZERO)).unwrap();
+    let mut changes = watcher.changes();
+    for script in [
+        "echo edited > own/a",
+        "echo edited > 1/b",
+        "echo hides > own/b",
+        "rm own/b",
+        "ln -s 2 new; mv -T new theirs",
+        "echo edited > 2/b",
+        "mv own old; cp -r old own; echo new > own/c",
+        "echo edited > own/c",
+    ] {
+        folder.run(script);
+        let expected = layer().prefix();
+        until(&mut changes, |prefix| prefix.as_str() == expected.as_str()).await;
+    }
+}
+
+/// As of a bundler that starts after the server.
+#[tokio::test]
+async fn a_first_build_is_taken_up() {
+    for made in
+        ["", "mkdir packages", "mkdir -p packages/site/dist", "mkdir real; ln -s real packages"]
+    {
+        let folder = Folder::new(made);
+        let root = folder.0.path().join("packages/site/dist");
+        let builder = StaticUrlLayer::builder("/static").root(&root).development(true);
+        let layer = builder.build().unwrap();
+        let watcher = layer.watch_with(WatchOptions::default().rest(Duration::ZERO)).unwrap();
+        let mut changes = watcher.changes();
+        folder.run("mkdir -p packages/site/dist; echo 1 > packages/site/dist/a.css");
+        until_fresh(&mut changes, &root).await;
+        folder.run("echo 2 > packages/site/dist/a.css");
+        until_fresh(&mut changes, &root).await;
+    }
+}
