@@ -262,16 +262,35 @@ impl File {
             ContentCoding::Identity => self
                 .identity()
                 .map_or(Finding::UNLISTED, |identity| identity.compare(Position(0), head, context)),
-            // A response that is compressed on its way has no known length.
-            ContentCoding::One(coding) if head.length().is_none() => self
-                .identity()
-                .map_or(Finding::UNLISTED, |one| one.compare_compressed(head, coding, context)),
+            ContentCoding::One(coding) if head.length().is_none() => {
+                self.compare_unmeasured(head, coding, context)
+            }
             ContentCoding::One(coding) => match self.sibling(coding) {
                 Some((position, sibling)) => sibling.compare(position, head, context),
                 // Compressed by the inner service, or a sibling that is newer than the scan.
                 None => Finding::UNPROVEN,
             },
         }
+    }
+
+    /// Compares a response with a coding, but without a length: that was compressed on its way.
+    /// Or it is a sibling that a service streams, with the time of the sibling.
+    fn compare_unmeasured(
+        &self,
+        head: &ResponseHead<'_>,
+        coding: &str,
+        context: ComparisonContext,
+    ) -> Finding<'_> {
+        let Some(identity) = self.identity() else { return Finding::UNLISTED };
+        let found = identity.compare_compressed(head, coding, context);
+        let is_other = |(position, sibling): (Position, &Representation)| {
+            sibling.compare(position, head, context).matching == Match::Mismatch
+        };
+        let may_be_sibling = || self.sibling(coding).is_some_and(|sibling| !is_other(sibling));
+        if found.matching == Match::Mismatch && may_be_sibling() {
+            return Finding::UNPROVEN;
+        }
+        found
     }
 
     /// Compares a 416. It has the length and the date of a representation, but not its coding.
@@ -558,6 +577,26 @@ mod tests {
             seen.into_iter().for_each(|seen| file.remember(seen));
             let (.., again) = see(&file, status, lines);
             assert_eq!(described(&again), "", "{name}, again");
+        }
+    }
+
+    /// A service that streams a sibling sends the sibling's time, which is not the file's.
+    #[test]
+    fn a_streamed_sibling_is_no_contradiction() {
+        let later = "Sun, 06 Nov 1994 08:49:38 GMT";
+        let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777 + seconds);
+        let manifest = Manifest::from_files([("a", "hello world"), ("a.br", "coded")]).unwrap();
+        let info = |path, time| manifest.get(path).unwrap().clone().with_modified(Some(time));
+        let (plain, sibling) = (info("a", at(0)), info("a.br", at(1)));
+        let file = File::new("a", [(IDENTITY, &plain), ("br", &sibling)].into_iter());
+        for (name, coding, time, expected) in [
+            ("of the sibling's time", BR, later, Match::Unproven),
+            ("of the file's", BR, DATE, Match::Unproven),
+            ("of another", BR, "Sun, 06 Nov 1994 08:49:39 GMT", Match::Mismatch),
+            ("in another coding", GZIP, later, Match::Mismatch),
+        ] {
+            let (found, ..) = see(&file, 200, &[coding, ("last-modified", time)]);
+            assert_eq!(found, expected, "{name}");
         }
     }
 
