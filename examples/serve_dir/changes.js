@@ -6,13 +6,19 @@ changes.addEventListener("message", ({ data }) => follow(JSON.parse(data)));
 
 function follow({ version, prefix, onlyStyles }) {
   if (version === shownVersion()) return;
-  if (onlyStyles) {
+  if (onlyStyles && everyLinkHasAVersion()) {
     const swapped = swapStyles(prefix);
     showVersion(version, prefix);
     visits = Promise.all([visits, ...swapped]).then(loadAll);
   } else {
     location.reload();
   }
+}
+
+/** A file that had none may have one from now on. */
+function everyLinkHasAVersion() {
+  const links = [...document.querySelectorAll("#files a")];
+  return links.every((link) => link.getAttribute("href").startsWith(shownPrefix()));
 }
 
 /** All of them: what has changed may be imported by another, under a relative URL. */

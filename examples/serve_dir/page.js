@@ -164,6 +164,7 @@ function isRare(key) {
 }
 
 function verdict({ network, cache, failed }, count) {
+  if (count === 0) return "No files yet.";
   if (failed > 0) return `Of ${files(count)}, ${failed.toLocaleString("en")} could not be loaded.`;
   if (cache === count) return `Loaded ${files(count)} from the cache, and fetched nothing.`;
   if (network === count) return `Loaded ${files(count)} from the network. Now visit again.`;

@@ -92,12 +92,12 @@ impl IncomingRequest<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ResponseBody;
     use crate::{
         Manifest, StaticUrlLayer, VersionSource,
         exchange::request::{RequestHead, plan},
     };
     use http::Request;
-    use http_body_util::Full;
 
     const CONTENT: &str = "hello world";
     const FILE: &str = "/static/v1/a";
@@ -138,7 +138,7 @@ mod tests {
             response.header(name, value)
         };
         let response = inner.iter().fold(response, add);
-        let mut response = response.body(Full::new(Bytes::from(CONTENT))).unwrap();
+        let mut response = response.body(CONTENT.to_owned()).unwrap();
         let recorder = exchange.record(&response);
         let edit = exchange.on_response(&mut response, Some(CONTENT.len() as u64));
         exchange.remember(edit.observations);

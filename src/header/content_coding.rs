@@ -89,12 +89,14 @@ impl AcceptedCodings {
 }
 
 impl AcceptedCodings {
-    /// Returns an `Accept-Encoding` for these codings without some. `None` if nothing is left.
-    pub(crate) fn without(self, codings: &[&str]) -> Option<HeaderValue> {
+    /// Returns an `Accept-Encoding` for these codings without some. If nothing is left, it is
+    /// for the plain form: a server may ignore that a client refuses it (§12.5.3).
+    pub(crate) fn without(self, codings: &[&str]) -> HeaderValue {
         let stored = SIBLINGS.iter().map(|&(_, name)| name).chain([IDENTITY]);
         let left = stored.filter(|name| self.allow(name) && !codings.contains(name));
-        let left = left.collect::<Vec<_>>().join(", ");
-        HeaderValue::from_maybe_shared(Bytes::from(left)).ok().filter(|left| !left.is_empty())
+        let left = Some(left.collect::<Vec<_>>().join(", ")).filter(|left| !left.is_empty());
+        let left = left.and_then(|left| HeaderValue::from_maybe_shared(Bytes::from(left)).ok());
+        left.unwrap_or_else(|| HeaderValue::from_static(IDENTITY))
     }
 }
 

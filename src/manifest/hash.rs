@@ -167,14 +167,17 @@ fn tasks(found: Found) -> Vec<Task> {
 
 /// Whether all that is wanted of a file was learned when it was read.
 fn has_wanted(known: Option<&FileInfo>, task: &Task) -> bool {
-    let is_known = |info: &FileInfo| info.checksum != Checksum::Unknown;
-    task.wanted == Wanted::Nothing || known.is_some_and(is_known)
+    let Wanted { content, trailer } = task.wanted;
+    let is_known = |checksum: fn(&FileInfo) -> Checksum| {
+        known.is_some_and(|info| checksum(info) != Checksum::Unknown)
+    };
+    (!content || is_known(|info| info.checksum)) && (!trailer || is_known(|info| info.trailer))
 }
 
 /// Collects what the threads have done, and reports what they have found.
 fn collect(tasks: Vec<Task>, report: &Report<'_>) -> Hashed {
     let mut hashed = Hashed { files: BTreeMap::new(), any_read: false };
-    for Task { logical, done, .. } in tasks {
+    for Task { logical, root, done, .. } in tasks {
         let info = match done.into_inner() {
             Some(Done::Known(info)) => info,
             Some(Done::Read(info)) => {
@@ -190,7 +193,8 @@ fn collect(tasks: Vec<Task>, report: &Report<'_>) -> Hashed {
         if info.has_climbing_link {
             report.add(Finding::ClimbingLink { path: logical.clone() });
         }
-        hashed.files.insert(logical, info);
+        let root = u32::try_from(root).unwrap_or(u32::MAX);
+        hashed.files.insert(logical, FileInfo { root, ..info });
     }
     hashed
 }
@@ -209,8 +213,8 @@ impl Content {
         Self {
             sha256: Sha256::new(),
             length: 0,
-            crc32: (wanted == Wanted::Content).then(crc32fast::Hasher::new),
-            ends: (wanted == Wanted::Trailer).then(GzipEnds::default),
+            crc32: wanted.content.then(crc32fast::Hasher::new),
+            ends: wanted.trailer.then(GzipEnds::default),
             links: LinkFinder::of(logical),
         }
     }
@@ -233,6 +237,7 @@ impl Content {
     pub(super) fn finish(self) -> FileInfo {
         FileInfo {
             checksum: self.checksum(),
+            trailer: self.ends.as_ref().map_or(Checksum::Unknown, GzipEnds::checksum),
             has_climbing_link: self.links.is_some_and(LinkFinder::finish),
             ..FileInfo::new(self.sha256.finalize().into(), self.length)
         }
@@ -243,7 +248,6 @@ impl Content {
         let length = self.length as u32;
         let of_content =
             |crc32: &crc32fast::Hasher| Checksum::Of { crc32: crc32.clone().finalize(), length };
-        let of_ends = self.ends.as_ref().map(GzipEnds::checksum);
-        self.crc32.as_ref().map(of_content).or(of_ends).unwrap_or(Checksum::Unknown)
+        self.crc32.as_ref().map_or(Checksum::Unknown, of_content)
     }
 }

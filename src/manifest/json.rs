@@ -10,7 +10,7 @@ use serde::{
 
 use crate::{
     Error, ErrorKind,
-    manifest::{FileInfo, Manifest},
+    manifest::{FileInfo, Manifest, siblings::Relation},
 };
 
 const FORMAT: u32 = 1;
@@ -38,9 +38,44 @@ struct Listing(Vec<(Box<str>, File)>);
 struct File {
     sha256: String,
     length: u64,
-    /// It is not of the file beside it, although it has the name of a pre-compressed sibling.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    stale_sibling: bool,
+    /// What it is to the file whose pre-compressed sibling it is by its name.
+    #[serde(default, skip_serializing_if = "Sibling::counts")]
+    sibling: Sibling,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Sibling {
+    #[default]
+    Counts,
+    Stale,
+    Unrelated,
+}
+
+impl Sibling {
+    fn counts(&self) -> bool {
+        *self == Self::Counts
+    }
+}
+
+impl From<Relation> for Sibling {
+    fn from(relation: Relation) -> Self {
+        match relation {
+            Relation::Sibling => Self::Counts,
+            Relation::Stale => Self::Stale,
+            Relation::Unrelated => Self::Unrelated,
+        }
+    }
+}
+
+impl From<Sibling> for Relation {
+    fn from(sibling: Sibling) -> Self {
+        match sibling {
+            Sibling::Counts => Self::Sibling,
+            Sibling::Stale => Self::Stale,
+            Sibling::Unrelated => Self::Unrelated,
+        }
+    }
 }
 
 impl Manifest {
@@ -75,7 +110,7 @@ impl Document {
         let file = |info: &FileInfo| File {
             sha256: HEXLOWER.encode(info.sha256()),
             length: info.length(),
-            stale_sibling: info.is_stale_sibling,
+            sibling: info.relation.into(),
         };
         let files = manifest.iter().map(|(path, info)| (path.into(), file(info)));
         Self { format: FORMAT, digest: manifest.digest_hex(), files: Listing(files.collect()) }
@@ -117,8 +152,8 @@ fn check_format(format: u32) -> Result<(), Error> {
 impl File {
     fn parse(self) -> Option<FileInfo> {
         let sha256 = HEXLOWER.decode(self.sha256.as_bytes()).ok()?.try_into().ok()?;
-        let is_stale_sibling = self.stale_sibling;
-        Some(FileInfo { is_stale_sibling, ..FileInfo::new(sha256, self.length) })
+        let relation = self.sibling.into();
+        Some(FileInfo { relation, ..FileInfo::new(sha256, self.length) })
     }
 }
 

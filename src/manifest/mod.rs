@@ -46,7 +46,7 @@ mod json;
 mod remembered;
 mod report;
 pub(crate) mod scan;
-mod siblings;
+pub(crate) mod siblings;
 pub(crate) mod tree;
 mod walk;
 
@@ -54,7 +54,10 @@ use std::time::SystemTime;
 
 pub use self::scan::{Scan, is_ignored_by_default};
 pub(crate) use self::tree::Manifest;
-use self::{fingerprint::Fingerprint, siblings::Checksum};
+use self::{
+    fingerprint::Fingerprint,
+    siblings::{Checksum, Relation, Source},
+};
 
 /// A [`Manifest`]'s entry for one file.
 #[derive(Clone, Debug)]
@@ -64,9 +67,16 @@ pub struct FileInfo {
     modified: Option<SystemTime>,
     /// Whether a later scan need not read the file again.
     fingerprint: Option<Fingerprint>,
+    /// The checksum of the content.
     checksum: Checksum,
-    /// It has the name of a pre-compressed sibling, but was made of another content.
-    is_stale_sibling: bool,
+    /// The checksum at the end of a `.gz`, which is that of what is in it.
+    trailer: Checksum,
+    /// Of which content it was when it first counted as a pre-compressed sibling.
+    made_of: Option<Source>,
+    /// Whether it belongs to the file whose pre-compressed sibling it is by its name.
+    relation: Relation,
+    /// The index of the root that has the file.
+    root: u32,
     /// It is a style sheet with a link that leaves the tree.
     has_climbing_link: bool,
 }
@@ -84,7 +94,10 @@ impl FileInfo {
             modified: None,
             fingerprint: None,
             checksum: Checksum::Unknown,
-            is_stale_sibling: false,
+            trailer: Checksum::Unknown,
+            made_of: None,
+            relation: Relation::Sibling,
+            root: 0,
             has_climbing_link: false,
         }
     }
@@ -105,10 +118,9 @@ impl FileInfo {
         self.modified
     }
 
-    /// Whether it has the name of a pre-compressed sibling, but was made of another content
-    /// than the file beside it.
-    pub(crate) fn is_stale_sibling(&self) -> bool {
-        self.is_stale_sibling
+    /// Returns how it relates to the file whose pre-compressed sibling it is by its name.
+    pub(crate) fn relation(&self) -> Relation {
+        self.relation
     }
 
     #[cfg(test)]

@@ -4,13 +4,15 @@
 //! ```text
 //! tower-static-url digests 1
 //! <SHA-256 of the roots>
-//! <length of path>:<path> <SHA-256> <length> <modified> <fingerprint> <checksum> <link>
+//! <length of path>:<path> <SHA-256> <length> <modified> <fingerprint> <checksum> <trailer>
+//!     <made of> <link>
 //! …
 //! end <SHA-256 of everything before>
 //! ```
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
@@ -26,8 +28,9 @@ use crate::{
         FileInfo, Scan,
         fingerprint::{Fingerprint, Stamp, nanos},
         report::{Finding, Report},
-        siblings::Checksum,
+        siblings::{Checksum, Source},
         tree::invalid_path,
+        walk::Found,
     },
 };
 
@@ -35,6 +38,8 @@ const FORMAT: &str = "tower-static-url digests 1\n";
 /// What the first line of another format starts with.
 const ANY_FORMAT: &str = "tower-static-url digests ";
 const END: &str = "end ";
+
+const IN_THE_TREE: &str = "lies in the tree that is scanned: each scan would change the version";
 
 /// The known files, by logical path.
 pub(super) type Remembered = BTreeMap<Box<str>, FileInfo>;
@@ -80,9 +85,23 @@ impl Scan {
             let Ok(below) = absolute.strip_prefix(&root) else { continue };
             let mut above = below.ancestors().filter(|path| !path.as_os_str().is_empty());
             if !above.any(|path| self.ignores(&root, &root.join(path))) {
-                let why = "lies in the tree that is scanned: each scan would change the version";
-                return Err(invalid_path(&path.to_string_lossy(), why));
+                return Err(invalid_path(&path.to_string_lossy(), IN_THE_TREE));
             }
+        }
+        Ok(())
+    }
+
+    /// Checks the same of the files that a walk has found: a link may lead to the file.
+    pub(super) fn check_not_listed(&self, found: &Found) -> Result<(), Error> {
+        let Some(path) = &self.remembered else { return Ok(()) };
+        let Ok(canonical) = fs::canonicalize(path) else { return Ok(()) };
+        let name = canonical.file_name();
+        let is_it = |(logical, &root): (&Box<str>, &usize)| {
+            let found = self.roots[root].join(&**logical);
+            found.file_name() == name && fs::canonicalize(found).ok().as_ref() == Some(&canonical)
+        };
+        if found.iter().any(is_it) {
+            return Err(invalid_path(&path.to_string_lossy(), IN_THE_TREE));
         }
         Ok(())
     }
@@ -115,13 +134,21 @@ fn format_file(path: &str, info: &FileInfo) -> Option<String> {
     let fingerprint = HEXLOWER.encode(&stamp.to_bytes());
     let (sha256, length) = (HEXLOWER.encode(&info.sha256), info.length);
     let (modified, link) = (nanos(info.modified?), u8::from(info.has_climbing_link));
-    let checksum = match info.checksum {
+    let (checksum, trailer) = (format_checksum(info.checksum), format_checksum(info.trailer));
+    let made_of = info.made_of.map_or("-".into(), |source| source.to_number().to_string());
+    let bytes = path.len();
+    Some(format!(
+        "{bytes}:{path} {sha256} {length} {modified} {fingerprint} {checksum} {trailer} \
+         {made_of} {link}\n"
+    ))
+}
+
+fn format_checksum(checksum: Checksum) -> String {
+    match checksum {
         Checksum::Unknown => "-".into(),
         Checksum::Malformed => "malformed".into(),
         Checksum::Of { crc32, length } => format!("{crc32}/{length}"),
-    };
-    let bytes = path.len();
-    Some(format!("{bytes}:{path} {sha256} {length} {modified} {fingerprint} {checksum} {link}\n"))
+    }
 }
 
 /// Parses the text. The error is the reason why it is of no use.
@@ -164,10 +191,15 @@ fn parse_file(text: &str) -> Option<(&str, FileInfo, &str)> {
     let modified = Some(time(field()?.parse().ok()?)?);
     let fingerprint = HEXLOWER.decode(field()?.as_bytes()).ok()?.try_into().ok()?;
     let fingerprint = Some(Fingerprint::Proof(Stamp::from_bytes(fingerprint)));
-    let checksum = parse_checksum(field()?)?;
+    let (checksum, trailer) = (parse_checksum(field()?)?, parse_checksum(field()?)?);
+    let made_of = match field()? {
+        "-" => None,
+        number => Some(Source::from_number(number.parse().ok()?)),
+    };
     let has_climbing_link = field()? == "1";
     let info = FileInfo::new(sha256, length);
-    Some((path, FileInfo { modified, fingerprint, checksum, has_climbing_link, ..info }, rest))
+    let learned = FileInfo { checksum, trailer, made_of, has_climbing_link, ..info };
+    Some((path, FileInfo { modified, fingerprint, ..learned }, rest))
 }
 
 fn parse_checksum(text: &str) -> Option<Checksum> {
@@ -193,7 +225,9 @@ fn time(nanos: i128) -> Option<SystemTime> {
 /// Replaces a file as a whole: whoever reads it sees the old text or the new one.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    // A dot-file, so that no scan lists what a crash leaves.
+    let mut name = OsString::from(".");
+    name.push(path.file_name().ok_or(io::ErrorKind::InvalidInput)?);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     name.push(format!(".{}-{number}", std::process::id()));
     let draft = path.with_file_name(name);

@@ -46,14 +46,19 @@ use crate::{
 ///
 /// `app.css.gz`, `.br`, `.zst` and `.zz` count as `app.css` in another content coding, but only
 /// if they were made of this very file. A `.gz` tells: it ends with the CRC-32 and the length
-/// of what is in it. Any other coding must not be older than the file. For one that does not
-/// count the scan logs a WARN, and no browser pins what was compressed of something else:
+/// of what is in it. Any other coding must not be older than the file (a time that was rounded
+/// down counts as the same), and must change when the file does. For one that does not count
+/// the scan logs a WARN, and no browser pins what was compressed of something else:
 ///
 /// - The layer takes its coding out of the `Accept-Encoding` that the inner service sees, so
-///   that every client gets the bytes of the file.
+///   that clients get the bytes of the file.
 /// - For clients that accept the coding, the response is `no-cache`.
 ///
-/// If only `app.css.gz` is there, `app.css` is listed for the clients that accept `gzip`.
+/// With several roots, a pre-compressed file counts only for files of its own root and of those
+/// [behind](Self::fallback) it: no service looks for it elsewhere.
+///
+/// If only `app.css.gz` is there, `app.css` is listed for the clients that accept `gzip`. That
+/// is not so for a name without an extension, for `.tar`, and below a mount of `/`.
 #[derive(Clone)]
 pub struct Scan {
     pub(super) roots: Vec<PathBuf>,
@@ -135,7 +140,9 @@ impl Scan {
     /// nothing is kept.
     ///
     /// A file is hashed again if its length, times or inode differ from those with which it was
-    /// hashed before, as at a [reload](crate::StaticUrlLayer::reload). What is kept is of use
+    /// hashed before, as at a [reload](crate::StaticUrlLayer::reload). Where there are no inodes
+    /// (on Windows), an edit that keeps length and modification time would be missed for ever:
+    /// do not use this there, if your tools set times. What is kept is of use
     /// to this machine only, because another one has other inodes: put it beside the server's
     /// other state, not into the deploy. Whoever can write to it can make browsers keep wrong
     /// bytes, so protect it like the files themselves.
@@ -191,16 +198,17 @@ impl Scan {
         let found = self.walk(report)?;
         let remembered = self.recall(report)?;
         let known = |path: &str| known(path).or_else(|| remembered.get(path));
-        let mut hashed = self.hash_all(found, known, report)?;
-        if hashed.any_read {
-            self.remember_all(&hashed.files, report);
-        }
+        self.check_not_listed(&found)?;
+        let mut hashed = self.hash_all(found, &known, report)?;
         let none = || Finding::NoFiles { roots: self.roots.clone() };
         if hashed.files.is_empty() && !report.tolerates(none()) {
             let message = format!("no files to list below {}", Roots(&self.roots));
             return Err(Error::new(ErrorKind::EmptyManifest, message));
         }
-        siblings::compare(&mut hashed.files, |finding| report.add(finding));
+        siblings::compare(&mut hashed.files, &known, |finding| report.add(finding));
+        if hashed.any_read {
+            self.remember_all(&hashed.files, report);
+        }
         Ok(Manifest::from_checked(hashed.files))
     }
 }

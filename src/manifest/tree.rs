@@ -108,7 +108,7 @@ impl Manifest {
         let mut manifest = Self::from_listing(listing)?;
         let findings = Findings::default();
         let report = findings.report(false);
-        siblings::compare(&mut manifest.files, |finding| report.add(finding));
+        siblings::compare(&mut manifest.files, |_| None, |finding| report.add(finding));
         Ok(manifest)
     }
 

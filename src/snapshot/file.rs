@@ -14,7 +14,7 @@ use crate::{
         etag::{EntityTag, tags_in},
         head::InnerCaching,
     },
-    manifest::FileInfo,
+    manifest::{FileInfo, siblings::Relation},
     observe::log,
     policy::Match,
     snapshot::{
@@ -94,7 +94,7 @@ impl File {
         let is_identity = |(coding, _): &(&str, &FileInfo)| *coding == IDENTITY;
         // By its own name a stale sibling is a file like any other.
         let (stale, counted) = representations
-            .partition::<Vec<_>, _>(|one| one.1.is_stale_sibling() && !is_identity(one));
+            .partition::<Vec<_>, _>(|one| one.1.relation() == Relation::Stale && !is_identity(one));
         Self {
             path: path.into(),
             is_literal: !path.contains('%'),

@@ -8,7 +8,7 @@ use rustc_hash::FxBuildHasher;
 use crate::{
     Fingerprinted,
     header::content_coding::{IDENTITY, SIBLINGS},
-    manifest::{FileIndex, FileInfo, Manifest},
+    manifest::{FileIndex, FileInfo, Manifest, siblings::Relation},
     snapshot::{file::File, fingerprinted::FingerprintedFiles},
 };
 
@@ -67,8 +67,8 @@ impl Files {
     fn add_lone(&mut self) {
         let plain = |path: &str| {
             let plain = SIBLINGS.iter().find_map(|(suffix, _)| path.strip_suffix(suffix))?;
-            let has_name = !plain.is_empty() && !plain.ends_with('/');
-            (has_name && !self.entries.contains_key(plain)).then(|| Box::from(plain))
+            let is_new = is_page_or_asset(plain) && !self.entries.contains_key(plain);
+            is_new.then(|| Box::from(plain))
         };
         let lone = self.entries.keys().filter_map(|path| plain(path)).collect::<Vec<Box<str>>>();
         if !lone.is_empty() {
@@ -81,7 +81,12 @@ impl Files {
         for (suffix, coding) in SIBLINGS {
             let of = |path: &str| self.find(path.strip_suffix(suffix)?);
             let paths = self.entries.keys().enumerate();
+            let is_related = |FileIndex(i): FileIndex| {
+                let info = self.entries[i].info.as_ref();
+                info.is_some_and(|info| info.relation() != Relation::Unrelated)
+            };
             let found = paths.filter_map(|(i, path)| Some((of(path)?, FileIndex(i))));
+            let found = found.filter(|(_, index)| is_related(*index));
             for (FileIndex(file), index) in found.collect::<Vec<_>>() {
                 let siblings = &mut self.entries[file].siblings;
                 let others = std::mem::take(siblings).into_iter();
@@ -141,6 +146,11 @@ impl Files {
 
     pub(crate) fn tree_digest(&self) -> &[u8; 32] {
         &self.tree_digest
+    }
+
+    /// Whether only siblings of the file are listed.
+    pub(crate) fn is_lone(&self, FileIndex(index): FileIndex) -> bool {
+        self.entries.get_index(index).is_some_and(|(_, entry)| entry.info.is_none())
     }
 
     /// Returns the index of a file that is listed, itself or by a sibling.
@@ -208,6 +218,14 @@ impl Files {
     }
 }
 
+/// Whether a file of which there is only a compressed form is meant to be sent as such: not an
+/// archive, and not a name without an extension.
+fn is_page_or_asset(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let extension = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty());
+    extension.is_some_and(|(_, extension)| !extension.is_empty() && extension != "tar")
+}
+
 impl Entry {
     fn new(info: Option<FileInfo>) -> Self {
         Self { info, siblings: [].into(), file: OnceLock::new() }
@@ -258,14 +276,23 @@ mod tests {
 
     #[test]
     fn a_file_without_a_plain_form_is_found_but_not_listed() {
-        let files = files(&["a.css.gz", "b", "b.gz", "d/.gz", "z.br"]);
-        for (path, is_found) in
-            [("a.css", true), ("a.css.gz", true), ("b", true), ("d/", false), ("z", true)]
-        {
+        let files = files(&["a.css.gz", "b", "b.gz", "d/.gz", "d/x.js.br", "t.tar.gz", "z.br"]);
+        for (path, is_found) in [
+            ("a.css", true),
+            ("a.css.gz", true),
+            ("b", true),
+            ("d/", false),
+            ("d/x.js", true),
+            ("t.tar", false),
+            ("z", false),
+        ] {
             assert_eq!(files.find(path).is_some(), is_found, "{path}");
         }
         assert!(files.info("a.css").is_none());
-        assert_eq!(files.paths().collect::<Vec<_>>(), ["a.css.gz", "b", "b.gz", "d/.gz", "z.br"]);
+        assert_eq!(
+            files.paths().collect::<Vec<_>>(),
+            ["a.css.gz", "b", "b.gz", "d/.gz", "d/x.js.br", "t.tar.gz", "z.br"]
+        );
         assert!(files.has_directory("d"), "still in bytewise order");
     }
 

@@ -212,11 +212,13 @@ impl Snapshot {
     }
 
     /// Whether a path below a mount of `/` belongs to the rest of the site: it is neither a
-    /// listed file nor a directory of one.
+    /// listed file nor a directory of one. A compressed form alone lists no file there: the
+    /// plain one may be a page of the site.
     fn is_foreign(&self, below: &Below<'_, '_>) -> bool {
-        let Some(files) = self.files.as_ref().filter(|_| below.file.is_none()) else {
+        let Some(files) = self.files.as_ref() else { return false };
+        if below.file.is_some_and(|(index, _)| !files.is_lone(index)) {
             return false;
-        };
+        }
         let path = below.rest.and_then(decode);
         !path.is_some_and(|path| files.has_directory(&path))
     }

@@ -245,12 +245,12 @@ impl Means {
 
 impl Events {
     fn is_reason(&mut self, sources: &Sources, change: Change, paths: &[PathBuf]) -> bool {
-        let mut is_concerned = paths.iter().any(|path| sources.is_concerned(&self.targets, path));
+        let is_concerned = paths.iter().any(|path| sources.is_concerned(&self.targets, path));
         for path in paths {
             match change {
                 Change::Written if is_concerned => _ = self.open.insert(path.clone()),
-                // Without a write before, nothing has changed.
-                Change::Closed => is_concerned = self.open.remove(path),
+                // Also without a write that was told of: it may have been through a memory map.
+                Change::Closed => _ = self.open.remove(path),
                 Change::Gone => {
                     self.open.remove(path);
                     self.watched.forget(path);

@@ -537,3 +537,14 @@ fn a_style_sheet_that_leaves_the_tree_is_named() {
     layer.reload().unwrap();
     assert_eq!(warnings.lines().len(), 3, "it is news again");
 }
+
+#[cfg(unix)]
+#[test]
+fn digests_behind_a_link_into_the_tree_are_in_the_tree() {
+    let (root, state) = (tree([("app.css", "p{}")]), tempfile::tempdir().unwrap());
+    symlink(state.path(), root.path().join("state")).unwrap();
+    let path = state.path().join("digests");
+    let scan = Scan::new(root.path()).remember(&path);
+    scan.run().unwrap();
+    error(scan.run(), ErrorKind::InvalidPath, &path);
+}
