@@ -43,6 +43,8 @@ pub(crate) mod fingerprint;
 mod hash;
 #[cfg(feature = "serde")]
 mod json;
+#[cfg(feature = "releases")]
+pub(crate) mod listing;
 mod remembered;
 mod report;
 pub(crate) mod scan;
