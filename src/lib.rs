@@ -103,6 +103,8 @@
 //!
 //! - `axum`: [`StaticPrefix`] as an extractor, and an `axum` module with `StaticUrlLayer::wrap`
 //! - `memory`: `StaticUrlLayerBuilder::memory_budget`, to serve files from memory
+//! - `releases`: a `releases` module with `Releases`, which keeps the files of every published
+//!   version
 //! - `serde`: manifests to and from JSON, and `Serialize` for [`StaticPrefix`]
 //! - `tracing`: a WARN for each file that has changed since the scan, is not found by the inner
 //!   service, or cannot be listed
@@ -130,6 +132,8 @@ mod memory;
 mod observe;
 mod policy;
 mod prefix;
+#[cfg(feature = "releases")]
+pub mod releases;
 mod snapshot;
 mod sync;
 mod url;

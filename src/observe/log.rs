@@ -121,6 +121,13 @@ pub(crate) fn missing(listed: &str, requested: &str) {
     );
 }
 
+/// Something in a directory of releases is no record.
+#[cfg(feature = "releases")]
+pub(crate) fn no_record(path: &Path, why: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "tower_static_url", path = %path.display(), "ignored among the records of releases: it {why}");
+}
+
 /// A watched tree cannot be read. The layer serves as before.
 #[cfg(feature = "watch")]
 pub(crate) fn not_reloaded(error: &crate::Error) {

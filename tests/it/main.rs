@@ -17,6 +17,7 @@ mod manifest;
 mod memory;
 mod middleware;
 mod proof;
+mod releases;
 mod reload;
 mod spa;
 mod unlisted;
