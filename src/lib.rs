@@ -122,6 +122,11 @@ mod error;
 mod exchange;
 mod fingerprinted;
 mod header;
+#[cfg(feature = "releases")]
+mod kept;
+#[cfg(not(feature = "releases"))]
+#[path = "kept/off.rs"]
+mod kept;
 mod layer;
 pub mod manifest;
 #[cfg(feature = "memory")]
@@ -141,6 +146,8 @@ mod version_source;
 #[cfg(feature = "watch")]
 pub mod watch;
 
+#[cfg(feature = "releases")]
+pub use crate::kept::EmptyBody;
 pub use crate::{
     error::{Error, ErrorKind},
     fingerprinted::Fingerprinted,

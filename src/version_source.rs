@@ -138,7 +138,6 @@ impl VersionSource {
 impl VersionSource {
     /// Checks that every node with the same files has the same version, so that a release can
     /// have it.
-    #[allow(dead_code, reason = "the layer does not publish yet")]
     pub(crate) fn check_publishable(&self) -> Result<(), Error> {
         let what = match &self.0 {
             Source::Manifest | Source::BuildId(_) | Source::Env(_) | Source::Literal(_) => {

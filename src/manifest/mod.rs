@@ -49,6 +49,8 @@ mod remembered;
 mod report;
 pub(crate) mod scan;
 mod siblings;
+#[cfg(feature = "releases")]
+pub(crate) mod stored;
 pub(crate) mod tree;
 mod walk;
 

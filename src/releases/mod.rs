@@ -88,7 +88,6 @@ struct Shared {
 struct Known {
     by_version: HashMap<Box<str>, Arc<KeptRelease>>,
     /// The newest release that lists each path.
-    #[allow(dead_code, reason = "the layer does not answer kept releases yet")]
     by_path: HashMap<Box<str>, Arc<KeptRelease>>,
     newest_first: Vec<Arc<KeptRelease>>,
 }
@@ -144,13 +143,11 @@ impl Releases {
     }
 
     /// Returns a known release. Reads nothing.
-    #[allow(dead_code, reason = "the layer does not answer kept releases yet")]
     pub(crate) fn kept(&self, version: &str) -> Option<Arc<KeptRelease>> {
         self.0.known.load().by_version.get(version).cloned()
     }
 
     /// Returns the newest known release that lists a logical path. Reads nothing.
-    #[allow(dead_code, reason = "the layer does not answer kept releases yet")]
     pub(crate) fn newest_with(&self, path: &str) -> Option<Arc<KeptRelease>> {
         self.0.known.load().by_path.get(path).cloned()
     }
@@ -254,13 +251,11 @@ impl KeptRelease {
     }
 
     /// Returns what the release lists.
-    #[allow(dead_code, reason = "the layer does not answer kept releases yet")]
     pub(crate) fn manifest(&self) -> &Arc<Manifest> {
         &self.manifest
     }
 
     /// Returns the directory of its files.
-    #[allow(dead_code, reason = "the layer does not answer kept releases yet")]
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }

@@ -12,6 +12,7 @@ mod faults;
 mod field;
 mod fingerprinted;
 mod hostile;
+mod kept;
 mod links;
 mod manifest;
 mod memory;
