@@ -59,6 +59,15 @@ impl Folder {
         Ok(folder)
     }
 
+    /// Opens the directory, if it has releases.
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        if exists(&path.join(MARKER)) {
+            Self::create(path)
+        } else {
+            Err(invalid(path, "is not a directory of releases (it has no `.static-url`)"))
+        }
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

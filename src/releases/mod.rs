@@ -117,7 +117,21 @@ impl Releases {
     ///   directory that has something else in it.
     /// - [`Io`](crate::ErrorKind::Io): the directory cannot be created, read or written.
     pub fn folder(path: impl Into<PathBuf>) -> Result<Self, Error> {
-        let folder = Folder::create(&path.into())?;
+        Self::new(Folder::create(&path.into())?)
+    }
+
+    /// Opens a directory of releases that is there already, and creates none.
+    ///
+    /// # Errors
+    ///
+    /// - [`InvalidReleases`](crate::ErrorKind::InvalidReleases): the path is not a directory of
+    ///   releases.
+    /// - [`Io`](crate::ErrorKind::Io): the directory cannot be read or written.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        Self::new(Folder::open(&path.into())?)
+    }
+
+    fn new(folder: Folder) -> Result<Self, Error> {
         let shared = Shared { folder, known: ArcSwap::default(), logged: Mutex::default() };
         let releases = Self(Arc::new(shared));
         releases.refresh()?;
