@@ -87,8 +87,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Known {
     by_version: HashMap<Box<str>, Arc<KeptRelease>>,
-    /// The newest release that lists each path.
-    by_path: HashMap<Box<str>, Arc<KeptRelease>>,
+    /// The newest release that lists each path. `None` if others list other bytes there.
+    by_path: HashMap<Box<str>, Option<Arc<KeptRelease>>>,
     newest_first: Vec<Arc<KeptRelease>>,
 }
 
@@ -161,9 +161,10 @@ impl Releases {
         self.0.known.load().by_version.get(version).cloned()
     }
 
-    /// Returns the newest known release that lists a logical path. Reads nothing.
+    /// Returns the newest known release that lists a logical path, if all that list it have the
+    /// same bytes there. Reads nothing.
     pub(crate) fn newest_with(&self, path: &str) -> Option<Arc<KeptRelease>> {
-        self.0.known.load().by_path.get(path).cloned()
+        self.0.known.load().by_path.get(path).cloned().flatten()
     }
 
     /// Reads which releases the directory has now. Blocks. Listings that are known are not read
@@ -217,12 +218,14 @@ impl Known {
     fn new(by_version: HashMap<Box<str>, Arc<KeptRelease>>) -> Self {
         let mut newest_first = by_version.values().cloned().collect::<Vec<_>>();
         newest_first.sort_by(|a, b| b.record.order().cmp(&a.record.order()));
-        let mut by_path = HashMap::new();
+        let mut by_path = HashMap::<Box<str>, Option<Arc<KeptRelease>>>::new();
         for release in &newest_first {
-            for (path, _) in release.manifest.iter() {
-                if !by_path.contains_key(path) {
-                    by_path.insert(path.into(), Arc::clone(release));
-                }
+            for (path, info) in release.manifest.iter() {
+                let Some(newest) = by_path.get_mut(path) else {
+                    by_path.insert(path.into(), Some(Arc::clone(release)));
+                    continue;
+                };
+                newest.take_if(|newest| newest.manifest.get(path) != Some(info));
             }
         }
         Self { by_version, by_path, newest_first }
