@@ -67,6 +67,17 @@ pub enum ErrorKind {
     NothingToWatch,
     /// The interval at which to scan is zero.
     InvalidInterval,
+    /// The directory is not one of releases: it is a file, belongs to somebody else, has
+    /// another format, or a link was put in it.
+    InvalidReleases,
+    /// The version is that of a release with other files.
+    VersionTaken,
+    /// The version cannot be published, because other nodes with the same files have another.
+    NotPublishable,
+    /// A file has changed since it was scanned.
+    ChangedFile,
+    /// No release of this version is kept.
+    NotKept,
 }
 
 impl Error {

@@ -102,7 +102,11 @@
 //! All are off by default. A feature only adds: it changes nothing that works without it.
 //!
 //! - `axum`: [`StaticPrefix`] as an extractor, and an `axum` module with `StaticUrlLayer::wrap`
+//! - `cli`: the command `static-url`, which prints the version of a directory, and publishes,
+//!   lists, verifies and deletes releases: `static-url --help`
 //! - `memory`: `StaticUrlLayerBuilder::memory_budget`, to serve files from memory
+//! - `releases`: a `releases` module with `Releases`, which keeps the files of every published
+//!   version
 //! - `serde`: manifests to and from JSON, and `Serialize` for [`StaticPrefix`]
 //! - `tracing`: a WARN for each file that has changed since the scan, is not found by the inner
 //!   service, or cannot be listed
@@ -120,6 +124,11 @@ mod error;
 mod exchange;
 mod fingerprinted;
 mod header;
+#[cfg(feature = "releases")]
+mod kept;
+#[cfg(not(feature = "releases"))]
+#[path = "kept/off.rs"]
+mod kept;
 mod layer;
 pub mod manifest;
 #[cfg(feature = "memory")]
@@ -130,6 +139,8 @@ mod memory;
 mod observe;
 mod policy;
 mod prefix;
+#[cfg(feature = "releases")]
+pub mod releases;
 mod snapshot;
 mod sync;
 mod url;
@@ -137,6 +148,8 @@ mod version_source;
 #[cfg(feature = "watch")]
 pub mod watch;
 
+#[cfg(feature = "releases")]
+pub use crate::kept::EmptyBody;
 pub use crate::{
     error::{Error, ErrorKind},
     fingerprinted::Fingerprinted,

@@ -134,6 +134,28 @@ impl VersionSource {
     }
 }
 
+#[cfg(feature = "releases")]
+impl VersionSource {
+    /// Checks that every node with the same files has the same version, so that a release can
+    /// have it.
+    pub(crate) fn check_publishable(&self) -> Result<(), Error> {
+        let what = match &self.0 {
+            Source::Manifest | Source::BuildId(_) | Source::Env(_) | Source::Literal(_) => {
+                return Ok(());
+            }
+            Source::StartedAt(_) => "the time at which the process has started".into(),
+            Source::FileAccessed(path) => format!("the access time of {path:?}"),
+            Source::FileModified(path) => format!("the modification time of {path:?}"),
+        };
+        let message = format!(
+            "cannot publish a version that is made of {what}: the same files would have another \
+             version on the next node and after the next start; use the tree digest, a build id \
+             or a literal"
+        );
+        Err(Error::new(ErrorKind::NotPublishable, message))
+    }
+}
+
 #[cfg(feature = "watch")]
 impl VersionSource {
     /// Returns the file whose time is the version.
@@ -333,6 +355,31 @@ mod tests {
         ] {
             let error = source.resolve(&Salt::default(), None).unwrap_err();
             assert_eq!((error.kind(), error.to_string().as_str()), (kind, message));
+        }
+    }
+
+    #[cfg(feature = "releases")]
+    #[test]
+    fn only_what_all_nodes_agree_on_is_published() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        for (source, expected) in [
+            (VersionSource::manifest(), None),
+            (VersionSource::build_id("abc"), None),
+            (VersionSource::env("PATH"), None),
+            (VersionSource::literal("v1"), None),
+            (VersionSource::process_start(), Some("the time at which the process has started")),
+            (VersionSource::started_at(epoch), Some("the time at which the process has started")),
+            (VersionSource::file_accessed("touch"), Some(r#"the access time of "touch""#)),
+            (VersionSource::file_modified("touch"), Some(r#"the modification time of "touch""#)),
+        ] {
+            let error = source.check_publishable().err();
+            assert_eq!(
+                error.as_ref().map(Error::kind),
+                expected.map(|_| ErrorKind::NotPublishable)
+            );
+            let text = error.map(|error| error.to_string()).unwrap_or_default();
+            let what = expected.unwrap_or_default();
+            assert!(text.contains(what), "{text:?} does not tell of {what:?}");
         }
     }
 

@@ -92,7 +92,6 @@ impl IncomingRequest<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ResponseBody;
     use crate::{
         Manifest, StaticUrlLayer, VersionSource,
         exchange::request::{RequestHead, plan},
@@ -122,6 +121,8 @@ mod tests {
         let head = RequestHead { method, uri, headers };
         let exchange = match plan(head, false, layer.current().handle()) {
             Plan::Pass { .. } => return "inner".into(),
+            #[cfg(feature = "releases")]
+            Plan::Kept(_) => unreachable!("there are no releases"),
             Plan::Respond(response) => {
                 let response = response.unwrap();
                 let fields = ["content-length", "content-range"].map(|name| {

@@ -131,6 +131,12 @@ impl Original {
     }
 }
 
+/// Returns the authority of a request that has not been edited.
+#[cfg(feature = "releases")]
+pub(crate) fn authority(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    Original::new(uri.clone(), headers).authority().map(str::to_owned)
+}
+
 /// Returns `Host`. Most clients send it first (RFC 9110 §7.2), where it costs no look-up.
 fn host(headers: &HeaderMap) -> Option<&HeaderValue> {
     match headers.iter().next() {

@@ -42,6 +42,23 @@ pub(crate) fn restore_version(
     (client_target != target).then(|| format!("{origin}{guard}{target}{suffix}"))
 }
 
+/// Returns the `Location` with the mount, if it is a path that starts with this version, as a
+/// service sees it that has the files of each version in a directory.
+#[cfg(feature = "releases")]
+pub(crate) fn restore_mount(
+    location: &str,
+    mount: &str,
+    version: &str,
+    authority: Option<&str>,
+) -> Option<String> {
+    let (origin, reference) = split_origin(location)?;
+    if !origin.is_empty() && !is_same_host(origin, authority) {
+        return None;
+    }
+    let below = reference.strip_prefix('/')?.strip_prefix(version)?;
+    (below.starts_with('/') && !mount.is_empty()).then(|| format!("{origin}{mount}{reference}"))
+}
+
 /// Splits `scheme://authority` or `//authority` off a URI reference (RFC 3986
 /// §4.1). `None` for a scheme that is not HTTP's.
 fn split_origin(location: &str) -> Option<(&str, &str)> {

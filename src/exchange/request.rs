@@ -9,6 +9,8 @@ use http::{
 
 #[cfg(feature = "memory")]
 use crate::exchange::from_memory::LookUp;
+#[cfg(feature = "releases")]
+use crate::kept::{self, KeptPlan};
 use crate::{
     exchange::{ClientConditions, Exchange, MethodKind, Original, Target, names_content},
     header::{
@@ -34,6 +36,9 @@ pub(crate) enum Plan {
     Respond(Option<Response<Bytes>>),
     /// The edited request goes to the inner service, and its response will be edited.
     Forward { edit: RequestEdit, exchange: Exchange },
+    /// A kept release may have to respond.
+    #[cfg(feature = "releases")]
+    Kept(Option<Box<KeptPlan>>),
 }
 
 /// The parts of a request on which the plan depends.
@@ -42,6 +47,13 @@ pub(crate) struct RequestHead<'r> {
     pub(crate) method: &'r Method,
     pub(crate) uri: &'r Uri,
     pub(crate) headers: &'r HeaderMap,
+}
+
+impl<'r> RequestHead<'r> {
+    #[inline]
+    pub(crate) fn of<B>(request: &'r Request<B>) -> Self {
+        Self { method: request.method(), uri: request.uri(), headers: request.headers() }
+    }
 }
 
 /// The changes to a request before it goes to the inner service.
@@ -90,8 +102,28 @@ pub(super) struct IncomingRequest<'r> {
 /// Decides what to do with a request. `nested` means that an outer router has stripped the
 /// mount from its path.
 pub(crate) fn plan(head: RequestHead<'_>, nested: bool, snapshot: Handle) -> Plan {
+    decide::<true>(head, nested, snapshot)
+}
+
+/// Decides what to do with a request that no kept release answers.
+#[cfg(feature = "releases")]
+pub(crate) fn plan_without_releases(head: RequestHead<'_>, nested: bool, snapshot: Handle) -> Plan {
+    decide::<false>(head, nested, snapshot)
+}
+
+#[inline(always)]
+fn decide<const WITH_RELEASES: bool>(
+    head: RequestHead<'_>,
+    nested: bool,
+    snapshot: Handle,
+) -> Plan {
     let method = MethodKind::of(head.method);
-    let below = match snapshot.locate(nested, head.uri.path()) {
+    let place = snapshot.locate(nested, head.uri.path());
+    #[cfg(feature = "releases")]
+    if WITH_RELEASES && let Some(kept) = kept::find(&snapshot, nested, head, &place) {
+        return Plan::Kept(Some(kept));
+    }
+    let below = match place {
         Place::Below(below) => below,
         Place::Outside { is_version_shaped: true } if method.is_get_or_head() => {
             return forward_foreign(head, method, snapshot);
@@ -100,6 +132,8 @@ pub(crate) fn plan(head: RequestHead<'_>, nested: bool, snapshot: Handle) -> Pla
             return Plan::Pass { snapshot, outcome: StaticUrlOutcome::Outside };
         }
     };
+    #[cfg(feature = "releases")]
+    let below = kept::without_version(&snapshot, nested, head, below);
     if method == MethodKind::Other {
         let outcome = below.outcome;
         return Plan::Pass { snapshot, outcome };
@@ -372,6 +406,12 @@ fn has_digest_range(headers: &HeaderMap) -> bool {
 }
 
 impl RequestEdit {
+    /// Leaves the path to somebody else.
+    #[cfg(feature = "releases")]
+    pub(crate) fn keep_path(&mut self) {
+        self.path = PathEdit::Keep;
+    }
+
     /// Edits the request. If that changes its path, keeps the original in `exchange`.
     pub(crate) fn apply<B>(&mut self, request: &mut Request<B>, exchange: &mut Exchange) {
         let path = match mem::replace(&mut self.path, PathEdit::Keep) {
@@ -471,6 +511,8 @@ mod tests {
         };
         match plan(head, nested, layer.current().handle()) {
             Plan::Pass { outcome, .. } => ("pass".into(), Some(outcome)),
+            #[cfg(feature = "releases")]
+            Plan::Kept(_) => unreachable!("there are no releases"),
             Plan::Respond(answer) => {
                 (format!("response {}", answer.unwrap().status().as_u16()), None)
             }
@@ -727,7 +769,7 @@ mod tests {
                 visit(&layer, seen);
                 let response = match plan_of(&layer, method, fields) {
                     Plan::Respond(response) => response,
-                    Plan::Pass { .. } | Plan::Forward { .. } => None,
+                    _ => None,
                 };
                 assert_eq!(response.is_some(), is_304, "{name}");
                 let Some(response) = response else { continue };

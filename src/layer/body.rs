@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::{layer::body_digest::Held, memory::Recorder};
+use crate::{kept::Content, layer::body_digest::Held, memory::Recorder};
 
 /// The error of a [`ResponseBody`]: the inner body's, boxed.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -19,7 +19,7 @@ pin_project! {
     /// The response body of [`StaticUrl`](crate::StaticUrl).
     ///
     /// It is the body `B` of the inner service, passed through frame by frame or held back
-    /// until its digest was known; or a file from memory; or empty.
+    /// until its digest was known; or a file from memory, or of another release; or empty.
     ///
     /// Its data are [`Bytes`]. If the data of `B` are `Bytes` already, that costs nothing;
     /// else they are copied.
@@ -43,6 +43,7 @@ pin_project! {
         },
         Whole { data: Option<Bytes> },
         Held { held: Held<B> },
+        Kept { content: Content },
     }
 }
 
@@ -70,6 +71,11 @@ impl<B> ResponseBody<B> {
     pub(crate) fn whole(bytes: Bytes) -> Self {
         let data = Some(bytes).filter(|bytes| !bytes.is_empty());
         Self { kind: Kind::Whole { data } }
+    }
+
+    #[cfg(feature = "releases")]
+    pub(crate) fn kept(body: ResponseBody<crate::kept::KeptBody>) -> Self {
+        Self { kind: Kind::Kept { content: Content::new(body) } }
     }
 
     /// Returns the inner service's body, if it passes through without being recorded or held.
@@ -126,6 +132,7 @@ where
             }
             KindProj::Whole { data } => Poll::Ready(data.take().map(|data| Ok(Frame::data(data)))),
             KindProj::Held { held } => held.poll_frame(cx),
+            KindProj::Kept { content } => content.poll_frame(cx),
         }
     }
 
@@ -134,6 +141,7 @@ where
             Kind::Inner { body } | Kind::Recorded { body, .. } => body.is_end_stream(),
             Kind::Whole { data } => data.is_none(),
             Kind::Held { held } => held.is_end_stream(),
+            Kind::Kept { content } => content.is_end_stream(),
         }
     }
 
@@ -144,6 +152,7 @@ where
                 SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64))
             }
             Kind::Held { held } => held.size_hint(),
+            Kind::Kept { content } => content.size_hint(),
         }
     }
 }

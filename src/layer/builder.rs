@@ -3,6 +3,12 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use http::{Uri, uri::Scheme};
+#[cfg(feature = "releases")]
+use {
+    http::{Request, Response},
+    http_body::Body,
+    tower_service::Service,
+};
 
 use crate::{
     CachePolicy, Error, ErrorKind, Fingerprinted, Manifest, StalePolicy, StaticUrlLayer,
@@ -17,6 +23,12 @@ use crate::{
     },
     url::{Mount, version::StaleShape},
     version_source::Salt,
+};
+#[cfg(feature = "releases")]
+use crate::{
+    EmptyBody,
+    kept::{FolderService, Kept},
+    releases::Releases,
 };
 
 const DEFAULT_BODY_DIGEST_LIMIT: u64 = 1024 * 1024;
@@ -41,6 +53,8 @@ pub struct StaticUrlLayerBuilder {
     fingerprinted: Option<Fingerprinted>,
     unlisted: UnlistedPolicy,
     stale_shapes: Vec<String>,
+    #[cfg(feature = "releases")]
+    releases: Option<(Releases, FolderService)>,
 }
 
 impl StaticUrlLayerBuilder {
@@ -59,6 +73,8 @@ impl StaticUrlLayerBuilder {
             fingerprinted: None,
             unlisted: UnlistedPolicy::default(),
             stale_shapes: Vec::new(),
+            #[cfg(feature = "releases")]
+            releases: None,
         }
     }
 
@@ -294,6 +310,64 @@ impl StaticUrlLayerBuilder {
         self
     }
 
+    /// Lets the layer answer for other releases than its own: for every version that `releases`
+    /// keeps, the layer serves that version's files, whichever node has published them. Default:
+    /// none, and a URL with another version is [stale](Self::stale).
+    ///
+    /// `files` is a service over the directory of the releases, usually
+    /// `ServeDir::new(releases.files())`. Its requests have the path `/<version>/<logical path>`
+    /// and no content; [`EmptyBody`](crate::EmptyBody) is their body.
+    ///
+    /// ```
+    /// use tower_http::services::ServeDir;
+    /// use tower_static_url::{StaticUrlLayer, releases::Releases};
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let (dist, site) = (folder.path().join("dist"), folder.path().join("site"));
+    /// # std::fs::create_dir(&dist).unwrap();
+    /// # std::fs::write(dist.join("app.js"), "1").unwrap();
+    /// let releases = Releases::folder(site)?;
+    /// let files = ServeDir::new(releases.files());
+    /// let layer = StaticUrlLayer::builder("/static").root(dist).releases(releases, files).build()?;
+    /// layer.publish()?;
+    /// # Ok::<(), tower_static_url::Error>(())
+    /// ```
+    ///
+    /// To a browser, a page never ages: each file that the page links to is there with exactly
+    /// its bytes, on old and new nodes, after a deploy and after a rollback, and is kept for a
+    /// year as that of the current version is ([`current`](Self::current)). That holds for as
+    /// long as the release is kept.
+    ///
+    /// - A path that a kept release does not list is a 404 with `no-store`, without I/O. There
+    ///   are no index pages below the version of a kept release.
+    /// - With [`fingerprinted`](Self::fingerprinted), the unversioned URL of a fingerprinted file
+    ///   that only an earlier or later release lists is answered from the newest release that
+    ///   lists it.
+    /// - Each file is read and hashed once before its first response, on a thread of the layer's
+    ///   own. From then on its length and modification time tell that it is unchanged. A file
+    ///   that is not as listed is a 502 with `no-store` and a WARN, and is not read again for
+    ///   60 seconds.
+    /// - What other processes publish or withdraw is seen at most 60 seconds later, by the next
+    ///   request for which it matters. A request for an unknown version that has the shape of
+    ///   one (or for an unknown fingerprinted file) makes the layer look at once, but not more
+    ///   than every two seconds; it waits for the answer for up to one second.
+    /// - [`memory_budget`](Self::memory_budget) is for the files of the current version only.
+    ///
+    /// With a mount of `/`, a path below a kept version that the release does not list belongs
+    /// to the rest of the site.
+    #[cfg(feature = "releases")]
+    pub fn releases<S, B>(mut self, releases: Releases, files: S) -> Self
+    where
+        S: Service<Request<EmptyBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Future: Send,
+        S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: Body + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.releases = Some((releases, FolderService::new(files)));
+        self
+    }
+
     /// Prepares the layer for files that change while the server runs. Default: off, also in a
     /// debug build. A common call is `.development(cfg!(debug_assertions))`.
     ///
@@ -354,7 +428,11 @@ impl StaticUrlLayerBuilder {
             fingerprinted: self.fingerprinted,
             unlisted: self.unlisted,
             stale_shapes,
+            #[cfg(feature = "releases")]
+            kept: None,
         };
+        #[cfg(feature = "releases")]
+        let settings = settings.with_releases(self.releases);
         let files = self.files.for_layer(self.development);
         let recipe = Recipe { settings, source: self.version, salt: self.salt, files };
         let current = Arc::new(Current::new(recipe)?);
@@ -370,6 +448,14 @@ impl StaticUrlLayerBuilder {
         };
         let message = format!("{option} needs a root or a manifest, and there is none");
         Err(Error::new(ErrorKind::ManifestRequired, message))
+    }
+}
+
+#[cfg(feature = "releases")]
+impl Settings {
+    fn with_releases(self, releases: Option<(Releases, FolderService)>) -> Self {
+        let kept = releases.map(|(releases, files)| Arc::new(Kept::new(releases, files, &self)));
+        Self { kept, ..self }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
         Exchange,
         response::{BodyEdit, Pending, ResponseEdit},
     },
+    kept::InFlight,
     layer::{body::BoxError, body_digest::BodyDigest},
 };
 
@@ -48,6 +49,8 @@ pin_project! {
         },
         /// The inner service has responded.
         Digesting { digesting: Option<Box<Digesting<B>>> },
+        /// A kept release may respond.
+        Kept { in_flight: InFlight<F, B> },
     }
 }
 
@@ -70,6 +73,11 @@ impl<F, B> ResponseFuture<F, B> {
 
     pub(crate) fn forward(future: F, exchange: Exchange) -> Self {
         Self { state: State::Inner { future, exchange: Some(exchange) } }
+    }
+
+    #[cfg(feature = "releases")]
+    pub(crate) fn kept(in_flight: InFlight<F, B>) -> Self {
+        Self { state: State::Kept { in_flight } }
     }
 }
 
@@ -103,6 +111,7 @@ where
                     }
                 }
                 StateProj::Digesting { digesting } => return poll_digest(digesting, cx).map(Ok),
+                StateProj::Kept { in_flight } => return in_flight.poll(cx),
             }
         }
     }

@@ -117,6 +117,31 @@ impl StaticUrlLayer {
         let (before, after) = self.shared.current.reload()?;
         Ok(Reload { before: StaticPrefix::new(before), after: StaticPrefix::new(after) })
     }
+
+    /// Publishes the current version and its files to the [`releases`] of the builder. From then
+    /// on every node that uses the same releases answers for this version, also after the files
+    /// of the [root](StaticUrlLayerBuilder::root) have changed.
+    ///
+    /// Blocks while it copies what the releases do not have yet: call it before the server
+    /// starts, or on a thread for blocking work. Call it again after a [reload](Self::reload)
+    /// that has changed the version. Nodes with the same files may publish at the same time.
+    ///
+    /// To a browser, the URLs that pages link to now are good for as long as the release is
+    /// kept.
+    ///
+    /// [`releases`]: StaticUrlLayerBuilder::releases
+    ///
+    /// # Errors
+    ///
+    /// - [`ManifestRequired`](crate::ErrorKind::ManifestRequired): the layer has no root, so
+    ///   there are no files to copy; or the builder was given no releases.
+    /// - [`NotPublishable`](crate::ErrorKind::NotPublishable): the version is made of the start
+    ///   of the process or of a file's time, so other nodes with the same files have another.
+    /// - The errors of [`Releases::publish`](crate::releases::Releases::publish).
+    #[cfg(feature = "releases")]
+    pub fn publish(&self) -> Result<crate::releases::Published, Error> {
+        self.shared.current.publish()
+    }
 }
 
 #[cfg(any(feature = "watch", test))]

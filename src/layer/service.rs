@@ -15,6 +15,11 @@ use crate::{
     layer::{Shared, body::BoxError},
     snapshot::current::Handle,
 };
+#[cfg(feature = "releases")]
+use crate::{
+    exchange::request::plan_without_releases,
+    kept::{InFlight, KeptPlan},
+};
 
 /// The service that [`StaticUrlLayer`](crate::StaticUrlLayer) puts around an inner service.
 ///
@@ -60,15 +65,28 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let head = RequestHead {
-            method: request.method(),
-            uri: request.uri(),
-            headers: request.headers(),
-        };
-        let mut plan = plan(head, self.shared.nested, self.shared.current.handle());
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let head = RequestHead::of(&request);
+        let plan = plan(head, self.shared.nested, self.shared.current.handle());
+        self.carry_out(plan, request)
+    }
+}
+
+impl<S> StaticUrl<S> {
+    #[inline(always)]
+    fn carry_out<ReqBody, ResBody>(
+        &mut self,
+        mut plan: Plan,
+        mut request: Request<ReqBody>,
+    ) -> ResponseFuture<S::Future, ResBody>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+        ResBody: Body<Error: Into<BoxError>>,
+    {
         match &mut plan {
             Plan::Respond(response) => return ResponseFuture::respond(response.take()),
+            #[cfg(feature = "releases")]
+            Plan::Kept(kept) => return self.call_kept(kept.take(), request),
             Plan::Pass { snapshot, outcome } => extend(&mut request, snapshot, *outcome),
             Plan::Forward { edit, exchange } => {
                 edit.apply(&mut request, exchange);
@@ -78,13 +96,37 @@ where
         let future = self.inner.call(request);
         match plan {
             Plan::Forward { exchange, .. } => ResponseFuture::forward(future, exchange),
-            Plan::Respond(_) | Plan::Pass { .. } => ResponseFuture::pass(future),
+            _ => ResponseFuture::pass(future),
         }
+    }
+
+    /// Lets a kept release respond. The inner service is needed only if none may do so.
+    #[cfg(feature = "releases")]
+    #[cold]
+    #[inline(never)]
+    fn call_kept<ReqBody, ResBody>(
+        &mut self,
+        kept: Option<Box<KeptPlan>>,
+        request: Request<ReqBody>,
+    ) -> ResponseFuture<S::Future, ResBody>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+        ResBody: Body<Error: Into<BoxError>>,
+    {
+        let Some(kept) = kept else { return ResponseFuture::respond(None) };
+        let (parts, body) = request.into_parts();
+        let otherwise = kept.is_uncertain.then(|| {
+            let request = Request::from_parts(parts.clone(), body);
+            let (nested, snapshot) = (self.shared.nested, kept.current().clone());
+            let plan = plan_without_releases(RequestHead::of(&request), nested, snapshot);
+            self.carry_out(plan, request)
+        });
+        ResponseFuture::kept(InFlight::new(*kept, parts, otherwise))
     }
 }
 
 /// Adds the extensions that handlers see.
-fn extend<B>(request: &mut Request<B>, snapshot: &Handle, outcome: StaticUrlOutcome) {
+pub(crate) fn extend<B>(request: &mut Request<B>, snapshot: &Handle, outcome: StaticUrlOutcome) {
     let extensions = request.extensions_mut();
     if extensions.is_empty() {
         let made = snapshot.extensions(outcome, |snapshot| {

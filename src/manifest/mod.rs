@@ -43,10 +43,14 @@ pub(crate) mod fingerprint;
 mod hash;
 #[cfg(feature = "serde")]
 mod json;
+#[cfg(feature = "releases")]
+pub(crate) mod listing;
 mod remembered;
 mod report;
 pub(crate) mod scan;
 pub(crate) mod siblings;
+#[cfg(feature = "releases")]
+pub(crate) mod stored;
 pub(crate) mod tree;
 mod walk;
 

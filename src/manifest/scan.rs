@@ -225,12 +225,15 @@ impl fmt::Display for Roots<'_> {
     }
 }
 
-#[cfg(feature = "watch")]
+#[cfg(any(feature = "releases", feature = "watch"))]
 impl Scan {
     pub(crate) fn roots(&self) -> &[PathBuf] {
         &self.roots
     }
+}
 
+#[cfg(feature = "watch")]
+impl Scan {
     /// Whether the rule leaves out a path relative to a root, without those above it.
     pub(crate) fn ignores_logical(&self, path: &str) -> bool {
         (self.ignore)(path)

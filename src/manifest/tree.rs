@@ -175,17 +175,23 @@ impl Manifest {
 fn tree_digest(files: &BTreeMap<Box<str>, FileInfo>) -> [u8; 32] {
     let mut sha256 = Sha256::new();
     let mut line = String::new();
-    for (path, FileInfo { sha256: content, length, .. }) in files {
+    for (path, info) in files {
         line.clear();
-        line.extend([&*path.len().to_string(), ":", path, " ", &*length.to_string(), ":"]);
-        HEXLOWER.encode_append(content, &mut line);
-        line.push('\n');
+        push_line(path, info, &mut line);
         sha256.update(&line);
     }
     sha256.finalize().into()
 }
 
-fn check_path(path: &str) -> Result<(), Error> {
+/// Appends `<length of path>:<path> <length of content>:<SHA-256 of content>\n`.
+pub(super) fn push_line(path: &str, info: &FileInfo, text: &mut String) {
+    let (path_length, length) = (path.len().to_string(), info.length.to_string());
+    text.extend([&*path_length, ":", path, " ", &*length, ":"]);
+    HEXLOWER.encode_append(&info.sha256, text);
+    text.push('\n');
+}
+
+pub(super) fn check_path(path: &str) -> Result<(), Error> {
     for segment in path.split('/') {
         match segment {
             "" => return Err(invalid_path(path, "has an empty segment")),

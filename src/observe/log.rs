@@ -121,6 +121,55 @@ pub(crate) fn missing(listed: &str, requested: &str) {
     );
 }
 
+/// Something in a directory of releases is no record.
+#[cfg(feature = "releases")]
+pub(crate) fn no_record(path: &Path, why: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "tower_static_url", path = %path.display(), "ignored among the records of releases: it {why}");
+}
+
+/// A file of a kept release is not what the release lists.
+#[cfg(feature = "releases")]
+pub(crate) fn wrong_in_release(version: &str, path: &str, why: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        target: "tower_static_url",
+        version,
+        path,
+        "the file of a kept release is not what the release lists ({why}), so the answer is 502: \
+         remove the release and publish it again"
+    );
+}
+
+/// A kept release cannot be served.
+#[cfg(feature = "releases")]
+pub(crate) fn release_not_opened(version: &str, error: &crate::Error) {
+    #[cfg(feature = "tracing")]
+    let error = error as &dyn std::error::Error;
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "tower_static_url", version, error, "cannot serve a kept release");
+}
+
+/// The records of the releases cannot be read. The layer serves those that it knows.
+#[cfg(feature = "releases")]
+pub(crate) fn releases_not_refreshed(error: &crate::Error) {
+    #[cfg(feature = "tracing")]
+    let error = error as &dyn std::error::Error;
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "tower_static_url", error, "cannot read which releases are kept");
+}
+
+/// The service over the directory of releases has failed.
+#[cfg(feature = "releases")]
+pub(crate) fn kept_service_failed(
+    version: &str,
+    path: &str,
+    error: &(dyn std::error::Error + Send + Sync + 'static),
+) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "tower_static_url", version, path, %error, "the service of the kept releases failed");
+}
+
 /// A watched tree cannot be read. The layer serves as before.
 #[cfg(feature = "watch")]
 pub(crate) fn not_reloaded(error: &crate::Error) {

@@ -20,6 +20,8 @@ use crate::{
     sync::Mutex,
     url::StaticUrlOutcome,
 };
+#[cfg(feature = "releases")]
+use crate::{ErrorKind, releases, snapshot::files::Files};
 
 /// The current snapshot, and the recipe for the next one.
 #[derive(Debug)]
@@ -109,6 +111,24 @@ impl Current {
     }
 }
 
+#[cfg(feature = "releases")]
+impl Current {
+    /// Publishes the current snapshot to the releases.
+    pub(crate) fn publish(&self) -> Result<releases::Published, Error> {
+        let handle = self.handle();
+        let error = |message| Err(Error::new(ErrorKind::ManifestRequired, message));
+        let Some(kept) = &handle.settings().kept else {
+            return error("there are no releases to publish to: give the builder `releases`");
+        };
+        let manifest = handle.files().map(Files::to_manifest);
+        let (Some(manifest), Some(scan)) = (manifest, self.recipe.scan()) else {
+            return error("`publish` needs a root, and there is none");
+        };
+        self.recipe.source.check_publishable()?;
+        kept.releases().publish(handle.version(), &manifest, scan.roots())
+    }
+}
+
 #[cfg(feature = "watch")]
 impl Current {
     /// [Reloads](Self::reload), but takes only those changed files that are at rest. The others
@@ -146,6 +166,12 @@ impl Handle {
             #[cfg(feature = "axum")]
             current,
         }))
+    }
+
+    /// Makes a handle to a snapshot that is not current.
+    #[cfg(feature = "releases")]
+    pub(crate) fn to_other(snapshot: Snapshot) -> Self {
+        Self::new(Arc::new(snapshot), Weak::new())
     }
 
     /// Returns the extensions of a request with this outcome. A clone of them costs less than

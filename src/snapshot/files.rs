@@ -173,6 +173,53 @@ impl Files {
         Some(file)
     }
 
+    /// Returns the manifest of which the files were made.
+    #[cfg(feature = "releases")]
+    pub(crate) fn to_manifest(&self) -> Manifest {
+        let listed = self.infos().filter_map(|(path, info)| Some((path.into(), info?.clone())));
+        Manifest::from_checked(listed.collect())
+    }
+
+    /// Returns the path of the file at an index.
+    #[cfg(feature = "releases")]
+    pub(crate) fn path(&self, FileIndex(index): FileIndex) -> Option<&str> {
+        self.entries.get_index(index).map(|(path, _)| &**path)
+    }
+
+    /// Whether the file at an index has been made.
+    #[cfg(feature = "releases")]
+    pub(crate) fn is_made(&self, FileIndex(index): FileIndex) -> bool {
+        self.entries.get_index(index).is_some_and(|(_, entry)| entry.file.get().is_some())
+    }
+
+    /// Returns the representations of the file at an index: coding, path and entry of the
+    /// manifest.
+    #[cfg(feature = "releases")]
+    pub(crate) fn parts(
+        &self,
+        FileIndex(index): FileIndex,
+    ) -> Vec<(&'static str, &str, &FileInfo)> {
+        let Some((path, entry)) = self.entries.get_index(index) else { return Vec::new() };
+        let plain = entry.info.iter().map(|info| (IDENTITY, &**path, info));
+        let siblings = entry.siblings.iter().filter_map(|sibling| {
+            let (path, entry) = self.entries.get_index(sibling.index.0)?;
+            Some((sibling.coding, &**path, entry.info.as_ref()?))
+        });
+        plain.chain(siblings).collect()
+    }
+
+    /// Makes the file at an index of other entries than those of the manifest, which have times.
+    #[cfg(feature = "releases")]
+    pub(crate) fn make<'i>(
+        &self,
+        FileIndex(index): FileIndex,
+        representations: impl Iterator<Item = (&'static str, &'i FileInfo)>,
+    ) {
+        if let Some((path, entry)) = self.entries.get_index(index) {
+            entry.file.get_or_init(|| Arc::new(File::new(path, representations)));
+        }
+    }
+
     /// Whether a listed file is below this directory. The root counts only if it has an
     /// `index.html`.
     pub(crate) fn has_directory(&self, path: &str) -> bool {

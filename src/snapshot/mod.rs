@@ -12,6 +12,8 @@ pub(crate) mod representation;
 
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
+#[cfg(feature = "releases")]
+use crate::kept::Kept;
 use crate::{
     Error, ErrorKind, Fingerprinted, UnlistedPolicy,
     manifest::{FileIndex, FileInfo, Manifest},
@@ -50,6 +52,9 @@ pub(crate) struct Settings {
     pub(crate) unlisted: UnlistedPolicy,
     /// The shapes of stale versions, in addition to that of the current one.
     pub(crate) stale_shapes: Box<[StaleShape]>,
+    /// The releases that are answered for, besides the current one.
+    #[cfg(feature = "releases")]
+    pub(crate) kept: Option<Arc<Kept>>,
 }
 
 impl Settings {
@@ -274,6 +279,14 @@ impl Snapshot {
     /// Returns every logical path, in bytewise order.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
         self.files.iter().flat_map(Files::paths)
+    }
+}
+
+/// The snapshot of a kept release: its files are made when they have been checked.
+#[cfg(feature = "releases")]
+impl Snapshot {
+    pub(crate) fn files(&self) -> Option<&Files> {
+        self.files.as_ref()
     }
 }
 

@@ -51,7 +51,7 @@ impl Recipe {
     }
 
     /// Returns the scan of the files, if they are scanned.
-    #[cfg(feature = "watch")]
+    #[cfg(any(feature = "releases", feature = "watch"))]
     pub(crate) fn scan(&self) -> Option<&Scan> {
         match &self.files {
             FileSource::Scanned(scan) => Some(scan),

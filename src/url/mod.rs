@@ -134,8 +134,8 @@ fn is_plain_char(c: char) -> bool {
 pub enum StaticUrlOutcome {
     /// The URL has the current version. A browser may cache the file for a year.
     Current,
-    /// The URL has the version of another known release, whose files are kept. The layer does
-    /// not return this yet.
+    /// The URL has the version of another release, whose files are kept
+    /// (`StaticUrlLayerBuilder::releases`). The browser may cache the file for a year.
     Kept,
     /// The URL has a version of the right shape, but an unknown one. The browser has an old
     /// page or, during a rolling deploy, a newer one than this server.

@@ -1,0 +1,183 @@
+//! What can be asked of the command?
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed, and nothing is half done
+  2  the arguments are wrong
+  3  `publish`: a kept release of this version has other files
+  4  `verify`: something is not as it was published
+
+Examples:
+  static-url version dist
+  static-url publish dist --to /var/lib/site/releases
+  static-url releases /var/lib/site/releases --json
+  static-url prune /var/lib/site/releases --yes";
+
+/// Keeps the files of every published version, so that each URL that a page has ever linked to
+/// gives the bytes that it named.
+#[derive(Debug, Parser)]
+#[command(name = "static-url", version, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Version(Version),
+    Publish(Publish),
+    Releases(Releases),
+    Prune(Prune),
+    Withdraw(Withdraw),
+    Verify(Verify),
+}
+
+/// Prints the version that the layer gives the files of a directory.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  static-url version dist
+  static-url version dist --build-id \"$GIT_COMMIT\"
+  STATIC_URL_SALT=secret static-url version dist --json")]
+pub(crate) struct Version {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    #[command(flatten)]
+    pub(crate) identity: Identity,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// Publishes the files of a directory: copies what is new into a directory of releases.
+///
+/// Publish before the new version goes live. The exit code stops a deploy that went wrong. To
+/// roll back, publish the old files again.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  static-url publish dist --to /var/lib/site/releases
+  static-url publish dist public --to /var/lib/site/releases
+  static-url publish dist --to /var/lib/site/releases --literal v1.2.3")]
+pub(crate) struct Publish {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// The directory of releases. It is created if it is not there.
+    #[arg(long, value_name = "FOLDER", value_parser = folder)]
+    pub(crate) to: PathBuf,
+    #[command(flatten)]
+    pub(crate) identity: Identity,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// Lists the releases that are kept, the newest first.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  static-url releases /var/lib/site/releases
+  static-url releases /var/lib/site/releases --json")]
+pub(crate) struct Releases {
+    #[command(flatten)]
+    pub(crate) folder: Folder,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// Deletes old releases. Without `--yes` it only shows which.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  static-url prune /var/lib/site/releases
+  static-url prune /var/lib/site/releases --yes
+  static-url prune /var/lib/site/releases --days 7 --newest 3 --yes")]
+pub(crate) struct Prune {
+    #[command(flatten)]
+    pub(crate) folder: Folder,
+    /// Delete them.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// How many days to keep a release after the next one was published.
+    #[arg(long, default_value_t = 30)]
+    pub(crate) days: u32,
+    /// How many versions to keep, whatever their age. The newest is always kept.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) newest: usize,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// Deletes one release at once, whatever its age.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  static-url withdraw 3f9c2a7be01d4c55 /var/lib/site/releases")]
+pub(crate) struct Withdraw {
+    /// The version, as it is in URLs.
+    #[arg(value_name = "VERSION")]
+    pub(crate) release: String,
+    #[command(flatten)]
+    pub(crate) folder: Folder,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// Reads every kept file, and shows what is not as it was published.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  static-url verify /var/lib/site/releases")]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) folder: Folder,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Files {
+    /// The directories of the files. Of files with the same path, that in the first is taken.
+    #[arg(value_name = "DIR", required = true)]
+    pub(crate) directories: Vec<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Folder {
+    /// The directory of releases.
+    #[arg(value_name = "FOLDER", value_parser = folder)]
+    pub(crate) folder: PathBuf,
+}
+
+/// The same as the builder of the layer has. The salt is taken from the variable
+/// STATIC_URL_SALT, because everybody can see the arguments of a process.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Identity {
+    /// Make the version of this text, such as a git hash, and not of the files.
+    #[arg(long, value_name = "ID", conflicts_with = "literal")]
+    pub(crate) build_id: Option<String>,
+    /// Take this version as it is.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) literal: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Format {
+    /// Print JSON, for another program.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Parses the path of a directory. A URL names a store, and is no path.
+fn folder(text: &str) -> Result<PathBuf, String> {
+    match text.split_once("://") {
+        Some((scheme, _)) => Err(format!(
+            "this version of the command only reaches directories of this machine, not stores \
+             ({scheme}://)"
+        )),
+        None => Ok(text.into()),
+    }
+}

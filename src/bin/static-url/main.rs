@@ -1,0 +1,69 @@
+//! The command `static-url`: prints the version of a directory, and publishes, lists, verifies
+//! and deletes releases.
+#![forbid(unsafe_code)]
+
+mod args;
+mod identity;
+mod output;
+mod prune;
+mod publish;
+mod releases;
+mod verify;
+mod version;
+mod withdraw;
+
+use std::{error::Error as _, process::ExitCode};
+
+use clap::Parser as _;
+use tower_static_url::{Error, ErrorKind};
+
+use crate::args::{Args, Command};
+
+/// The exit codes that `--help` documents, beside 0, and 2 for wrong arguments.
+const FAILED: u8 = 1;
+const WRONG_ARGUMENTS: u8 = 2;
+const VERSION_TAKEN: u8 = 3;
+const DAMAGED: u8 = 4;
+
+/// What a subcommand has to say besides its output.
+enum Done {
+    WithSuccess,
+    WithDamage,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match args.command {
+        Command::Version(args) => version::run(args),
+        Command::Publish(args) => publish::run(args),
+        Command::Releases(args) => releases::run(args),
+        Command::Prune(args) => prune::run(args),
+        Command::Withdraw(args) => withdraw::run(args),
+        Command::Verify(args) => verify::run(args),
+    };
+    match done {
+        Ok(Done::WithSuccess) => ExitCode::SUCCESS,
+        Ok(Done::WithDamage) => DAMAGED.into(),
+        Err(error) => {
+            eprintln!("error: {}", one_line(&error));
+            code(error.kind()).into()
+        }
+    }
+}
+
+/// Formats an error with its cause. A name of a file may have a line feed in it; the library
+/// escapes it.
+fn one_line(error: &Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+fn code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::VersionTaken => VERSION_TAKEN,
+        ErrorKind::InvalidVersion | ErrorKind::MissingVariable => WRONG_ARGUMENTS,
+        _ => FAILED,
+    }
+}

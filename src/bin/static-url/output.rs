@@ -1,0 +1,93 @@
+//! How does the output look, for a person and for a program?
+
+use std::{
+    fmt::Display,
+    io::{self, Write as _},
+    time::{Duration, SystemTime},
+};
+
+use serde_json::{Value, json};
+use tower_static_url::releases::Release;
+
+/// Prints a line. Whoever has closed the output does not want it.
+pub(crate) fn say(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Formats a release for a program. Times are seconds since 1970.
+pub(crate) fn to_json(release: &Release) -> Value {
+    json!({
+        "version": release.version(),
+        "digest": release.digest_hex(),
+        "published": seconds(release.published()),
+        "superseded": release.superseded().map(seconds),
+        "files": release.file_count(),
+        "bytes": release.total_length(),
+    })
+}
+
+/// Formats a release for a person.
+pub(crate) fn to_line(release: &Release) -> String {
+    let state = match release.superseded() {
+        Some(time) => format!("superseded {}", date(time)),
+        None => "current".into(),
+    };
+    format!(
+        "{}  {} files, {}  published {}  {state}",
+        release.version(),
+        release.file_count(),
+        bytes(release.total_length()),
+        date(release.published()),
+    )
+}
+
+/// Formats a number of bytes in the largest unit of which there is one.
+pub(crate) fn bytes(length: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.into_iter().find(|(unit, _)| length >= *unit) {
+        Some((unit, name)) => format!("{:.1} {name}", length as f64 / unit as f64),
+        None => format!("{length} bytes"),
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Formats a time as HTTP does. What HTTP cannot spell is shown as the last time that it can.
+fn date(time: SystemTime) -> String {
+    /// The last second of the year 9999.
+    const LAST: u64 = 253_402_300_799;
+    let time = Duration::from_secs(seconds(time).min(LAST));
+    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_for_people() {
+        for (length, expected) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1024, "1.0 KiB"),
+            (1_500_000, "1.4 MiB"),
+            (u64::MAX, "17179869184.0 GiB"),
+        ] {
+            assert_eq!(bytes(length), expected);
+        }
+    }
+
+    #[test]
+    fn every_time_can_be_shown() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        for (time, expected) in [
+            (epoch, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (epoch - Duration::from_secs(9), "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (epoch + Duration::from_secs(1 << 40), "Fri, 31 Dec 9999 23:59:59 GMT"),
+        ] {
+            assert_eq!(date(time), expected);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! When does the layer look for releases that others have published or withdrawn? When a request
+//! needs to know: no timer runs.
+
+use std::{
+    sync::{Arc, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    kept::flight::{Flight, Landing},
+    sync::Mutex,
+};
+
+/// For how long what is known of the releases is good enough.
+pub(super) const FRESH: Duration = Duration::from_secs(60);
+
+/// The same for a request with a version that nobody knows.
+pub(super) const FRESH_FOR_UNKNOWN: Duration = Duration::from_secs(2);
+
+/// How long a request waits at most.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Refresh {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    began: Instant,
+    /// The last refresh has not ended. It can be under way for longer than somebody waits.
+    is_running: bool,
+    flight: Option<Arc<Flight<()>>>,
+}
+
+impl Refresh {
+    /// What is known is that of `now`. Yet the first request with an unknown version makes the
+    /// layer look: it may come long after.
+    pub(super) fn new(now: Instant) -> Self {
+        let now = now.checked_sub(FRESH_FOR_UNKNOWN).unwrap_or(now);
+        Self { state: Mutex::new(State { began: now, is_running: false, flight: None }) }
+    }
+
+    /// Returns the refresh for which to wait, if what is known is older than `fresh`. If it has
+    /// yet to be begun, `begin` does that.
+    pub(super) fn join(
+        &self,
+        now: Instant,
+        fresh: Duration,
+        begin: impl FnOnce(Landing<()>),
+    ) -> Option<Arc<Flight<()>>> {
+        let mut state = self.state();
+        if state.is_running || now.saturating_duration_since(state.began) < fresh {
+            let is_joined = fresh < FRESH;
+            let flight = state.flight.as_ref().filter(|flight| is_joined && flight.is_under_way());
+            return flight.map(Arc::clone);
+        }
+        let (flight, landing) = Flight::start();
+        *state = State { began: now, is_running: true, flight: Some(Arc::clone(&flight)) };
+        drop(state);
+        begin(landing);
+        Some(flight)
+    }
+
+    /// Says that the refresh that was begun has ended.
+    pub(super) fn end(&self) {
+        self.state().is_running = false;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(seconds: u64, start: Instant) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn how_often() {
+        let start = Instant::now();
+        let refresh = Refresh::new(start);
+        let mut begun = 0;
+        for (name, seconds, fresh, expected) in [
+            ("known, at the start", 0, FRESH, 0),
+            ("unknown, at the start", 0, FRESH_FOR_UNKNOWN, 1),
+            ("unknown, soon after", 1, FRESH_FOR_UNKNOWN, 1),
+            ("unknown, later", 2, FRESH_FOR_UNKNOWN, 2),
+            ("known, after that", 61, FRESH, 2),
+            ("known, a minute after that", 62, FRESH, 3),
+            ("before that, as seen by another thread", 60, FRESH_FOR_UNKNOWN, 3),
+        ] {
+            let flight = refresh.join(after(seconds, start), fresh, |landing| {
+                begun += 1;
+                landing.land(());
+                refresh.end();
+            });
+            assert_eq!(begun, expected, "{name}");
+            assert!(flight.is_none_or(|flight| !flight.is_under_way()), "{name}");
+        }
+    }
+
+    #[test]
+    fn one_at_a_time() {
+        let start = Instant::now();
+        let refresh = Refresh::new(start);
+        let mut held = Vec::new();
+        let mut join = |seconds, fresh| {
+            refresh.join(after(seconds, start), fresh, |landing| held.push(landing))
+        };
+        let first = join(2, FRESH_FOR_UNKNOWN).unwrap();
+        let second = join(2, FRESH_FOR_UNKNOWN).unwrap();
+        assert!(Arc::ptr_eq(&first, &second), "others wait for the same one");
+        assert!(join(2, FRESH).is_none(), "a known release needs none");
+        let long_after = join(100, FRESH_FOR_UNKNOWN).unwrap();
+        assert!(Arc::ptr_eq(&first, &long_after), "it has not ended");
+        held.drain(..).for_each(|landing| landing.land(()));
+        let next = refresh.join(after(200, start), FRESH, |_| panic!("it has not ended"));
+        assert!(next.is_none(), "nobody waits for a refresh that takes too long");
+        refresh.end();
+        assert!(refresh.join(after(200, start), FRESH, drop).is_some());
+    }
+}

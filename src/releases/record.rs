@@ -1,0 +1,156 @@
+//! Which releases does a directory have? Reads the records and ignores what is none.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    Error, Manifest,
+    manifest::listing,
+    releases::folder::{self, Folder, entries, is_directory},
+    url::check_segment,
+};
+
+/// What every file system can tell apart, or nearly every one.
+const TICK: Duration = Duration::from_micros(1);
+
+/// A record as it lies in the directory, not yet read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) version: Box<str>,
+    pub(super) digest: [u8; 32],
+    /// When the release was published last.
+    pub(super) published: SystemTime,
+    pub(super) path: PathBuf,
+}
+
+/// Something in the directory that is not a record, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct NoRecord {
+    pub(super) path: PathBuf,
+    pub(super) why: String,
+}
+
+/// What was found: records in no order, and what is none.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) records: Vec<Record>,
+    pub(super) ignored: Vec<NoRecord>,
+}
+
+impl Folder {
+    /// Returns the directory with the record of a version.
+    pub(super) fn record_directory(&self, version: &str) -> PathBuf {
+        self.records().join(version)
+    }
+
+    /// Returns the records of all versions.
+    pub(super) fn find_records(&self) -> Result<Found, Error> {
+        self.check()?;
+        let mut found = Found::default();
+        for directory in entries(&self.records())? {
+            let version = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            match check_version(version, &directory) {
+                Ok(()) => found.add_version(version, &directory)?,
+                Err(why) => found.ignore(&directory, why),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Returns the records of one version.
+    pub(super) fn find_records_of(&self, version: &str) -> Result<Found, Error> {
+        self.check()?;
+        let directory = self.record_directory(version);
+        let mut found = Found::default();
+        if is_directory(&directory) {
+            found.add_version(version, &directory)?;
+        }
+        Ok(found)
+    }
+
+    /// Returns the time of now, or a later one if a record has the time of now already.
+    pub(super) fn next_time(&self) -> Result<SystemTime, Error> {
+        let published = self.find_records()?.records.into_iter().map(|record| record.published);
+        let after_last = published.max().and_then(|last| last.checked_add(TICK));
+        Ok(after_last.into_iter().fold(SystemTime::now(), SystemTime::max))
+    }
+}
+
+impl Found {
+    fn ignore(&mut self, path: &Path, why: impl Into<String>) {
+        self.ignored.push(NoRecord { path: path.into(), why: why.into() });
+    }
+
+    fn add_version(&mut self, version: &str, directory: &Path) -> Result<(), Error> {
+        let entries = match entries(directory) {
+            // It was deleted meanwhile.
+            Err(_) if !folder::exists(directory) => return Ok(()),
+            entries => entries?,
+        };
+        for path in entries {
+            match record(version, &path) {
+                Ok(record) => self.records.extend(record),
+                Err(why) => self.ignore(&path, why),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks the name of a directory of records.
+fn check_version(version: &str, directory: &Path) -> Result<(), String> {
+    check_segment(version).map_err(|why| format!("is no version: {why}"))?;
+    if is_directory(directory) { Ok(()) } else { Err("is not a directory".into()) }
+}
+
+/// Returns `None` if it was deleted meanwhile.
+fn record(version: &str, path: &Path) -> Result<Option<Record>, String> {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    let digest = HEXLOWER.decode(name).ok().and_then(|digest| digest.try_into().ok());
+    let digest = digest.ok_or("has not the name of a SHA-256")?;
+    let metadata = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        metadata => metadata.map_err(|error| error.to_string())?,
+    };
+    if !metadata.is_file() {
+        return Err("is not a file".into());
+    }
+    let published = metadata.modified().map_err(|error| error.to_string())?;
+    Ok(Some(Record { version: version.into(), digest, published, path: path.into() }))
+}
+
+impl Record {
+    /// Reads the listing. `None` if the record was deleted meanwhile.
+    pub(super) fn read(&self) -> Result<Option<Manifest>, NoRecord> {
+        let no_record = |why: String| NoRecord { path: self.path.clone(), why };
+        match read_capped(&self.path, listing::LONGEST) {
+            Ok(text) => parse(&text, &self.digest).map(Some).map_err(no_record),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(no_record(format!("cannot be read: {error}"))),
+        }
+    }
+}
+
+/// Reads at most one byte more than the cap.
+fn read_capped(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(cap + 1).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+fn parse(text: &[u8], digest: &[u8; 32]) -> Result<Manifest, String> {
+    if text.len() as u64 > listing::LONGEST {
+        return Err(format!("is longer than {} bytes", listing::LONGEST));
+    }
+    if <[u8; 32]>::from(Sha256::digest(text)) != *digest {
+        return Err("is not the text whose SHA-256 is its name".into());
+    }
+    Manifest::from_listing_text(text).map_err(|malformed| malformed.to_string())
+}

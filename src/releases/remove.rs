@@ -1,0 +1,133 @@
+//! How does a release leave the directory? Its record first, so that nothing half deleted is
+//! listed.
+
+use std::{fs, path::Path, time::SystemTime};
+
+use crate::{
+    Error, ErrorKind,
+    releases::{
+        Release, Releases, Retention,
+        folder::{delete, entries, exists, is_directory, sync_directory},
+    },
+    url::check_segment,
+};
+
+impl Releases {
+    /// Returns the releases that [`prune`](Self::prune) would delete now. Deletes nothing.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`list`](Self::list).
+    pub fn expired(&self, retention: &Retention) -> Result<Vec<Release>, Error> {
+        let releases = self.list()?;
+        let superseded = releases.iter().map(Release::superseded);
+        let expired = retention.expired(superseded, SystemTime::now());
+        let releases = releases.into_iter().zip(expired);
+        Ok(releases.filter(|(_, is_expired)| *is_expired).map(|(release, _)| release).collect())
+    }
+
+    /// Deletes the releases that are not to be kept any longer, and returns them. Waits until
+    /// nobody publishes.
+    ///
+    /// A browser that still has a page of such a release gets what every unknown version gets.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`list`](Self::list); and [`Io`](ErrorKind::Io) if a file cannot be deleted.
+    /// The next call goes on where this one has stopped.
+    pub fn prune(&self, retention: &Retention) -> Result<Vec<Release>, Error> {
+        let _alone = self.0.folder.lock()?;
+        let expired = self.expired(retention)?;
+        for release in &expired {
+            self.remove(release.version())?;
+        }
+        self.sweep()?;
+        self.refresh()?;
+        Ok(expired)
+    }
+
+    /// Deletes a release at once, whatever its age and whatever state it is in: one with a
+    /// secret in it, for example. Waits until nobody publishes.
+    ///
+    /// Files that other releases list too stay there. What browsers and other caches have, they
+    /// keep: tell your CDN to forget the URLs.
+    ///
+    /// # Errors
+    ///
+    /// [`NotKept`](ErrorKind::NotKept): no release of this version is kept. Else the same as
+    /// [`prune`](Self::prune).
+    pub fn withdraw(&self, version: &str) -> Result<(), Error> {
+        let folder = &self.0.folder;
+        let _alone = folder.lock()?;
+        folder.check()?;
+        let is_kept = check_segment(version).is_ok()
+            && [folder.record_directory(version), folder.files().join(version)]
+                .iter()
+                .any(|path| exists(path));
+        if !is_kept {
+            let message = format!("no release of version {version:?} is kept");
+            return Err(Error::new(ErrorKind::NotKept, message));
+        }
+        self.remove(version)?;
+        self.sweep()?;
+        self.refresh()
+    }
+
+    /// Deletes a release. Needs the exclusive lock.
+    fn remove(&self, version: &str) -> Result<(), Error> {
+        let folder = &self.0.folder;
+        let mut trash = Vec::new();
+        // With all records of the version: one that was ignored must not take its place.
+        for path in [folder.record_directory(version), folder.files().join(version)] {
+            folder.step()?;
+            if exists(&path) {
+                let to = folder.trash_path();
+                fs::rename(&path, &to).map_err(|error| Error::io("rename", &path, error))?;
+                sync_directory(path.parent().unwrap_or(&path))?;
+                trash.push(to);
+            }
+        }
+        for trash in trash {
+            folder.step()?;
+            delete(&trash)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes what a crash has left, if nobody publishes just now.
+    pub(super) fn sweep_if_alone(&self) -> Result<(), Error> {
+        match self.0.folder.try_lock()? {
+            Some(_alone) => self.sweep(),
+            None => Ok(()),
+        }
+    }
+
+    /// Deletes what a crash has left. Needs the exclusive lock.
+    fn sweep(&self) -> Result<(), Error> {
+        let folder = &self.0.folder;
+        folder.check()?;
+        for leftover in folder.leftovers()? {
+            folder.step()?;
+            delete(&leftover)?;
+        }
+        // Files without a record: who published them has stopped just before it, or who deleted
+        // them just after it. What is no directory was put there by somebody else.
+        for files in entries(&folder.files())?.iter().filter(|path| is_directory(path)) {
+            let records = folder.records().join(files.file_name().unwrap_or_default());
+            if is_empty(&records)? {
+                folder.step()?;
+                delete(files)?;
+                delete(&records)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether there is no such directory, or nothing in it.
+fn is_empty(directory: &Path) -> Result<bool, Error> {
+    match exists(directory) {
+        true if is_directory(directory) => Ok(entries(directory)?.is_empty()),
+        exists => Ok(!exists),
+    }
+}

@@ -1,0 +1,310 @@
+//! The command `static-url`, as a shell runs it: its output, its exit codes, and what it leaves
+//! behind.
+#![cfg(unix)]
+
+mod support;
+
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+use support::{tree, write};
+use tempfile::TempDir;
+use tower_static_url::Manifest;
+
+fn command<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_static-url"));
+    command.args(args).env_remove("STATIC_URL_SALT");
+    command
+}
+
+struct Output {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn run_command(mut command: Command) -> Output {
+    let output = command.output().unwrap();
+    Output {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn run<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Output {
+    run_command(command(args))
+}
+
+/// Runs the command, which must succeed, and returns its output.
+fn succeed(args: &[&str]) -> String {
+    let Output { code, stdout, stderr } = run(args);
+    assert_eq!((code, stderr.as_str()), (0, ""), "{args:?}");
+    stdout
+}
+
+fn json(args: &[&str]) -> Value {
+    serde_json::from_str(&succeed(&[args, &["--json"]].concat())).unwrap()
+}
+
+/// A tree to publish, and where to.
+struct Site {
+    root: TempDir,
+    folder: TempDir,
+}
+
+impl Site {
+    fn new() -> Self {
+        let root = tree([("css/app.css", "p { color: teal }"), ("same", "same")]);
+        Self { root, folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn root(&self) -> &str {
+        self.root.path().to_str().unwrap()
+    }
+
+    fn folder(&self) -> String {
+        self.path().to_str().unwrap().to_owned()
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("releases")
+    }
+
+    fn publish(&self) -> Value {
+        json(&["publish", self.root(), "--to", &self.folder()])
+    }
+
+    fn publish_as(&self, version: &str) {
+        succeed(&["publish", self.root(), "--to", &self.folder(), "--literal", version]);
+    }
+
+    fn versions(&self) -> Vec<String> {
+        let releases = json(&["releases", &self.folder()]);
+        let releases = releases.as_array().unwrap().iter();
+        releases.map(|release| release["version"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+#[test]
+fn version_is_what_the_layer_has() {
+    let site = Site::new();
+    let digest = Manifest::scan(site.root.path()).unwrap().digest_hex();
+    assert_eq!(succeed(&["version", site.root()]), format!("{}\n", &digest[..16]));
+    let expected = json!({ "version": digest[..16], "digest": digest, "files": 2, "bytes": 21 });
+    assert_eq!(json(&["version", site.root()]), expected);
+    assert_eq!(succeed(&["version", site.root(), "--literal", "v1"]), "v1\n");
+    // The example of FIPS 180-4: SHA-256("abc").
+    assert_eq!(succeed(&["version", site.root(), "--build-id", "abc"]), "ba7816bf8f01cfea\n");
+    let mut salted = command(["version", site.root(), "--build-id", "abc"]);
+    salted.env("STATIC_URL_SALT", "s3");
+    let expected = "2:s3abc";
+    let expected = support::etag_of(expected)[1..17].to_owned();
+    assert_eq!(run_command(salted).stdout.trim_end(), expected);
+    let other = tree([("same", "other"), ("more", "")]);
+    let both = json(&["version", site.root(), other.path().to_str().unwrap()]);
+    assert_eq!((&both["files"], &both["bytes"]), (&json!(3), &json!(21)));
+}
+
+#[test]
+fn a_release_from_its_publication_to_its_end() {
+    let site = Site::new();
+    let version = site.publish()["version"].as_str().unwrap().to_owned();
+    write(site.root.path(), "css/app.css", "p { color: navy }");
+    let line = succeed(&["publish", site.root(), "--to", &site.folder()]);
+    assert!(
+        line.ends_with("  published: 1 files copied (17 bytes), 1 shared with other releases\n"),
+        "{line}"
+    );
+    assert_eq!(site.versions()[1..], [version.as_str()]);
+    let releases = succeed(&["releases", &site.folder()]);
+    assert!(releases.contains("  current\n"), "{releases}");
+    assert!(releases.contains(&format!("{version}  2 files, 21 bytes  published ")), "{releases}");
+    assert!(releases.contains("  superseded "), "{releases}");
+    write(site.root.path(), "css/app.css", "p { color: teal }");
+    let line = succeed(&["publish", site.root(), "--to", &site.folder()]);
+    let again = "  was published before, and is the current release again\n";
+    assert_eq!(line, format!("{version}{again}"));
+    assert_eq!(site.versions()[0], version);
+    let verified = succeed(&["verify", &site.folder()]);
+    assert_eq!(verified, "all files are as they were published\n");
+    let withdrawn = succeed(&["withdraw", &version, &site.folder()]);
+    assert_eq!(withdrawn, format!("{version}  withdrawn\n"));
+    assert_eq!(site.versions().len(), 1);
+}
+
+#[test]
+fn publish_as_json() {
+    let site = Site::new();
+    let published = site.publish();
+    assert_eq!(published["digest"].as_str().unwrap()[..16], published["version"]);
+    for (field, expected) in [
+        ("new", json!(true)),
+        ("copied", json!(2)),
+        ("copied_bytes", json!(21)),
+        ("linked", json!(0)),
+    ] {
+        assert_eq!(published[field], expected, "{field}");
+    }
+    assert_eq!(site.publish()["new"], json!(false));
+}
+
+#[test]
+fn prune_is_a_dry_run_unless_told() {
+    let site = Site::new();
+    for version in ["v1", "v2", "v3"] {
+        write(site.root.path(), "same", version);
+        site.publish_as(version);
+    }
+    let folder = site.folder();
+    assert_eq!(succeed(&["prune", &folder]), "nothing to delete\n");
+    let strict = ["prune", &*folder, "--days", "0", "--newest", "1"];
+    let shown = succeed(&strict);
+    assert!(shown.starts_with("would delete v2  2 files"), "{shown}");
+    assert!(shown.ends_with("nothing is deleted yet: add `--yes`\n"), "{shown}");
+    assert_eq!(json(&strict)["deleted"], json!(false));
+    assert_eq!(site.versions(), ["v3", "v2", "v1"]);
+    let pruned = json(&[&strict[..], &["--yes"]].concat());
+    assert_eq!(pruned["deleted"], json!(true));
+    assert_eq!(pruned["releases"][1]["version"], json!("v1"));
+    assert_eq!(site.versions(), ["v3"]);
+}
+
+#[test]
+fn a_version_that_is_taken_and_damage_have_exit_codes() {
+    let site = Site::new();
+    site.publish_as("v1");
+    write(site.root.path(), "same", "other");
+    let folder = site.folder();
+    let taken = run(["publish", site.root(), "--to", &folder, "--literal", "v1"]);
+    assert_eq!(taken.code, 3);
+    assert!(taken.stderr.starts_with("error: version \"v1\" is taken"), "{}", taken.stderr);
+    let kept = site.path().join("files/v1/same");
+    fs::remove_file(&kept).unwrap();
+    let damaged = run(["verify", &*folder]);
+    assert_eq!((damaged.code, &*damaged.stderr), (4, ""));
+    assert_eq!(damaged.stdout, format!("{kept:?} is missing, or is a link\n"));
+    let damaged = run(["verify", &*folder, "--json"]);
+    assert_eq!(damaged.code, 4);
+    let expected = json!([{ "path": kept, "why": "is missing, or is a link" }]);
+    assert_eq!(serde_json::from_str::<Value>(&damaged.stdout).unwrap(), expected);
+}
+
+#[test]
+fn every_failure_is_one_line_that_names_its_input() {
+    let site = Site::new();
+    let (root, folder) = (site.root().to_owned(), site.folder());
+    let below = |path: &str| site.folder.path().join(path).to_str().unwrap().to_owned();
+    write(&site.folder.path().join("other's"), "something", "");
+    fs::write(site.folder.path().join("file"), "").unwrap();
+    let (others, file, missing) = (below("other's"), below("file"), below("missing"));
+    site.publish_as("v1");
+    for (args, code, what) in [
+        (vec!["version", &missing], 1, &*missing),
+        (vec!["version", &file], 1, &file),
+        (vec!["version", &root, "--literal", "a/b"], 2, "a/b"),
+        (vec!["version", &root, "--build-id", ""], 2, "build id"),
+        (vec!["publish", &missing, "--to", &folder], 1, &missing),
+        (vec!["publish", &root, "--to", &others], 1, &others),
+        (vec!["publish", &root, "--to", &file], 1, &file),
+        (vec!["releases", &missing], 1, &missing),
+        (vec!["releases", &others], 1, &others),
+        (vec!["prune", &missing, "--yes"], 1, &missing),
+        (vec!["withdraw", "v2", &folder], 1, "v2"),
+        (vec!["withdraw", "..", &folder], 1, ".."),
+        (vec!["verify", &others], 1, &others),
+    ] {
+        let Output { code: actual, stdout, stderr } = run(&args);
+        assert_eq!((actual, &*stdout), (code, ""), "{args:?}: {stderr}");
+        assert!(stderr.starts_with("error: "), "{args:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
+        assert!(stderr.contains(what), "{args:?}: {stderr}");
+    }
+    assert!(!Path::new(&missing).exists(), "nothing is created to be read");
+    assert_eq!(site.versions(), ["v1"]);
+}
+
+#[test]
+fn a_store_is_refused_as_long_as_none_is_reached() {
+    let site = Site::new();
+    for args in [
+        &["publish", site.root(), "--to", "s3://bucket/site"][..],
+        &["releases", "s3://bucket/site"],
+        &["prune", "https://example.com/site"],
+        &["withdraw", "v1", "gs://bucket"],
+        &["verify", "file:///releases"],
+    ] {
+        let Output { code, stderr, .. } = run(args);
+        assert_eq!(code, 2, "{args:?}");
+        assert!(stderr.contains("only reaches directories of this machine"), "{stderr}");
+    }
+}
+
+#[test]
+fn wrong_arguments_and_help() {
+    for args in [&[][..], &["publish"], &["version"], &["nonsense"], &["prune", "x", "--days", "y"]]
+    {
+        assert_eq!(run(args).code, 2, "{args:?}");
+    }
+    assert!(succeed(&["--help"]).contains("Exit codes:\n  0  done\n"));
+    for command in ["version", "publish", "releases", "prune", "withdraw", "verify"] {
+        let help = succeed(&[command, "--help"]);
+        assert!(help.contains(&format!("Examples:\n  static-url {command} ")), "{help}");
+    }
+}
+
+#[test]
+fn a_closed_output_is_no_failure() {
+    let site = Site::new();
+    site.publish();
+    let mut command = command(["releases", &*site.folder()]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn a_publisher_that_is_killed_leaves_nothing_that_is_listed() {
+    let site = Site::new();
+    site.publish_as("v1");
+    for i in 0..200 {
+        write(site.root.path(), &format!("many/{i}"), format!("{i}").repeat(10_000));
+    }
+    let is_at_work = || {
+        let entries = fs::read_dir(site.path()).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name())
+            .any(|name| name.as_encoded_bytes().starts_with(b".new-"))
+    };
+    let mut publish = command(["publish", site.root(), "--to", &*site.folder(), "--literal", "v2"]);
+    let mut child = publish.stdout(Stdio::null()).spawn().unwrap();
+    while !is_at_work() && child.try_wait().unwrap().is_none() {}
+    child.kill().unwrap();
+    let has_finished = child.wait().unwrap().success();
+    let expected = if has_finished { &["v2", "v1"][..] } else { &["v1"] };
+    let versions = site.versions();
+    assert!(versions == expected || versions == ["v2", "v1"], "{versions:?}");
+    succeed(&["verify", &site.folder()]);
+    site.publish_as("v2");
+    assert!(!is_at_work());
+    assert_eq!(site.versions(), ["v2", "v1"]);
+    succeed(&["verify", &site.folder()]);
+}
+
+#[test]
+fn a_folder_may_be_given_as_a_link() {
+    let site = Site::new();
+    site.publish_as("v1");
+    let link = site.folder.path().join("link");
+    symlink(site.path(), &link).unwrap();
+    let releases = json(&["releases", link.to_str().unwrap()]);
+    assert_eq!(releases[0]["version"], json!("v1"));
+}

@@ -1,0 +1,591 @@
+//! Every version that is kept gives its own bytes, from every node, whatever is current there.
+
+use std::{convert::Infallible, fs, path::Path};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Method, Request, Response},
+};
+use proptest::prelude::*;
+use tempfile::TempDir;
+use tower::service_fn;
+use tower_http::services::ServeDir;
+use tower_static_url::{
+    EmptyBody, ErrorKind, Fingerprinted, StalePolicy, StaticPrefix, StaticUrlLayer,
+    StaticUrlLayerBuilder, StaticUrlOutcome, UnlistedPolicy, VersionSource, releases::Releases,
+};
+
+use crate::support::{Answer, Warnings, YEAR, ask, etag_of, get, gzip, request, tree, write};
+
+/// A directory of releases, and a node for each tree that is served.
+struct Fleet {
+    folder: TempDir,
+}
+
+/// A server with a tree of its own.
+struct Node {
+    root: TempDir,
+    layer: StaticUrlLayer,
+}
+
+impl Fleet {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// Opens the releases as a process does.
+    fn releases(&self) -> Releases {
+        Releases::folder(self.folder.path().join("releases")).unwrap()
+    }
+
+    fn file(&self, version: &str, path: &str) -> std::path::PathBuf {
+        self.releases().files().join(version).join(path)
+    }
+
+    /// Starts a node that knows what has been published before.
+    fn node(&self, root: TempDir) -> Node {
+        self.node_with(root, |builder| builder)
+    }
+
+    fn node_with(
+        &self,
+        root: TempDir,
+        settings: impl FnOnce(StaticUrlLayerBuilder) -> StaticUrlLayerBuilder,
+    ) -> Node {
+        let releases = self.releases();
+        let files = ServeDir::new(releases.files()).precompressed_gzip();
+        let builder = StaticUrlLayer::builder("/static").root(root.path());
+        let layer = settings(builder.releases(releases, files)).build().unwrap();
+        Node { root, layer }
+    }
+
+    /// Publishes a tree, and returns its prefix.
+    fn publish(&self, root: TempDir) -> String {
+        let node = self.node(root);
+        node.layer.publish().unwrap();
+        node.layer.prefix().to_string()
+    }
+}
+
+impl Node {
+    fn router(&self) -> Router {
+        let files = ServeDir::new(self.root.path()).precompressed_gzip();
+        Router::new().nest_service("/static", files.redirect_path_prefix("/static"))
+    }
+
+    async fn get(&self, url: &str) -> Answer {
+        self.send(get(url)).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        ask(self.layer.wrap(self.router()), request).await
+    }
+}
+
+/// What a response says of itself.
+fn said(answer: &Answer) -> (u16, String, String) {
+    (answer.status.as_u16(), answer.cache_control(), answer.field("etag"))
+}
+
+fn is_file(answer: &Answer, content: &str) {
+    assert_eq!(said(answer), (200, YEAR.into(), etag_of(content)), "{answer:?}");
+    assert_eq!(answer.body, content.as_bytes());
+}
+
+fn is_refused(answer: &Answer, status: u16) {
+    assert_eq!(said(answer), (status, "no-store".into(), String::new()), "{answer:?}");
+    assert!(answer.body.is_empty());
+}
+
+const OLD: [(&str, &str); 3] = [("app.js", "old"), ("css/app.css", "p {}"), ("gone.js", "gone")];
+const NEW: [(&str, &str); 3] = [("app.js", "new!"), ("css/app.css", "p {}"), ("come.js", "come")];
+
+/// A deploy and a rollback: whatever a node has, every page's links give that page's bytes.
+#[tokio::test]
+async fn each_version_gives_its_own_bytes_from_every_node() {
+    let fleet = Fleet::new();
+    let (old, new) = (fleet.publish(tree(OLD)), fleet.publish(tree(NEW)));
+    for current in [OLD, NEW] {
+        let node = fleet.node(tree(current));
+        for (prefix, files) in [(&old, OLD), (&new, NEW)] {
+            for (path, content) in files {
+                for _ in 0..2 {
+                    is_file(&node.get(&format!("{prefix}{path}")).await, content);
+                }
+            }
+        }
+        is_refused(&node.get(&format!("{old}come.js")).await, 404);
+        is_refused(&node.get(&format!("{new}gone.js")).await, 404);
+    }
+}
+
+/// Everything that HTTP can ask of a current file, it can ask of a kept one.
+#[tokio::test]
+async fn the_whole_exchange() {
+    let fleet = Fleet::new();
+    let (content, zipped) = ("hello, world".repeat(100), gzip("hello, world".repeat(100)));
+    let old = tree([("a.js", &*content), ("with space.txt", "space"), ("empty", "")]);
+    write(old.path(), "a.js.gz", &zipped);
+    let old = fleet.publish(old);
+    let node = fleet.node(tree([("a.js", "new")]));
+    let (url, tag, zipped_tag) = (&*format!("{old}a.js"), &*etag_of(&content), &*etag_of(&zipped));
+    let gzip = ("accept-encoding", "gzip");
+    let (all, part) = (content.as_bytes(), &content.as_bytes()[3..9]);
+    for (name, method, fields, status, etag, body) in [
+        ("whole", "GET", &[][..], 200, tag, all),
+        ("head", "HEAD", &[], 200, tag, b""),
+        ("a sibling", "GET", &[gzip], 200, zipped_tag, &*zipped),
+        ("a sibling, head", "HEAD", &[gzip], 200, zipped_tag, b""),
+        ("a range", "GET", &[("range", "bytes=3-8")], 206, tag, part),
+        (
+            "a range of a sibling",
+            "GET",
+            &[("range", "bytes=3-8"), gzip],
+            206,
+            zipped_tag,
+            &zipped[3..9],
+        ),
+        ("if-range", "GET", &[("range", "bytes=3-8"), ("if-range", tag)], 206, tag, part),
+        (
+            "if-range, and any coding",
+            "GET",
+            &[("range", "bytes=3-8"), ("if-range", tag), gzip],
+            206,
+            tag,
+            part,
+        ),
+        (
+            "if-range of another",
+            "GET",
+            &[("range", "bytes=3-8"), ("if-range", "\"x\"")],
+            200,
+            tag,
+            all,
+        ),
+        ("a copy", "GET", &[("if-none-match", tag)], 304, tag, b""),
+        ("a copy, head", "HEAD", &[("if-none-match", tag)], 304, tag, b""),
+        (
+            "a copy of the sibling",
+            "GET",
+            &[("if-none-match", zipped_tag), gzip],
+            304,
+            zipped_tag,
+            b"",
+        ),
+        ("another copy", "GET", &[("if-none-match", "\"x\"")], 200, tag, all),
+        ("if-match", "GET", &[("if-match", tag)], 200, tag, all),
+    ] {
+        for round in ["first", "second"] {
+            // Each round has a layer that has not seen the file.
+            let fresh = fleet.node(tree([("a.js", "new")]));
+            let node = if round == "first" { &fresh } else { &node };
+            let answer = node.send(request(method, url, fields)).await;
+            let found = (answer.status.as_u16(), answer.field("etag"));
+            assert_eq!(found, (status, etag.to_owned()), "{name}, {round}");
+            assert_eq!(answer.cache_control(), YEAR, "{name}, {round}");
+            assert_eq!(answer.body, body, "{name}, {round}");
+            if method == "HEAD" && status == 200 {
+                let whole = node.send(request("GET", url, fields)).await;
+                assert_eq!(answer.field("content-length"), whole.field("content-length"), "{name}");
+            }
+        }
+    }
+    is_file(&node.get(&format!("{old}with%20space.txt")).await, "space");
+    is_file(&node.get(&format!("{old}a.js?v=1")).await, &content);
+    is_file(&node.get(&format!("{old}empty")).await, "");
+    let failed = node.send(request("GET", url, &[("if-match", "\"x\"")])).await;
+    assert_eq!((failed.status.as_u16(), failed.cache_control()), (412, "no-store".into()));
+    let beyond = node.send(request("GET", url, &[("range", "bytes=9999-")])).await;
+    assert_eq!((beyond.status.as_u16(), beyond.cache_control()), (416, "no-store".into()));
+}
+
+/// A client with credentials gets nothing that a shared cache may keep.
+#[tokio::test]
+async fn an_authorized_client() {
+    let fleet = Fleet::new();
+    let old = fleet.publish(tree(OLD));
+    let node = fleet.node(tree(NEW));
+    let authorized = [("authorization", "Basic YTpi")];
+    let answer = node.send(request("GET", &format!("{old}app.js"), &authorized)).await;
+    assert_eq!(answer.cache_control(), YEAR.replace("public", "private"));
+}
+
+/// What a kept release does not list is answered without the inner services.
+#[tokio::test]
+async fn what_a_kept_release_does_not_list() {
+    let fleet = Fleet::new();
+    let old = fleet.publish(tree([("docs/index.html", "<p>"), ("a", "1"), ("100%", "")]));
+    let node = fleet.node(tree(NEW));
+    for path in [
+        "app.js",
+        "docs/",
+        "docs",
+        "",
+        "index.html",
+        "a/b",
+        "b",
+        "100%",
+        "docs%2findex.html",
+        "%ff",
+    ] {
+        let answer = node.get(&format!("{old}{path}")).await;
+        if path == "docs%2findex.html" {
+            // What is not plain keeps its version.
+            assert_eq!((answer.status.as_u16(), answer.cache_control()), (404, "no-store".into()));
+        } else {
+            is_refused(&answer, 404);
+        }
+    }
+    is_file(&node.get(&format!("{old}100%25")).await, "");
+}
+
+/// Versions of any shape, and a listed file that is named like one.
+#[tokio::test]
+async fn versions_of_any_shape() {
+    let fleet = Fleet::new();
+    let versioned = |root, version: &str| {
+        fleet.node_with(root, |builder| builder.version(VersionSource::literal(version)))
+    };
+    for version in ["v9", "release-2026", "0123456789abcdef", "beta"] {
+        let node = versioned(tree([("a", version), ("only", version)]), version);
+        node.layer.publish().unwrap();
+    }
+    let node = versioned(tree([("a", "current"), ("beta/a", "a folder")]), "v10");
+    for version in ["v9", "release-2026", "0123456789abcdef"] {
+        is_file(&node.get(&format!("/static/{version}/a")).await, version);
+    }
+    is_file(&node.get("/static/v10/a").await, "current");
+    // The literal path wins over the version, and else the version over the folder.
+    let folder = node.get("/static/beta/a").await;
+    assert_eq!(said(&folder), (200, "no-cache".into(), etag_of("a folder")));
+    is_file(&node.get("/static/beta/only").await, "beta");
+    // Only one version is removed.
+    is_refused(&node.get("/static/v9/v9/a").await, 404);
+    let unknown = node.get("/static/v8/a").await;
+    assert_eq!(unknown.status, 404, "nobody knows it");
+}
+
+/// The rest of the site keeps its paths, whatever they begin with.
+#[tokio::test]
+async fn a_mount_of_the_root() {
+    let fleet = Fleet::new();
+    let releases = fleet.releases();
+    let literal = |root: &TempDir, version: &str| {
+        let files = ServeDir::new(releases.files());
+        let builder = StaticUrlLayer::builder("/").root(root.path());
+        let builder = builder.version(VersionSource::literal(version));
+        builder.releases(releases.clone(), files).build().unwrap()
+    };
+    let (old, new) = (tree([("app.js", "old")]), tree([("app.js", "new")]));
+    literal(&old, "blog").publish().unwrap();
+    let layer = literal(&new, "v2");
+    let files = ServeDir::new(new.path());
+    let site =
+        Router::new().fallback_service(files).route("/blog/{post}", axum::routing::get("a post"));
+    let app = layer.wrap(site);
+    is_file(&ask(app.clone(), get("/blog/app.js")).await, "old");
+    is_file(&ask(app.clone(), get("/v2/app.js")).await, "new");
+    let post = ask(app, get("/blog/hello")).await;
+    assert_eq!((&*post.body, post.cache_control()), (&b"a post"[..], String::new()));
+}
+
+/// Behind a router that has stripped the mount.
+#[tokio::test]
+async fn a_nested_layer() {
+    let fleet = Fleet::new();
+    let old = fleet.publish(tree(OLD));
+    let node = fleet.node(tree(NEW));
+    let files = Router::new().fallback_service(ServeDir::new(node.root.path()));
+    let app = Router::new().nest("/static", files.layer(node.layer.nested()));
+    is_file(&ask(app.clone(), get(&format!("{old}app.js"))).await, "old");
+    is_refused(&ask(app, get(&format!("{old}come.js"))).await, 404);
+}
+
+/// A service of any type, which sees the version as a directory.
+#[tokio::test]
+async fn any_service_over_the_directory() {
+    let fleet = Fleet::new();
+    let old = fleet.publish(tree(OLD));
+    let (root, releases) = (tree(NEW), fleet.releases());
+    let redirecting = service_fn(async |request: Request<EmptyBody>| {
+        let extensions = request.extensions();
+        let outcome = extensions.get::<StaticUrlOutcome>().unwrap();
+        let prefix = extensions.get::<StaticPrefix>().unwrap();
+        Ok::<_, Infallible>(
+            Response::builder()
+                .status(302)
+                .header("x-seen", format!("{} {outcome:?} {prefix}", request.uri()))
+                .header("location", request.headers()["x-to"].clone())
+                .body(String::from("moved"))
+                .unwrap(),
+        )
+    });
+    let builder = StaticUrlLayer::builder("/static").root(root.path());
+    let layer = builder.releases(releases, redirecting).build().unwrap();
+    let version = old.trim_start_matches("/static").to_owned();
+    let current = layer.prefix().to_string();
+    for (to, expected) in [
+        (format!("{version}b.js?x#y"), format!("{old}b.js?x#y")),
+        (format!("http://a.example{version}b.js"), format!("http://a.example{old}b.js")),
+        (format!("http://b.example{version}b.js"), format!("http://b.example{version}b.js")),
+        (format!("{old}b.js"), format!("{old}b.js")),
+        ("b.js".into(), "b.js".into()),
+        ("/login".into(), "/login".into()),
+        ("/static/b.js".into(), "/static/b.js".into()),
+    ] {
+        let fields = [("x-to", &*to), ("host", "a.example")];
+        let asked = request("GET", &format!("{old}app.js?q"), &fields);
+        let answer = ask(layer.wrap(Router::new()), asked).await;
+        assert_eq!(answer.field("location"), expected, "{to}");
+        assert_eq!((answer.cache_control(), &*answer.body), ("no-cache".into(), &b"moved"[..]));
+        assert_eq!(answer.field("x-seen"), format!("{version}app.js?q Kept {current}"));
+    }
+}
+
+/// `OPTIONS` loses its version, and other methods are left alone.
+#[tokio::test]
+async fn other_methods() {
+    let fleet = Fleet::new();
+    let literal = |root, version: &str| {
+        fleet.node_with(root, |builder| builder.version(VersionSource::literal(version)))
+    };
+    literal(tree(OLD), "release-2026").layer.publish().unwrap();
+    let node = literal(tree(NEW), "v2");
+    let show = async |request: Request<Body>| {
+        let outcome = request.extensions().get::<StaticUrlOutcome>().copied();
+        format!("{} {} {outcome:?}", request.method(), request.uri())
+    };
+    let app = node.layer.wrap(Router::new().fallback(show));
+    let ask = async |method: &str| {
+        let asked = request(method, "/static/release-2026/app.js", &[]);
+        String::from_utf8(ask(app.clone(), asked).await.body.to_vec()).unwrap()
+    };
+    assert_eq!(ask("OPTIONS").await, "OPTIONS /static/app.js Some(Kept)");
+    assert_eq!(ask("POST").await, "POST /static/release-2026/app.js Some(Unversioned)");
+}
+
+/// An open page of a bundled application asks for a chunk that the deploy has removed, or an old
+/// node for one that it has brought.
+#[tokio::test]
+async fn fingerprinted_files_of_other_releases() {
+    let fleet = Fleet::new();
+    let old =
+        [("assets/index-Bx7a91Zq.js", "old"), ("assets/same-Cx8b02Ar.js", "same"), ("a.js", "a")];
+    let new = [("assets/index-Dy9c13Bs.js", "new"), ("assets/same-Cx8b02Ar.js", "same")];
+    let vite = |builder: StaticUrlLayerBuilder| builder.fingerprinted(Fingerprinted::vite());
+    for files in [old.as_slice(), &new] {
+        fleet.node_with(tree(files.iter().copied()), vite).layer.publish().unwrap();
+    }
+    for current in [old.as_slice(), &new] {
+        for policy in [UnlistedPolicy::Ask, UnlistedPolicy::NotFound] {
+            let root = tree(current.iter().copied());
+            let node = fleet.node_with(root, |builder| vite(builder).unlisted(policy));
+            for (path, content) in [old[0], old[1], new[0]] {
+                is_file(&node.get(&format!("/static/{path}")).await, content);
+            }
+            let unknown = node.get("/static/assets/index-Ez0d24Ct.js").await;
+            assert_eq!(
+                (unknown.status.as_u16(), unknown.cache_control()),
+                (404, "no-store".into())
+            );
+        }
+    }
+    let node = fleet.node_with(tree(new), vite);
+    assert_eq!(node.get("/static/a.js").await.status, 404, "not fingerprinted");
+    let without_rule = fleet.node(tree(new));
+    assert_eq!(without_rule.get("/static/assets/index-Bx7a91Zq.js").await.status, 404);
+}
+
+/// Somebody has written into the directory of releases: nobody gets those bytes, and an operator
+/// hears of it once.
+#[cfg(unix)]
+#[tokio::test]
+async fn wrong_bytes() {
+    use std::os::unix::fs::symlink;
+    let replace = |path: &Path, content: &str| {
+        fs::remove_file(path).unwrap();
+        fs::write(path, content).unwrap();
+    };
+    for (name, spoil) in [
+        ("a flipped byte", &(|path: &Path| replace(path, "olD")) as &dyn Fn(&Path)),
+        ("truncated", &|path: &Path| replace(path, "ol")),
+        ("longer", &|path: &Path| replace(path, "old!")),
+        ("gone", &|path: &Path| fs::remove_file(path).unwrap()),
+        ("a link", &|path: &Path| {
+            fs::rename(path, path.with_extension("bak")).unwrap();
+            symlink(path.with_extension("bak"), path).unwrap();
+        }),
+    ] {
+        for is_seen in [false, true] {
+            // The bytes of a link that replaces a file later are the file's.
+            if is_seen && name == "a link" {
+                continue;
+            }
+            let fleet = Fleet::new();
+            let old = fleet.publish(tree(OLD));
+            let version = old.split('/').nth(2).unwrap();
+            let node = fleet.node(tree(NEW));
+            let url = &format!("{old}app.js");
+            if is_seen {
+                is_file(&node.get(url).await, "old");
+            }
+            spoil(&fleet.file(version, "app.js"));
+            let warnings = Warnings::capture();
+            for _ in 0..3 {
+                is_refused(&node.get(url).await, 502);
+            }
+            let lines = warnings.lines();
+            assert_eq!(lines.len(), 1, "{name}: {lines:?}");
+            is_file(&node.get(&format!("{old}css/app.css")).await, "p {}");
+        }
+    }
+}
+
+/// A sibling that was made of another content does not stand for the file.
+#[tokio::test]
+async fn a_stale_sibling() {
+    let fleet = Fleet::new();
+    let root = tree([("a.js", "content"), ("b.js", "content")]);
+    write(root.path(), "a.js.gz", gzip("other content"));
+    write(root.path(), "b.js.gz", gzip("content"));
+    let old = fleet.publish(root);
+    let node = fleet.node(tree(NEW));
+    let zipped = [("accept-encoding", "gzip")];
+    let a = node.send(request("GET", &format!("{old}a.js"), &zipped)).await;
+    assert_eq!(a.body, "content");
+    assert_eq!(a.cache_control(), "no-cache");
+    let b = node.send(request("GET", &format!("{old}b.js"), &zipped)).await;
+    assert_eq!((b.field("content-encoding"), b.cache_control()), ("gzip".into(), YEAR.into()));
+}
+
+/// `reload` makes another version current, and the one before stays answerable.
+#[tokio::test]
+async fn a_reload() {
+    let fleet = Fleet::new();
+    let node = fleet.node(tree(OLD));
+    node.layer.publish().unwrap();
+    let old = node.layer.prefix().to_string();
+    write(node.root.path(), "app.js", "newer");
+    node.layer.reload().unwrap();
+    let new = node.layer.prefix().to_string();
+    is_file(&node.get(&format!("{old}app.js")).await, "old");
+    is_file(&node.get(&format!("{new}app.js")).await, "newer");
+    node.layer.publish().unwrap();
+    write(node.root.path(), "app.js", "old");
+    node.layer.reload().unwrap();
+    assert_eq!(node.layer.prefix().as_str(), old, "rolled back");
+    is_file(&node.get(&format!("{new}app.js")).await, "newer");
+}
+
+/// What another process publishes while the server runs, for whatever stale URLs get.
+#[tokio::test]
+async fn what_others_publish_is_seen() {
+    for policy in [StalePolicy::Serve, StalePolicy::NotFound, StalePolicy::Redirect] {
+        let fleet = Fleet::new();
+        let node = fleet.node_with(tree(OLD), |builder| builder.stale(policy));
+        let new = fleet.publish(tree(NEW));
+        is_file(&node.get(&format!("{new}come.js")).await, "come");
+        is_file(&node.get(&format!("{new}app.js")).await, "new!");
+    }
+    let fleet = Fleet::new();
+    let vite = |builder: StaticUrlLayerBuilder| builder.fingerprinted(Fingerprinted::vite());
+    let node = fleet.node_with(tree(OLD), vite);
+    fleet.publish(tree([("assets/index-Bx7a91Zq.js", "new")]));
+    is_file(&node.get("/static/assets/index-Bx7a91Zq.js").await, "new");
+}
+
+/// A version that nobody knows is stale, as without releases.
+#[tokio::test]
+async fn what_nobody_publishes_is_stale() {
+    let fleet = Fleet::new();
+    let url = "/static/00000000000000aa/app.js";
+    for (policy, status, cache_control, body) in [
+        (StalePolicy::Serve, 200, "no-cache", "old"),
+        (StalePolicy::NotFound, 404, "no-store", ""),
+        (StalePolicy::Redirect, 307, "no-store", ""),
+    ] {
+        let node = fleet.node_with(tree(OLD), |builder| builder.stale(policy));
+        for _ in 0..3 {
+            let answer = node.get(url).await;
+            let found = (answer.status.as_u16(), &*answer.cache_control(), &*answer.body);
+            assert_eq!(found, (status, cache_control, body.as_bytes()));
+        }
+    }
+}
+
+/// A name that has stood for different bytes is no hash of them.
+#[tokio::test]
+async fn a_fingerprinted_name_that_lies() {
+    let fleet = Fleet::new();
+    let vite = |builder: StaticUrlLayerBuilder| builder.fingerprinted(Fingerprinted::vite());
+    for content in ["one", "other"] {
+        fleet.publish(tree([("assets/index-Bx7a91Zq.js", content)]));
+    }
+    let node = fleet.node_with(tree(NEW), vite);
+    let answer = node.get("/static/assets/index-Bx7a91Zq.js").await;
+    assert_eq!((answer.status.as_u16(), answer.cache_control()), (404, "no-store".into()));
+}
+
+#[tokio::test]
+async fn nothing_to_publish() {
+    let fleet = Fleet::new();
+    let root = tree(OLD);
+    let (kept, files) = (fleet.releases(), ServeDir::new(fleet.releases().files()));
+    let builder = || StaticUrlLayer::builder("/static");
+    let with_releases =
+        |builder: StaticUrlLayerBuilder| builder.releases(kept.clone(), files.clone());
+    let manifest = tower_static_url::Manifest::scan(root.path()).unwrap();
+    for (name, builder, expected) in [
+        ("no releases", builder().root(root.path()), ErrorKind::ManifestRequired),
+        ("no root", with_releases(builder().manifest(manifest)), ErrorKind::ManifestRequired),
+        (
+            "a start time",
+            with_releases(builder().root(root.path()).version(VersionSource::process_start())),
+            ErrorKind::NotPublishable,
+        ),
+    ] {
+        let error = builder.build().unwrap().publish().unwrap_err();
+        assert_eq!(error.kind(), expected, "{name}: {error}");
+    }
+}
+
+/// A set of files, of few names and contents.
+fn files() -> impl Strategy<Value = std::collections::BTreeMap<&'static str, String>> {
+    let paths = vec!["a.js", "b.js", "d/a.js", "assets/x-Bx7a91Zq.js"];
+    prop::collection::btree_map(prop::sample::select(paths), "[ab]{1,2}", 1..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever was published, by whom and in which order: `immutable` means exactly the bytes
+    /// that the URL's release lists.
+    #[test]
+    fn immutable_means_the_bytes_of_the_release(
+        trees in prop::collection::vec(files(), 1..4),
+        current in any::<prop::sample::Index>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let fleet = Fleet::new();
+        let tree = |files: &std::collections::BTreeMap<&str, String>| {
+            tree(files.iter().map(|(path, content)| (*path, &**content)))
+        };
+        let prefixes = trees.iter().map(|files| fleet.publish(tree(files))).collect::<Vec<_>>();
+        let node = fleet.node(tree(current.get(&trees)));
+        for (prefix, files) in prefixes.iter().zip(&trees) {
+            for path in ["a.js", "b.js", "d/a.js", "d/", "assets/x-Bx7a91Zq.js"] {
+                for fields in [&[][..], &[("range", "bytes=0-0")]] {
+                    let asked = request(Method::GET, &format!("{prefix}{path}"), fields);
+                    let answer = runtime.block_on(node.send(asked));
+                    let listed = files.get(path);
+                    prop_assert_eq!(answer.cache_control() == YEAR, listed.is_some());
+                    let Some(listed) = listed else { continue };
+                    let expected = if fields.is_empty() { &**listed } else { &listed[..1] };
+                    prop_assert_eq!(&answer.body, expected.as_bytes());
+                    prop_assert_eq!(answer.field("etag"), etag_of(listed));
+                }
+            }
+        }
+    }
+}
