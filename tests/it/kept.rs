@@ -7,6 +7,7 @@ use axum::{
     body::Body,
     http::{Method, Request, Response},
 };
+use http_body_util::BodyExt as _;
 use proptest::prelude::*;
 use tempfile::TempDir;
 use tower::service_fn;
@@ -16,7 +17,11 @@ use tower_static_url::{
     StaticUrlLayerBuilder, StaticUrlOutcome, UnlistedPolicy, VersionSource, releases::Releases,
 };
 
-use crate::support::{Answer, Warnings, YEAR, ask, etag_of, get, gzip, request, tree, write};
+use crate::support::{
+    Answer, Warnings, YEAR, ask,
+    demo::{Demo, http_client},
+    etag_of, get, gzip, request, tree, write,
+};
 
 /// A directory of releases, and a node for each tree that is served.
 struct Fleet {
@@ -548,6 +553,41 @@ async fn nothing_to_publish() {
         let error = builder.build().unwrap().publish().unwrap_err();
         assert_eq!(error.kind(), expected, "{name}: {error}");
     }
+}
+
+/// The demo, restarted on a changed tree: links of the old page still give its files.
+#[tokio::test]
+async fn the_demo_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = http_client();
+    let mut pages = Vec::new();
+    for files in [OLD, NEW] {
+        let root = tree(files);
+        let mut command = Demo::command("--no-watch", root.path());
+        command.arg("--publish").arg("--releases").arg(folder.path().join("releases"));
+        let demo = Demo::run(command);
+        let get = async |path: &str| {
+            let uri = format!("http://{}{path}", demo.address).parse().unwrap();
+            let response = client.get(uri).await.unwrap();
+            let cache_control = response.headers().get("cache-control").cloned();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            (cache_control.unwrap(), String::from_utf8(body.to_vec()).unwrap())
+        };
+        let (_, page) = get("/").await;
+        let (_, prefix) = page.split_once("id=\"prefix\">").unwrap();
+        pages.push((prefix.split_once('<').unwrap().0.to_owned(), files));
+        let (_, kept) = page.split_once("id=\"kept\">").unwrap();
+        let kept = kept.split_once("</dd>").unwrap().0;
+        for (prefix, files) in &pages {
+            let version = prefix.split('/').nth(2).unwrap();
+            assert!(kept.contains(version), "{kept}");
+            for (path, content) in files {
+                let (cache_control, body) = get(&format!("{prefix}{path}")).await;
+                assert_eq!((&*body, cache_control.to_str().unwrap()), (*content, YEAR));
+            }
+        }
+    }
+    assert_ne!(pages[0].0, pages[1].0);
 }
 
 /// A set of files, of few names and contents.
