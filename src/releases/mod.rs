@@ -24,7 +24,11 @@ use self::{
     folder::Folder,
     record::{NoRecord, Record},
 };
-pub use self::{publish::Published, retention::Retention, verify::Damage};
+pub use self::{
+    publish::{Progress, Published},
+    retention::Retention,
+    verify::Damage,
+};
 use crate::{Error, Manifest, observe::log};
 
 /// A directory that keeps the files of every published version.

@@ -72,6 +72,26 @@ impl Published {
     }
 }
 
+/// How far [`Releases::publish_with_progress`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    files: usize,
+    total: usize,
+}
+
+impl Progress {
+    /// Returns the number of files that are done, from 1. Threads do not wait for each other, so
+    /// a call may tell of fewer files than the one before.
+    pub fn files(self) -> usize {
+        self.files
+    }
+
+    /// Returns the number of all files.
+    pub fn total(self) -> usize {
+        self.total
+    }
+}
+
 impl Releases {
     /// Publishes a version: puts its files into the directory, where they are kept until the
     /// release is [pruned](Self::prune) or [withdrawn](Self::withdraw). Blocks: call it before
@@ -107,9 +127,25 @@ impl Releases {
         manifest: &Manifest,
         roots: impl IntoIterator<Item = P>,
     ) -> Result<Published, Error> {
+        self.publish_with_progress(version, manifest, roots, |_| {})
+    }
+
+    /// Publishes as [`publish`](Self::publish) does, and calls `progress` after each file, on
+    /// several threads.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`publish`](Self::publish).
+    pub fn publish_with_progress<P: AsRef<Path>>(
+        &self,
+        version: &str,
+        manifest: &Manifest,
+        roots: impl IntoIterator<Item = P>,
+        progress: impl Fn(Progress) + Sync,
+    ) -> Result<Published, Error> {
         let roots = roots.into_iter().map(|root| root.as_ref().to_owned()).collect();
         let folder = &self.0.folder;
-        let publication = Publication::new(folder, version, manifest, roots)?;
+        let publication = Publication::new(folder, version, manifest, roots, &progress)?;
         self.sweep_if_alone()?;
         let _no_deletion = folder.lock_shared()?;
         self.refresh()?;
@@ -127,6 +163,7 @@ struct Publication<'p> {
     listing: String,
     directories: BTreeSet<&'p str>,
     roots: Vec<PathBuf>,
+    progress: &'p (dyn Fn(Progress) + Sync),
 }
 
 impl<'p> Publication<'p> {
@@ -136,6 +173,7 @@ impl<'p> Publication<'p> {
         version: &'p str,
         manifest: &'p Manifest,
         roots: Vec<PathBuf>,
+        progress: &'p (dyn Fn(Progress) + Sync),
     ) -> Result<Self, Error> {
         check_segment(version).map_err(|why| {
             Error::new(ErrorKind::InvalidVersion, format!("version {version:?}: {why}"))
@@ -150,7 +188,7 @@ impl<'p> Publication<'p> {
             let message = format!("the listing is longer than {} bytes", listing::LONGEST);
             return Err(Error::new(ErrorKind::InvalidManifest, message));
         }
-        Ok(Self { folder, version, manifest, listing, directories, roots })
+        Ok(Self { folder, version, manifest, listing, directories, roots, progress })
     }
 
     fn publish(&self, known: &Known) -> Result<Published, Error> {
@@ -234,6 +272,8 @@ impl<'p> Publication<'p> {
             while let Some((path, info)) = files.get(next.fetch_add(1, Relaxed)) {
                 self.folder.step()?;
                 worker.put(path, info)?;
+                let files = counts.files.fetch_add(1, Relaxed) + 1;
+                (self.progress)(Progress { files, total: self.manifest.len() });
             }
             Ok(())
         })?;
@@ -357,6 +397,7 @@ fn in_parallel(tasks: usize, work: impl Fn() -> Result<(), Error> + Sync) -> Res
 
 #[derive(Debug, Default)]
 struct Counts {
+    files: AtomicUsize,
     copied: AtomicUsize,
     linked: AtomicUsize,
     bytes: AtomicUsize,

@@ -13,7 +13,7 @@ use std::{
 use tempfile::TempDir;
 use tower_static_url::{
     Error, ErrorKind, Manifest,
-    releases::{Published, Releases, Retention},
+    releases::{Progress, Published, Releases, Retention},
 };
 
 use crate::support::{Warnings, tree, write};
@@ -120,6 +120,19 @@ fn what_is_published_lies_there_as_specified() {
     assert_eq!(mode(&record), 0o444);
     assert_eq!(fs::read(store.file(version, "b/c d.txt")).unwrap(), b"abc");
     store.assert_intact();
+}
+
+#[test]
+fn progress_counts_every_file_once() {
+    let (store, root) = (Store::new(), tree([("a", "1"), ("b", "2"), ("c/d", "3")]));
+    let manifest = Manifest::scan(root.path()).unwrap();
+    let seen = std::sync::Mutex::new(Vec::new());
+    let progress =
+        |progress: Progress| seen.lock().unwrap().push((progress.files(), progress.total()));
+    store.releases.publish_with_progress("v1", &manifest, [root.path()], progress).unwrap();
+    let mut seen = seen.into_inner().unwrap();
+    seen.sort_unstable();
+    assert_eq!(seen, [(1, 3), (2, 3), (3, 3)]);
 }
 
 #[test]
