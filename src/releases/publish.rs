@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     thread,
     time::SystemTime,
@@ -216,7 +216,7 @@ impl<'p> Publication<'p> {
             is_new,
             copied: counts.copied.load(Relaxed),
             linked: counts.linked.load(Relaxed),
-            copied_bytes: counts.bytes.load(Relaxed) as u64,
+            copied_bytes: counts.bytes.load(Relaxed),
         }
     }
 
@@ -376,8 +376,18 @@ fn create(path: &Path) -> Result<File, Error> {
     file.map_err(|error| Error::io("create", path, error))
 }
 
+/// Sets the modification time of a directory.
 fn set_modified(path: &Path, time: SystemTime) -> Result<(), Error> {
-    let set = File::open(path).and_then(|directory| directory.set_modified(time));
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(windows)]
+    {
+        /// Without it Windows opens no directory.
+        const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
+        use std::os::windows::fs::OpenOptionsExt as _;
+        options.write(true).custom_flags(FILE_FLAG_BACKUP_SEMANTICS);
+    }
+    let set = options.open(path).and_then(|directory| directory.set_modified(time));
     set.map_err(|error| Error::io("set the time of", path, error))
 }
 
@@ -400,7 +410,7 @@ struct Counts {
     files: AtomicUsize,
     copied: AtomicUsize,
     linked: AtomicUsize,
-    bytes: AtomicUsize,
+    bytes: AtomicU64,
 }
 
 /// The files of a kept release that look as they did when they were put there: nobody has
@@ -478,7 +488,7 @@ impl<'k> Worker<'_, 'k> {
         }
         self.copy(path, info, &to)?;
         self.counts.copied.fetch_add(1, Relaxed);
-        self.counts.bytes.fetch_add(info.length() as usize, Relaxed);
+        self.counts.bytes.fetch_add(info.length(), Relaxed);
         Ok(())
     }
 
