@@ -31,6 +31,10 @@ use crate::{
 /// How many bytes one thread reads at a time.
 const BUFFER: usize = 128 * 1024;
 
+/// How many files one thread takes at a time. They are neighbours, and threads that write to one
+/// directory wait for each other.
+const BATCH: usize = 32;
+
 /// More threads than cores, because they wait for the disk.
 const THREADS_PER_CORE: usize = 4;
 
@@ -260,7 +264,8 @@ impl<'p> Publication<'p> {
         self.folder.step()?;
         let files = self.manifest.iter().collect::<Vec<_>>();
         let (next, by_digest) = (AtomicUsize::new(0), OnceLock::new());
-        in_parallel(files.len(), || {
+        let batches = files.chunks(BATCH).collect::<Vec<_>>();
+        in_parallel(batches.len(), || {
             let mut worker = Worker {
                 publication: self,
                 directory,
@@ -269,11 +274,8 @@ impl<'p> Publication<'p> {
                 counts,
                 buffer: vec![0; BUFFER],
             };
-            while let Some((path, info)) = files.get(next.fetch_add(1, Relaxed)) {
-                self.folder.step()?;
-                worker.put(path, info)?;
-                let files = counts.files.fetch_add(1, Relaxed) + 1;
-                (self.progress)(Progress { files, total: self.manifest.len() });
+            while let Some(batch) = batches.get(next.fetch_add(1, Relaxed)) {
+                worker.put_all(batch)?;
             }
             Ok(())
         })?;
@@ -283,9 +285,14 @@ impl<'p> Publication<'p> {
     }
 
     fn sync_directories(&self, directory: &Path) -> Result<(), Error> {
-        for path in &self.directories {
-            sync_directory(&directory.join(path))?;
-        }
+        let directories = self.directories.iter().collect::<Vec<_>>();
+        let next = AtomicUsize::new(0);
+        in_parallel(directories.len(), || {
+            while let Some(path) = directories.get(next.fetch_add(1, Relaxed)) {
+                sync_directory(&directory.join(path))?;
+            }
+            Ok(())
+        })?;
         sync_directory(directory)
     }
 
@@ -478,6 +485,17 @@ struct Worker<'w, 'k> {
 }
 
 impl<'k> Worker<'_, 'k> {
+    fn put_all(&mut self, files: &[(&str, &FileInfo)]) -> Result<(), Error> {
+        let Publication { folder, progress, manifest, .. } = self.publication;
+        for (path, info) in files {
+            folder.step()?;
+            self.put(path, info)?;
+            let files = self.counts.files.fetch_add(1, Relaxed) + 1;
+            progress(Progress { files, total: manifest.len() });
+        }
+        Ok(())
+    }
+
     fn put(&mut self, path: &str, info: &FileInfo) -> Result<(), Error> {
         let to = below(self.directory, path).ok_or_else(|| unspellable(path))?;
         // A link can fail for many reasons: too many of them, a file system that has none. A

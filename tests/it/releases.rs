@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tempfile::TempDir;
@@ -180,6 +180,20 @@ fn a_rollback_makes_an_old_release_the_newest() {
     assert_eq!(releases[1].superseded(), Some(releases[0].published()));
     assert_eq!((releases[0].file_count(), releases[0].total_length()), (1, 1));
     store.assert_intact();
+}
+
+#[test]
+fn what_is_published_last_is_the_newest_whatever_the_clock_says() {
+    let (store, one, two) = (Store::new(), tree([("a", "1")]), tree([("a", "2")]));
+    let published = store.publish_as("v1", one.path()).unwrap();
+    assert!(published.is_new());
+    let digest = Manifest::scan(one.path()).unwrap().digest_hex();
+    let record = fs::File::open(store.path(&format!("releases/v1/{digest}"))).unwrap();
+    record.set_modified(SystemTime::now() + Duration::from_secs(3600)).unwrap();
+    store.publish_as("v2", two.path()).unwrap();
+    assert_eq!(store.versions(), ["v2", "v1"]);
+    store.publish_as("v1", one.path()).unwrap();
+    assert_eq!(store.versions(), ["v1", "v2"]);
 }
 
 #[test]
