@@ -48,7 +48,7 @@ mod tests {
         Manifest,
         releases::{Published, Releases, Retention},
     };
-    use std::{fs, path::PathBuf, time::Duration};
+    use std::{fs, time::Duration};
     use tempfile::TempDir;
 
     /// A folder with one release, and trees to publish.
@@ -90,8 +90,9 @@ mod tests {
             fs::read_dir(self.open().files()).unwrap().count()
         }
 
-        fn leftovers(&self) -> Vec<PathBuf> {
-            self.open().0.folder.leftovers().unwrap()
+        fn leftovers(&self) -> Vec<String> {
+            let leftovers = self.open().0.folder.leftovers().unwrap();
+            leftovers.iter().map(|path| path.display().to_string()).collect()
         }
     }
 
@@ -121,7 +122,7 @@ mod tests {
             let _ = stop_after(steps, &site, &operation);
             // A deletion of nothing tidies up as well.
             site.open().prune(&Retention::default()).unwrap();
-            assert_eq!(site.leftovers(), [PathBuf::new(); 0], "after {steps} steps");
+            assert_eq!(site.leftovers(), [""; 0], "after {steps} steps");
             assert_eq!(site.files(), site.versions().len(), "after {steps} steps");
 
             let site = Site::new();
@@ -138,7 +139,7 @@ mod tests {
             site.publish(&site.open(), "one").unwrap();
             assert_eq!(site.versions(), mended, "after {steps} steps");
             assert_eq!(site.open().verify().unwrap(), [], "after {steps} steps");
-            assert_eq!(site.leftovers(), [PathBuf::new(); 0], "after {steps} steps");
+            assert_eq!(site.leftovers(), [""; 0], "after {steps} steps");
             assert_eq!(site.files(), mended.len(), "after {steps} steps");
             if !has_crashed {
                 return steps;

@@ -18,6 +18,12 @@ use tower_static_url::{
 
 use crate::support::{Warnings, tree, write};
 
+/// Changes the file or directory at a path.
+type Change = fn(&Path);
+
+/// Puts a link to a directory into a store.
+type Plant = fn(&Store, &Path);
+
 /// A directory of releases, beside nothing else.
 struct Store {
     folder: TempDir,
@@ -214,7 +220,7 @@ fn a_version_is_bound_to_its_files() {
 
 #[test]
 fn a_tree_that_is_not_as_scanned_is_not_published() {
-    let cases: [(&str, fn(&Path), &str); 4] = [
+    let cases: [(&str, Change, &str); 4] = [
         ("other bytes", |root| fs::write(root.join("b"), "3").unwrap(), "b"),
         ("longer", |root| fs::write(root.join("b"), "22").unwrap(), "b"),
         ("shorter", |root| fs::write(root.join("b"), "").unwrap(), "b"),
@@ -347,7 +353,7 @@ fn links_are_not_followed_out_of_the_directory() {
     let secret = tree([("secret", "abc"), ("deep/secret", "abc")]);
     let root = tree([("a", "abc"), ("deep/a", "1")]);
     let other = tree([("a", "abc"), ("deep/a", "1"), ("b", "2")]);
-    let cases: [(&str, fn(&Store, &Path)); 3] = [
+    let cases: [(&str, Plant); 3] = [
         ("a file", |store, secret| {
             fs::remove_file(store.file("v1", "a")).unwrap();
             symlink(secret.join("secret"), store.file("v1", "a")).unwrap();
@@ -387,7 +393,7 @@ fn links_are_not_followed_out_of_the_directory() {
 
 #[test]
 fn a_file_that_somebody_has_written_to_is_not_shared() {
-    let cases: [(&str, fn(&Path)); 3] = [
+    let cases: [(&str, Change); 3] = [
         ("written", |path| {
             fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
             fs::write(path, "xyz").unwrap();
