@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     thread,
     time::SystemTime,
@@ -30,6 +30,10 @@ use crate::{
 
 /// How many bytes one thread reads at a time.
 const BUFFER: usize = 128 * 1024;
+
+/// How many files one thread takes at a time. They are neighbours, and threads that write to one
+/// directory wait for each other.
+const BATCH: usize = 32;
 
 /// More threads than cores, because they wait for the disk.
 const THREADS_PER_CORE: usize = 4;
@@ -72,6 +76,26 @@ impl Published {
     }
 }
 
+/// How far [`Releases::publish_with_progress`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    files: usize,
+    total: usize,
+}
+
+impl Progress {
+    /// Returns the number of files that are done, from 1. Threads do not wait for each other, so
+    /// a call may tell of fewer files than the one before.
+    pub fn files(self) -> usize {
+        self.files
+    }
+
+    /// Returns the number of all files.
+    pub fn total(self) -> usize {
+        self.total
+    }
+}
+
 impl Releases {
     /// Publishes a version: puts its files into the directory, where they are kept until the
     /// release is [pruned](Self::prune) or [withdrawn](Self::withdraw). Blocks: call it before
@@ -107,9 +131,25 @@ impl Releases {
         manifest: &Manifest,
         roots: impl IntoIterator<Item = P>,
     ) -> Result<Published, Error> {
+        self.publish_with_progress(version, manifest, roots, |_| {})
+    }
+
+    /// Publishes as [`publish`](Self::publish) does, and calls `progress` after each file, on
+    /// several threads.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`publish`](Self::publish).
+    pub fn publish_with_progress<P: AsRef<Path>>(
+        &self,
+        version: &str,
+        manifest: &Manifest,
+        roots: impl IntoIterator<Item = P>,
+        progress: impl Fn(Progress) + Sync,
+    ) -> Result<Published, Error> {
         let roots = roots.into_iter().map(|root| root.as_ref().to_owned()).collect();
         let folder = &self.0.folder;
-        let publication = Publication::new(folder, version, manifest, roots)?;
+        let publication = Publication::new(folder, version, manifest, roots, &progress)?;
         self.sweep_if_alone()?;
         let _no_deletion = folder.lock_shared()?;
         self.refresh()?;
@@ -127,6 +167,7 @@ struct Publication<'p> {
     listing: String,
     directories: BTreeSet<&'p str>,
     roots: Vec<PathBuf>,
+    progress: &'p (dyn Fn(Progress) + Sync),
 }
 
 impl<'p> Publication<'p> {
@@ -136,6 +177,7 @@ impl<'p> Publication<'p> {
         version: &'p str,
         manifest: &'p Manifest,
         roots: Vec<PathBuf>,
+        progress: &'p (dyn Fn(Progress) + Sync),
     ) -> Result<Self, Error> {
         check_segment(version).map_err(|why| {
             Error::new(ErrorKind::InvalidVersion, format!("version {version:?}: {why}"))
@@ -150,7 +192,7 @@ impl<'p> Publication<'p> {
             let message = format!("the listing is longer than {} bytes", listing::LONGEST);
             return Err(Error::new(ErrorKind::InvalidManifest, message));
         }
-        Ok(Self { folder, version, manifest, listing, directories, roots })
+        Ok(Self { folder, version, manifest, listing, directories, roots, progress })
     }
 
     fn publish(&self, known: &Known) -> Result<Published, Error> {
@@ -178,7 +220,7 @@ impl<'p> Publication<'p> {
             is_new,
             copied: counts.copied.load(Relaxed),
             linked: counts.linked.load(Relaxed),
-            copied_bytes: counts.bytes.load(Relaxed) as u64,
+            copied_bytes: counts.bytes.load(Relaxed),
         }
     }
 
@@ -222,7 +264,8 @@ impl<'p> Publication<'p> {
         self.folder.step()?;
         let files = self.manifest.iter().collect::<Vec<_>>();
         let (next, by_digest) = (AtomicUsize::new(0), OnceLock::new());
-        in_parallel(files.len(), || {
+        let batches = files.chunks(BATCH).collect::<Vec<_>>();
+        in_parallel(batches.len(), || {
             let mut worker = Worker {
                 publication: self,
                 directory,
@@ -231,9 +274,8 @@ impl<'p> Publication<'p> {
                 counts,
                 buffer: vec![0; BUFFER],
             };
-            while let Some((path, info)) = files.get(next.fetch_add(1, Relaxed)) {
-                self.folder.step()?;
-                worker.put(path, info)?;
+            while let Some(batch) = batches.get(next.fetch_add(1, Relaxed)) {
+                worker.put_all(batch)?;
             }
             Ok(())
         })?;
@@ -243,9 +285,14 @@ impl<'p> Publication<'p> {
     }
 
     fn sync_directories(&self, directory: &Path) -> Result<(), Error> {
-        for path in &self.directories {
-            sync_directory(&directory.join(path))?;
-        }
+        let directories = self.directories.iter().collect::<Vec<_>>();
+        let next = AtomicUsize::new(0);
+        in_parallel(directories.len(), || {
+            while let Some(path) = directories.get(next.fetch_add(1, Relaxed)) {
+                sync_directory(&directory.join(path))?;
+            }
+            Ok(())
+        })?;
         sync_directory(directory)
     }
 
@@ -336,8 +383,18 @@ fn create(path: &Path) -> Result<File, Error> {
     file.map_err(|error| Error::io("create", path, error))
 }
 
+/// Sets the modification time of a directory.
 fn set_modified(path: &Path, time: SystemTime) -> Result<(), Error> {
-    let set = File::open(path).and_then(|directory| directory.set_modified(time));
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(windows)]
+    {
+        /// Without it Windows opens no directory.
+        const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
+        use std::os::windows::fs::OpenOptionsExt as _;
+        options.write(true).custom_flags(FILE_FLAG_BACKUP_SEMANTICS);
+    }
+    let set = options.open(path).and_then(|directory| directory.set_modified(time));
     set.map_err(|error| Error::io("set the time of", path, error))
 }
 
@@ -357,9 +414,10 @@ fn in_parallel(tasks: usize, work: impl Fn() -> Result<(), Error> + Sync) -> Res
 
 #[derive(Debug, Default)]
 struct Counts {
+    files: AtomicUsize,
     copied: AtomicUsize,
     linked: AtomicUsize,
-    bytes: AtomicUsize,
+    bytes: AtomicU64,
 }
 
 /// The files of a kept release that look as they did when they were put there: nobody has
@@ -427,6 +485,17 @@ struct Worker<'w, 'k> {
 }
 
 impl<'k> Worker<'_, 'k> {
+    fn put_all(&mut self, files: &[(&str, &FileInfo)]) -> Result<(), Error> {
+        let Publication { folder, progress, manifest, .. } = self.publication;
+        for (path, info) in files {
+            folder.step()?;
+            self.put(path, info)?;
+            let files = self.counts.files.fetch_add(1, Relaxed) + 1;
+            progress(Progress { files, total: manifest.len() });
+        }
+        Ok(())
+    }
+
     fn put(&mut self, path: &str, info: &FileInfo) -> Result<(), Error> {
         let to = below(self.directory, path).ok_or_else(|| unspellable(path))?;
         // A link can fail for many reasons: too many of them, a file system that has none. A
@@ -437,7 +506,7 @@ impl<'k> Worker<'_, 'k> {
         }
         self.copy(path, info, &to)?;
         self.counts.copied.fetch_add(1, Relaxed);
-        self.counts.bytes.fetch_add(info.length() as usize, Relaxed);
+        self.counts.bytes.fetch_add(info.length(), Relaxed);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! `static-url publish DIR --to FOLDER`
 
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tower_static_url::{
     Error,
@@ -16,7 +17,13 @@ use crate::{
 pub(crate) fn run(args: Publish) -> Result<Done, Error> {
     let Tree { manifest, version } = Tree::scan(&args.files, &args.identity)?;
     let releases = Releases::folder(args.to)?;
-    let published = releases.publish(&version, &manifest, &args.files.directories)?;
+    let bar = bar(manifest.len());
+    let published =
+        releases.publish_with_progress(&version, &manifest, &args.files.directories, |progress| {
+            bar.set_position(progress.files() as u64)
+        });
+    bar.finish_and_clear();
+    let published = published?;
     if args.format.json {
         say(json!({
             "version": published.version(),
@@ -30,6 +37,13 @@ pub(crate) fn run(args: Publish) -> Result<Done, Error> {
         say(to_line(&published));
     }
     Ok(Done::WithSuccess)
+}
+
+/// Makes a progress bar. It is drawn on a terminal, and nowhere else.
+fn bar(files: usize) -> ProgressBar {
+    let bar = ProgressBar::new(files as u64).with_message("publishing");
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} files");
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn to_line(published: &Published) -> String {
