@@ -296,8 +296,10 @@ impl KeptPlan {
             Ok(opened) => self.respond_from(&opened, request).await,
             Err(status) => Err(status),
         };
+        // With a mount of `/`, what a release does not list belongs to the rest of the site.
+        let is_shared = self.current.settings().mount.is_root();
         match response {
-            Err(StatusCode::NOT_FOUND) if self.is_uncertain => None,
+            Err(StatusCode::NOT_FOUND) if is_shared => None,
             Err(StatusCode::BAD_GATEWAY) if self.is_gone(&release).await => {
                 Some(refuse(StatusCode::NOT_FOUND))
             }

@@ -581,10 +581,15 @@ async fn a_reload() {
 async fn what_others_publish_is_seen() {
     for policy in [StalePolicy::Serve, StalePolicy::NotFound, StalePolicy::Redirect] {
         let fleet = Fleet::new();
-        let node = fleet.node_with(tree(OLD), |builder| builder.stale(policy));
+        let node = fleet.node_with(tree(OLD), |builder| builder.stale(policy.clone()));
         let new = fleet.publish(tree(NEW));
         is_file(&node.get(&format!("{new}come.js")).await, "come");
         is_file(&node.get(&format!("{new}app.js")).await, "new!");
+        is_refused(&node.get(&format!("{new}gone.js")).await, 404);
+        // Also if the first path is one that the new release does not list.
+        let node = fleet.node_with(tree(OLD), |builder| builder.stale(policy.clone()));
+        let newer = fleet.publish(tree([("app.js", &*format!("{policy:?}"))]));
+        is_refused(&node.get(&format!("{newer}gone.js")).await, 404);
     }
     let fleet = Fleet::new();
     let vite = |builder: StaticUrlLayerBuilder| builder.fingerprinted(Fingerprinted::vite());
