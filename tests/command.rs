@@ -135,7 +135,7 @@ fn a_release_from_its_publication_to_its_end() {
     write(site.root.path(), "css/app.css", "p { color: navy }");
     let line = succeed(&["publish", site.root(), "--to", &site.folder()]);
     assert!(
-        line.ends_with("  published: 1 files copied (17 bytes), 1 shared with other releases\n"),
+        line.ends_with("  published: 1 file copied (17 bytes), 1 shared with other releases\n"),
         "{line}"
     );
     assert_eq!(site.versions()[1..], [version.as_str()]);

@@ -1,8 +1,10 @@
 //! Every published version of the files, kept in a directory. See [`Releases`].
 
+mod copy;
 #[cfg(test)]
 mod crash;
 mod folder;
+mod intact;
 mod publish;
 mod record;
 mod remove;

@@ -170,6 +170,23 @@ fn equal_content_is_shared_between_releases_and_never_with_the_tree() {
 }
 
 #[test]
+#[ignore = "makes as many links as ext4 allows"]
+fn a_file_that_takes_no_more_links_is_copied() {
+    const LIMIT: u64 = 65_000;
+    let (store, root) = (Store::new(), tree([("a", "abc"), ("b", "1")]));
+    store.publish_as("v1", root.path()).unwrap();
+    let kept = store.file("v1", "a");
+    let links = tempfile::tempdir_in(store.folder.path()).unwrap();
+    let is_linked = |i: u64| fs::hard_link(&kept, links.path().join(i.to_string())).is_ok();
+    let is_full = !(0..LIMIT).all(is_linked);
+    write(root.path(), "b", "2");
+    let published = store.publish_as("v2", root.path()).unwrap();
+    assert_eq!(published.copied(), if is_full { 2 } else { 1 });
+    assert_eq!(fs::read(store.file("v2", "a")).unwrap(), b"abc");
+    store.assert_intact();
+}
+
+#[test]
 fn a_rollback_makes_an_old_release_the_newest() {
     let (store, root) = (Store::new(), tree([("a", "1")]));
     let one = store.publish(root.path());
@@ -334,6 +351,7 @@ fn a_directory_that_is_none_of_releases_is_refused() {
         ("linked", ErrorKind::InvalidReleases, "linked/files"),
         ("marked", ErrorKind::InvalidReleases, "marked/.static-url"),
         ("file/below", ErrorKind::Io, "file/below"),
+        ("/proc/releases", ErrorKind::Io, "/proc/releases"),
     ] {
         let error = Releases::folder(at(name)).unwrap_err();
         assert_eq!(error.kind(), kind, "{name}: {error}");

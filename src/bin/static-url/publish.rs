@@ -11,7 +11,7 @@ use crate::{
     Done,
     args::Publish,
     identity::Tree,
-    output::{bytes, say},
+    output::{bytes, files, say},
 };
 
 pub(crate) fn run(args: Publish) -> Result<Done, Error> {
@@ -52,8 +52,8 @@ fn to_line(published: &Published) -> String {
         return format!("{version}  was published before, and is the current release again");
     }
     format!(
-        "{version}  published: {} files copied ({}), {} shared with other releases",
-        published.copied(),
+        "{version}  published: {} copied ({}), {} shared with other releases",
+        files(published.copied()),
         bytes(published.copied_bytes()),
         published.linked(),
     )
