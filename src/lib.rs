@@ -73,6 +73,7 @@
 //! | current, file listed and unchanged | 200, 206, 304 | `public, max-age=31536000, immutable` | the file's digest |
 //! | current, layer without a manifest | 200, 206, 304 | `public, max-age=31536000, immutable` | the inner service's, else the body's digest |
 //! | current, file not listed or changed | 2xx, 304 | `no-cache` | the inner service's, else the body's digest |
+//! | kept, file in that release | 200, 206, 304 | as current | the digest of that release's file |
 //! | stale | 2xx, 304 | `no-cache` | as unversioned |
 //! | unversioned, [fingerprinted](StaticUrlLayerBuilder::fingerprinted) file, listed and unchanged | 200, 206, 304 | as current | the file's digest |
 //! | unversioned | 2xx, 304 | `no-cache` | the file's digest if listed and unchanged, else as above |
@@ -106,7 +107,7 @@
 //!   lists, verifies and deletes releases: `static-url --help`
 //! - `memory`: `StaticUrlLayerBuilder::memory_budget`, to serve files from memory
 //! - `releases`: a `releases` module with `Releases`, which keeps the files of every published
-//!   version
+//!   version, and `StaticUrlLayerBuilder::releases`, to answer for all of them
 //! - `serde`: manifests to and from JSON, and `Serialize` for [`StaticPrefix`]
 //! - `tracing`: a WARN for each file that has changed since the scan, is not found by the inner
 //!   service, or cannot be listed

@@ -113,13 +113,29 @@ fn version_is_what_the_layer_has() {
 }
 
 #[test]
+fn digests_are_remembered_outside_of_the_tree() {
+    let site = Site::new();
+    let file = site.folder.path().join("digests");
+    let version = succeed(&["version", site.root()]);
+    for _ in 0..2 {
+        let args = ["version", site.root(), "--remember", file.to_str().unwrap()];
+        assert_eq!(succeed(&args), version);
+        assert!(file.exists());
+    }
+    let inside = format!("{}/digests", site.root());
+    let Output { code, stderr, .. } = run(["version", site.root(), "--remember", &inside]);
+    assert_eq!(code, 1);
+    assert!(stderr.contains(&inside), "{stderr}");
+}
+
+#[test]
 fn a_release_from_its_publication_to_its_end() {
     let site = Site::new();
     let version = site.publish()["version"].as_str().unwrap().to_owned();
     write(site.root.path(), "css/app.css", "p { color: navy }");
     let line = succeed(&["publish", site.root(), "--to", &site.folder()]);
     assert!(
-        line.ends_with("  published: 1 files copied (17 bytes), 1 shared with other releases\n"),
+        line.ends_with("  published: 1 file copied (17 bytes), 1 shared with other releases\n"),
         "{line}"
     );
     assert_eq!(site.versions()[1..], [version.as_str()]);

@@ -10,7 +10,7 @@ a browser takes from its cache.
 
 Usage: serve_dir [--root DIR]... [--listen ADDR:PORT] [--watch | --no-watch | --poll]
                  [--memory MIB] [--unlisted-404] [--fingerprinted RULE]
-                 [--remember FILE]
+                 [--remember FILE] [--releases DIR [--publish]]
 
 Options:
   --root DIR           the directory to serve; if given again, a directory for the files
@@ -30,6 +30,9 @@ Options:
                        them: vite, webpack, esbuild, parcel, trunk or next
   --remember FILE      keep the digests of the files there, so that the next start reads
                        only what has changed
+  --releases DIR       also answer for the versions that are kept there, so that pages from
+                       before a restart still find their files; created if it is missing
+  --publish            keep the version with which the server starts there, too
   -h, --help           print this help";
 
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -54,6 +57,9 @@ pub(crate) struct Args {
     pub(crate) unlisted_404: bool,
     pub(crate) fingerprinted: Option<Fingerprinted>,
     pub(crate) remember: Option<PathBuf>,
+    pub(crate) releases: Option<PathBuf>,
+    /// Only with `releases`.
+    pub(crate) publish: bool,
 }
 
 /// Parses the arguments after the program's name.
@@ -71,6 +77,8 @@ pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command,
         unlisted_404: false,
         fingerprinted: None,
         remember: None,
+        releases: None,
+        publish: false,
     };
     while let Some(arg) = args.next() {
         match arg.to_str() {
@@ -87,9 +95,16 @@ pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command,
             Some("--remember") => {
                 parsed.remember = Some(value("--remember FILE", args.next())?.into());
             }
+            Some("--releases") => {
+                parsed.releases = Some(value("--releases DIR", args.next())?.into());
+            }
+            Some("--publish") => parsed.publish = true,
             Some("-h" | "--help") => return Ok(Command::Help),
             _ => return Err(format!("unknown argument {arg:?}; --help lists them all")),
         }
+    }
+    if parsed.publish && parsed.releases.is_none() {
+        return Err("--publish needs a directory: --releases DIR".into());
     }
     if parsed.roots.is_empty() {
         parsed.roots.push(crate::BUNDLED_SITE.into());

@@ -10,6 +10,7 @@
 //!
 //! Open the address twice: the second time nothing below the prefix is fetched.
 //! Then change a file and restart the server: the version is new, and so is every URL.
+//! With `--releases DIR --publish`, pages from before the restart still find their files.
 //! With `--watch`, the default in a debug build, no restart is needed, and the open page
 //! shows the change within a second.
 
@@ -48,6 +49,7 @@ use tower_http::services::ServeDir;
 use tower_static_url::{
     StaticPrefix, StaticUrlLayer, UnlistedPolicy,
     manifest::Scan,
+    releases::Releases,
     watch::{WatchOptions, Watcher},
 };
 
@@ -106,9 +108,9 @@ fn say(message: impl Display) {
 
 /// Scans the files before it starts the runtime, which the scan would block.
 fn run(args: Args) -> Result<(), String> {
-    let (layer, watcher) = layer(&args).map_err(|error| with_causes(&*error))?;
+    let Site { layer, watcher, releases } = site(&args).map_err(|error| with_causes(&*error))?;
     let runtime = Runtime::new().map_err(|error| format!("cannot start: {error}"))?;
-    let served = runtime.block_on(serve(&args, layer, watcher));
+    let served = runtime.block_on(serve(&args, layer, watcher, releases));
     // A read that hangs, such as that of a pipe, must not keep a stopped server alive.
     runtime.shutdown_background();
     served
@@ -120,7 +122,14 @@ fn with_causes(error: &(dyn Error + 'static)) -> String {
     causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }
 
-fn layer(args: &Args) -> Result<(StaticUrlLayer, Option<Watcher>), Box<dyn Error>> {
+struct Site {
+    layer: StaticUrlLayer,
+    watcher: Option<Watcher>,
+    releases: Option<Releases>,
+}
+
+fn site(args: &Args) -> Result<Site, Box<dyn Error>> {
+    let releases = args.releases.as_ref().map(Releases::folder).transpose()?;
     let mut builder = StaticUrlLayer::builder(MOUNT)
         .scan(scan(args))
         .memory_budget(args.memory)
@@ -131,11 +140,21 @@ fn layer(args: &Args) -> Result<(StaticUrlLayer, Option<Watcher>), Box<dyn Error
     if args.unlisted_404 {
         builder = builder.unlisted(UnlistedPolicy::NotFound);
     }
+    if let Some(releases) = &releases {
+        let files = ServeDir::new(releases.files())
+            .precompressed_gzip()
+            .precompressed_br()
+            .precompressed_zstd();
+        builder = builder.releases(releases.clone(), files);
+    }
     let layer = builder.build()?;
+    if args.publish {
+        layer.publish()?;
+    }
     let options = WatchOptions::default();
     let options = if args.poll { options.poll(POLL_INTERVAL) } else { options };
     let watcher = args.watch.then(|| layer.watch_with(options)).transpose()?;
-    Ok((layer, watcher))
+    Ok(Site { layer, watcher, releases })
 }
 
 fn scan(Args { roots, remember, .. }: &Args) -> Scan {
@@ -151,6 +170,7 @@ async fn serve(
     Args { roots, listen, .. }: &Args,
     layer: StaticUrlLayer,
     watcher: Option<Watcher>,
+    releases: Option<Releases>,
 ) -> Result<(), String> {
     let cannot_listen = |error| format!("cannot listen on {listen}: {error}");
     let listener = TcpListener::bind(listen).await.map_err(cannot_listen)?;
@@ -158,7 +178,7 @@ async fn serve(
     announce(roots, &layer.prefix(), address);
 
     let feed = watcher.as_ref().map(|watcher| Feed::start(&layer, watcher));
-    let service = layer.wrap(router(roots, feed)).into_make_service();
+    let service = layer.wrap(router(roots, feed, releases)).into_make_service();
     let server = axum::serve(listener.tap_io(send_at_once), service)
         .with_graceful_shutdown(stop_watching(watcher));
     tokio::select! {
@@ -182,7 +202,7 @@ fn announce(roots: &[PathBuf], prefix: &StaticPrefix, address: SocketAddr) {
 }
 
 /// Neither `ServeDir` nor the router knows about versions: the layer wraps the whole router.
-fn router(roots: &[PathBuf], feed: Option<Feed>) -> Router {
+fn router(roots: &[PathBuf], feed: Option<Feed>, releases: Option<Releases>) -> Router {
     let files = roots.iter().rev().fold(not_found(), |others, root| {
         let files = ServeDir::new(root)
             .redirect_path_prefix(MOUNT)
@@ -194,7 +214,7 @@ fn router(roots: &[PathBuf], feed: Option<Feed>) -> Router {
     });
     let options = Options { greets: is_bundled_site(roots), follows: feed.is_some() };
     let router = Router::new()
-        .route("/", get(move |prefix| index(prefix, options)))
+        .route("/", get(move |prefix| index(prefix, options, releases.clone())))
         .nest_service(MOUNT, files);
     match feed {
         Some(feed) => router.route("/changes", get(move || feed.clone().events())),
@@ -218,10 +238,24 @@ fn is_bundled_site(roots: &[PathBuf]) -> bool {
 }
 
 /// The page is `no-store`: it links to the current version, and an old copy would not.
-async fn index(prefix: StaticPrefix, options: Options) -> impl IntoResponse {
+async fn index(
+    prefix: StaticPrefix,
+    options: Options,
+    releases: Option<Releases>,
+) -> impl IntoResponse {
+    let kept = match releases {
+        Some(releases) => tokio::task::spawn_blocking(move || versions(&releases)).await.ok(),
+        None => None,
+    };
     let headers =
         [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
-    (headers, page::render(&prefix, options))
+    (headers, page::render(&prefix, kept.as_deref(), options))
+}
+
+/// Returns the kept versions, the one that was published last first. None if they cannot be read.
+fn versions(releases: &Releases) -> Vec<String> {
+    let releases = releases.list().unwrap_or_default();
+    releases.iter().map(|release| release.version().to_owned()).collect()
 }
 
 /// Drops the [`Watcher`], which ends the event streams that pages would keep open.

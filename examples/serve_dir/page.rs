@@ -19,17 +19,23 @@ pub(crate) struct Options {
     pub(crate) follows: bool,
 }
 
-pub(crate) fn render(prefix: &StaticPrefix, options: Options) -> String {
+/// `kept` are the versions of the releases that are kept, if any are.
+pub(crate) fn render(prefix: &StaticPrefix, kept: Option<&[String]>, options: Options) -> String {
     let mut html = String::new();
     // Writing to a `String` cannot fail.
-    let _ = write_page(&mut html, prefix, options);
+    let _ = write_page(&mut html, prefix, kept, options);
     html
 }
 
-fn write_page(html: &mut String, prefix: &StaticPrefix, options: Options) -> fmt::Result {
+fn write_page(
+    html: &mut String,
+    prefix: &StaticPrefix,
+    kept: Option<&[String]>,
+    options: Options,
+) -> fmt::Result {
     let paths = prefix.paths().collect::<Vec<_>>();
     write_head(html, prefix, options)?;
-    write_intro(html, prefix)?;
+    write_intro(html, prefix, kept)?;
     if options.greets {
         html.push_str(POSTCARD);
     }
@@ -72,7 +78,7 @@ fn write_head(html: &mut String, prefix: &StaticPrefix, options: Options) -> fmt
     Ok(())
 }
 
-fn write_intro(html: &mut String, prefix: &StaticPrefix) -> fmt::Result {
+fn write_intro(html: &mut String, prefix: &StaticPrefix, kept: Option<&[String]>) -> fmt::Result {
     write!(
         html,
         r#"
@@ -81,11 +87,18 @@ fn write_intro(html: &mut String, prefix: &StaticPrefix) -> fmt::Result {
 <dl class="facts">
   <dt>Version</dt> <dd><code id="version">{version}</code></dd>
   <dt>Prefix</dt> <dd><code id="prefix">{prefix}</code></dd>
-</dl>
 "#,
         version = escape(prefix.version()),
         prefix = escape(prefix.as_str()),
     )?;
+    if let Some(kept) = kept {
+        html.push_str("  <dt>Kept releases</dt> <dd id=\"kept\">");
+        let versions = kept.iter().map(|version| format!("<code>{}</code>", escape(version)));
+        let versions = versions.collect::<Vec<_>>().join(", ");
+        html.push_str(if versions.is_empty() { "none" } else { &versions });
+        html.push_str("</dd>\n");
+    }
+    html.push_str("</dl>\n");
     if let Ok(site) = prefix.try_url("index.html") {
         writeln!(html, r#"<p><a href="{}">Open the site itself</a></p>"#, escape(&site))?;
     }

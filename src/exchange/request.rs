@@ -101,30 +101,37 @@ pub(super) struct IncomingRequest<'r> {
 
 /// Decides what to do with a request. `nested` means that an outer router has stripped the
 /// mount from its path.
+#[inline(always)]
 pub(crate) fn plan(head: RequestHead<'_>, nested: bool, snapshot: Handle) -> Plan {
-    decide::<true>(head, nested, snapshot)
+    decide(head, nested, snapshot, true)
 }
 
 /// Decides what to do with a request that no kept release answers.
 #[cfg(feature = "releases")]
 pub(crate) fn plan_without_releases(head: RequestHead<'_>, nested: bool, snapshot: Handle) -> Plan {
-    decide::<false>(head, nested, snapshot)
+    decide(head, nested, snapshot, false)
 }
 
-#[inline(always)]
-fn decide<const WITH_RELEASES: bool>(
+/// One function for both: two copies of it would be two calls of whatever it does.
+#[cfg_attr(not(feature = "releases"), expect(unused_variables, unused_mut))]
+pub(crate) fn decide(
     head: RequestHead<'_>,
     nested: bool,
     snapshot: Handle,
+    with_releases: bool,
 ) -> Plan {
     let method = MethodKind::of(head.method);
-    let place = snapshot.locate(nested, head.uri.path());
-    #[cfg(feature = "releases")]
-    if WITH_RELEASES && let Some(kept) = kept::find(&snapshot, nested, head, &place) {
-        return Plan::Kept(Some(kept));
-    }
-    let below = match place {
+    let mut below = match snapshot.locate(nested, head.uri.path()) {
         Place::Below(below) => below,
+        #[cfg(feature = "releases")]
+        Place::Outside { is_version_shaped }
+            if with_releases && kept::may_be_below(&snapshot, method) =>
+        {
+            return match kept::find_outside(&snapshot, head, is_version_shaped) {
+                Some(kept) => Plan::Kept(Some(kept)),
+                None => plan_without_releases(head, nested, snapshot),
+            };
+        }
         Place::Outside { is_version_shaped: true } if method.is_get_or_head() => {
             return forward_foreign(head, method, snapshot);
         }
@@ -133,7 +140,15 @@ fn decide<const WITH_RELEASES: bool>(
         }
     };
     #[cfg(feature = "releases")]
-    let below = kept::without_version(&snapshot, nested, head, below);
+    if with_releases && below.outcome != StaticUrlOutcome::Current && snapshot.has_releases() {
+        if method == MethodKind::Options {
+            kept::remove_version(&snapshot, nested, head, &mut below);
+        } else if method.is_get_or_head()
+            && let Some(kept) = kept::find(&snapshot, nested, head, &below)
+        {
+            return Plan::Kept(Some(kept));
+        }
+    }
     if method == MethodKind::Other {
         let outcome = below.outcome;
         return Plan::Pass { snapshot, outcome };
@@ -526,6 +541,8 @@ mod tests {
                 let fields = fields.into_iter().filter_map(line).collect::<String>();
                 (format!("{}{fields}", request.uri()), Some(exchange.outcome()))
             }
+            #[cfg(feature = "releases")]
+            Plan::Kept(_) => unreachable!("there are no releases"),
         }
     }
 

@@ -233,7 +233,8 @@ impl Exchange {
             return (Finding::UNPROVEN, Vec::new());
         }
         let is_development = self.is_development();
-        let context = ComparisonContext { range: self.target.range, is_development };
+        let trust = self.snapshot.settings().trust;
+        let context = ComparisonContext { range: self.target.range, trust };
         let finding = file.compare(head, context);
         let observations = file.observe(head, &finding, is_development);
         (finding, observations)

@@ -10,12 +10,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, StatusCode, request::Parts};
+use http::{Extensions, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::{
     ResponseBody, ResponseFuture,
-    kept::{KeptPlan, KeptResponse, refuse, service::KeptBody},
+    exchange::request::{Plan, RequestHead, plan_without_releases},
+    kept::{EmptyBody, KeptPlan, KeptResponse, refuse, service::KeptBody},
     layer::body::BoxError,
 };
 
@@ -23,19 +24,37 @@ use crate::{
 pub(crate) struct InFlight<F, B>(Box<Stages<F, B>>);
 
 struct Stages<F, B> {
-    /// In a lock that nobody ever waits for, because the user's futures need not be `Sync`.
-    kept: Option<Mutex<Pin<Box<dyn Future<Output = Option<KeptResponse>> + Send>>>>,
+    kept: Option<Responding>,
     otherwise: Option<Pin<Box<ResponseFuture<F, B>>>>,
+}
+
+/// The future of a kept release's response. In a lock that nobody ever waits for, because the
+/// user's futures need not be `Sync`.
+pub(crate) struct Responding(Mutex<Pin<Box<dyn Future<Output = Option<KeptResponse>> + Send>>>);
+
+/// Begins to respond for a kept release. If it may turn out that none responds, returns a plan for
+/// that case, too.
+pub(crate) fn begin(
+    kept: Option<Box<KeptPlan>>,
+    head: RequestHead<'_>,
+    extensions: &Extensions,
+    nested: bool,
+) -> (Option<Responding>, Option<Plan>) {
+    let Some(kept) = kept else { return (None, None) };
+    let instead =
+        kept.is_uncertain.then(|| plan_without_releases(head, nested, kept.current.clone()));
+    let mut request = Request::new(EmptyBody);
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = head.uri.clone();
+    *request.headers_mut() = head.headers.clone();
+    *request.extensions_mut() = extensions.clone();
+    let responding = Responding(Mutex::new(Box::pin(kept.respond(request))));
+    (Some(responding), instead)
 }
 
 impl<F, B> InFlight<F, B> {
     /// `otherwise` has not been polled before it is known that no release responds.
-    pub(crate) fn new(
-        plan: KeptPlan,
-        parts: Parts,
-        otherwise: Option<ResponseFuture<F, B>>,
-    ) -> Self {
-        let kept = Some(Mutex::new(Box::pin(plan.respond(parts)) as Pin<Box<_>>));
+    pub(crate) fn new(kept: Option<Responding>, otherwise: Option<ResponseFuture<F, B>>) -> Self {
         Self(Box::new(Stages { kept, otherwise: otherwise.map(Box::pin) }))
     }
 }
@@ -50,7 +69,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Result<Response<ResponseBody<B>>, E>> {
         let Stages { kept, otherwise } = &mut *self.0;
-        if let Some(responding) = kept {
+        if let Some(Responding(responding)) = kept {
             let responding = responding.get_mut().unwrap_or_else(PoisonError::into_inner);
             let response = ready!(responding.as_mut().poll(cx));
             *kept = None;

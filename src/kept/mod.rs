@@ -16,15 +16,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 
-pub(crate) use self::in_flight::{Content, InFlight};
+pub(crate) use self::in_flight::{Content, InFlight, Responding, begin};
 pub use self::service::EmptyBody;
 pub(crate) use self::service::{FolderService, KeptBody};
 use self::{
     flight::{Flight, Landing},
     refresh::{FRESH, FRESH_FOR_UNKNOWN, PATIENCE, Refresh},
-    service::Responding,
+    service::FolderResponding,
     shelf::{KeptSnapshot, Shelf},
     worker::Worker,
 };
@@ -35,11 +35,11 @@ use crate::{
         redirect::restore_mount,
         request::{Plan, RequestHead, plan_without_releases},
     },
-    layer::service::extend,
+    layer::service::extend_kept,
     observe::log,
-    releases::Releases,
-    snapshot::{Below, Place, Settings, Snapshot, current::Handle},
-    url::{decode, path_and_query, with_path},
+    releases::{KeptRelease, Releases},
+    snapshot::{Below, Settings, Snapshot, current::Handle, evidence::LengthTrust},
+    url::{decode, is_plain, path_and_query, with_path},
 };
 
 /// A response from the files of a kept release.
@@ -68,7 +68,7 @@ pub(crate) struct KeptPlan {
     refresh: Option<Arc<Flight<()>>>,
     /// The release is not known to be kept, or not to list the path. If it turns out not to, the
     /// request is one like any other.
-    pub(crate) is_uncertain: bool,
+    is_uncertain: bool,
 }
 
 /// Which release is wanted.
@@ -81,11 +81,12 @@ enum Wanted {
     },
 }
 
-/// A request below the mount, as far as the releases matter.
+/// A request that the current release does not answer, as far as the others matter.
 struct Asked<'r> {
     /// The first segment.
     version: Option<&'r str>,
-    outcome: StaticUrlOutcome,
+    /// Somebody may have published it a moment ago.
+    is_expected: bool,
     /// The logical path, if the URL has no version and the name is a fingerprinted one.
     fingerprinted: Option<Box<str>>,
 }
@@ -95,6 +96,7 @@ impl Kept {
         let settings = Settings {
             // A mismatch is a fault of the store, and logged once.
             is_development: false,
+            trust: LengthTrust::WithDate,
             memory_budget: 0,
             unlisted: UnlistedPolicy::Ask,
             stale_shapes: [].into(),
@@ -116,109 +118,99 @@ impl Kept {
     }
 }
 
-/// Returns what to do if a request may be for a kept release. The current version, and files that
-/// the current manifest lists without one, come from the current release.
-#[inline]
+/// Returns what to do if a request below the mount may be for a kept release. The current version,
+/// and files that the current manifest lists without one, come from the current release.
+#[cold]
 pub(crate) fn find(
     snapshot: &Handle,
     nested: bool,
     head: RequestHead<'_>,
-    place: &Place<'_, '_>,
+    below: &Below<'_, '_>,
 ) -> Option<Box<KeptPlan>> {
-    match place {
-        Place::Below(below) if below.outcome == StaticUrlOutcome::Current => None,
-        _ => {
-            let kept = snapshot.settings().kept.as_ref()?;
-            let is_read = MethodKind::of(head.method).is_get_or_head();
-            let path = head.uri.path();
-            is_read.then(|| find_other(kept, snapshot, nested, path, place)).flatten()
-        }
+    let is_unversioned = below.outcome == StaticUrlOutcome::Unversioned;
+    if is_unversioned && below.file.is_some() {
+        return None;
     }
+    // What is not plain keeps its version.
+    let rest = below.rest?;
+    Asked::of(snapshot, nested, head.uri.path(), rest, !is_unversioned)?.plan(snapshot, nested)
+}
+
+/// Whether a request that is not below the mount may be for a kept release. With a mount of `/`
+/// only what is listed is below it, and a release may list more.
+#[inline]
+pub(crate) fn may_be_below(snapshot: &Snapshot, method: MethodKind) -> bool {
+    let settings = snapshot.settings();
+    settings.kept.is_some() && settings.mount.is_root() && method.is_get_or_head()
+}
+
+/// Returns what to do with such a request.
+#[cold]
+pub(crate) fn find_outside(
+    snapshot: &Handle,
+    head: RequestHead<'_>,
+    is_version_shaped: bool,
+) -> Option<Box<KeptPlan>> {
+    let path = head.uri.path();
+    let rest = path.strip_prefix('/').filter(|rest| is_plain(rest))?;
+    Asked::of(snapshot, false, path, rest, is_version_shaped)?.plan(snapshot, false)
 }
 
 /// Removes the version of a kept release from an `OPTIONS` request.
-#[inline]
-pub(crate) fn without_version<'r>(
+#[cold]
+pub(crate) fn remove_version<'r>(
     snapshot: &Snapshot,
     nested: bool,
     head: RequestHead<'r>,
-    below: Below<'r, 'r>,
-) -> Below<'r, 'r> {
-    let (outcome, is_options) = (below.outcome, *head.method == Method::OPTIONS);
-    if outcome == StaticUrlOutcome::Current || !is_options {
-        return below;
+    below: &mut Below<'_, 'r>,
+) {
+    let Some(kept) = &snapshot.settings().kept else { return };
+    let path = head.uri.path().strip_prefix(snapshot.base(nested));
+    let path = path.and_then(|path| path.strip_prefix('/')).filter(|_| below.rest.is_some());
+    if let Some((version, rest)) = path.and_then(|path| path.split_once('/'))
+        && below.file.is_none()
+        && kept.releases.kept(version).is_some()
+    {
+        let outcome = StaticUrlOutcome::Kept;
+        *below = Below { outcome, rest: Some(rest), is_literal: false, file: None };
     }
-    let place = Place::Below(below);
-    let kept = snapshot.settings().kept.as_ref();
-    let version = kept.and_then(|kept| {
-        let asked = Asked::of(snapshot, nested, head.uri.path(), &place)?;
-        asked.version.filter(|version| kept.releases.kept(version).is_some())
-    });
-    let rest = version.and_then(|version| {
-        let below = head.uri.path().strip_prefix(snapshot.base(nested))?;
-        below.strip_prefix('/')?.strip_prefix(version)?.strip_prefix('/')
-    });
-    match rest {
-        Some(rest) => {
-            let rest = Some(rest);
-            Below { outcome: StaticUrlOutcome::Kept, rest, is_literal: false, file: None }
-        }
-        None => below,
-    }
-}
-
-#[cold]
-fn find_other(
-    kept: &Arc<Kept>,
-    snapshot: &Handle,
-    nested: bool,
-    path: &str,
-    place: &Place<'_, '_>,
-) -> Option<Box<KeptPlan>> {
-    let asked = Asked::of(snapshot, nested, path, place)?;
-    let plan = |wanted, refresh, is_uncertain| {
-        let (kept, current) = (Arc::clone(kept), snapshot.clone());
-        Some(Box::new(KeptPlan { kept, current, nested, wanted, refresh, is_uncertain }))
-    };
-    let wanted = asked.wanted(&kept.releases);
-    // With a mount of `/`, the rest of the site may have a path that starts like a version.
-    let is_shared = snapshot.settings().mount.is_root();
-    let now = Instant::now();
-    if let Some(wanted) = wanted {
-        return plan(wanted, kept.refresh_after(now, FRESH), is_shared);
-    }
-    let is_expected = asked.outcome == StaticUrlOutcome::Stale || asked.fingerprinted.is_some();
-    let fresh = if is_expected { FRESH_FOR_UNKNOWN } else { FRESH };
-    let refresh = kept.refresh_after(now, fresh)?;
-    plan(asked.unknown()?, Some(refresh), true)
 }
 
 impl<'r> Asked<'r> {
-    fn of(snapshot: &Snapshot, nested: bool, path: &'r str, place: &Place<'_, 'r>) -> Option<Self> {
-        let (outcome, rest) = match *place {
-            Place::Below(Below {
-                outcome: StaticUrlOutcome::Unversioned, file: Some(_), ..
-            }) => {
-                return None;
-            }
-            // What is not plain keeps its version.
-            Place::Below(Below { outcome, rest, .. }) => (outcome, rest?),
-            Place::Outside { is_version_shaped } if snapshot.settings().mount.is_root() => {
-                let stale = StaticUrlOutcome::Stale;
-                let outcome = if is_version_shaped { stale } else { StaticUrlOutcome::Unversioned };
-                (outcome, path.strip_prefix('/')?)
-            }
-            Place::Outside { .. } => return None,
-        };
+    fn of(
+        snapshot: &Snapshot,
+        nested: bool,
+        path: &'r str,
+        rest: &str,
+        is_versioned: bool,
+    ) -> Option<Self> {
         let below = path.strip_prefix(snapshot.base(nested))?.strip_prefix('/')?;
         let version = below.split_once('/').map(|(version, _)| version);
-        let rule = snapshot.settings().fingerprinted.as_ref();
-        let rule = rule.filter(|_| outcome == StaticUrlOutcome::Unversioned);
+        let rule = snapshot.settings().fingerprinted.as_ref().filter(|_| !is_versioned);
         let fingerprinted = rule.and_then(|rule| {
             let path = decode(rest)?;
             rule.position(&path).map(|_| Box::from(&*path))
         });
-        Some(Self { version, outcome, fingerprinted })
+        let is_expected = is_versioned || fingerprinted.is_some();
+        Some(Self { version, is_expected, fingerprinted })
+    }
+
+    fn plan(self, snapshot: &Handle, nested: bool) -> Option<Box<KeptPlan>> {
+        let settings = snapshot.settings();
+        let kept = settings.kept.as_ref()?;
+        let now = Instant::now();
+        let (wanted, refresh, is_uncertain) = match self.wanted(&kept.releases) {
+            // With a mount of `/`, the rest of the site may have a path that starts like a
+            // version.
+            Some(wanted) => (wanted, kept.refresh_after(now, FRESH), settings.mount.is_root()),
+            None => {
+                let fresh = if self.is_expected { FRESH_FOR_UNKNOWN } else { FRESH };
+                let refresh = kept.refresh_after(now, fresh)?;
+                (self.unknown()?, Some(refresh), true)
+            }
+        };
+        let (kept, current) = (Arc::clone(kept), snapshot.clone());
+        Some(Box::new(KeptPlan { kept, current, nested, wanted, refresh, is_uncertain }))
     }
 
     /// Returns which known release is wanted.
@@ -281,10 +273,6 @@ impl Kept {
 
 /// How is a request answered?
 impl KeptPlan {
-    pub(crate) fn current(&self) -> &Handle {
-        &self.current
-    }
-
     pub(crate) fn outcome(&self) -> StaticUrlOutcome {
         match self.wanted {
             Wanted::Version(_) => StaticUrlOutcome::Kept,
@@ -294,8 +282,8 @@ impl KeptPlan {
 
     /// Responds for the release. `None` if there is none, or if it does not list the path and
     /// others may.
-    async fn respond(self, parts: Parts) -> Option<KeptResponse> {
-        let Self { kept, wanted, refresh, .. } = &self;
+    async fn respond(self: Box<Self>, request: Request<EmptyBody>) -> Option<KeptResponse> {
+        let Self { kept, wanted, refresh, .. } = &*self;
         if let Some(refresh) = refresh {
             refresh.landed().await;
         }
@@ -303,16 +291,34 @@ impl KeptPlan {
             Wanted::Version(version) => kept.releases.kept(version),
             Wanted::Newest { path } => kept.releases.newest_with(path),
         };
-        let request = Request::from_parts(parts, EmptyBody);
         let release = release?;
         let response = match kept.open(&release).await {
             Ok(opened) => self.respond_from(&opened, request).await,
             Err(status) => Err(status),
         };
+        // With a mount of `/`, what a release does not list belongs to the rest of the site.
+        let is_shared = self.current.settings().mount.is_root();
         match response {
-            Err(StatusCode::NOT_FOUND) if self.is_uncertain => None,
+            Err(StatusCode::NOT_FOUND) if is_shared => None,
+            Err(StatusCode::BAD_GATEWAY) if self.is_gone(&release).await => {
+                Some(refuse(StatusCode::NOT_FOUND))
+            }
             response => Some(response.unwrap_or_else(refuse)),
         }
+    }
+
+    /// Whether a release has been withdrawn or pruned in the meantime, so that it is no fault that
+    /// its files are not there. If not, logs what is wrong.
+    async fn is_gone(&self, release: &KeptRelease) -> bool {
+        let kept = &self.kept;
+        if let Some(refresh) = kept.refresh_after(Instant::now(), FRESH_FOR_UNKNOWN) {
+            refresh.landed().await;
+        }
+        let is_gone = kept.releases.kept(release.version()).is_none();
+        if !is_gone {
+            kept.shelf.log_news(release.version());
+        }
+        is_gone
     }
 
     async fn respond_from(
@@ -326,7 +332,10 @@ impl KeptPlan {
         let rest = division.map(|division| division.rest).ok_or(StatusCode::NOT_FOUND)?;
         let path = decode(rest).ok_or(StatusCode::NOT_FOUND)?;
         let index = snapshot.find(&path).ok_or(StatusCode::NOT_FOUND)?;
-        kept.check(opened, index).await?;
+        // The plan looks for the path as it is spelled, too.
+        for index in [Some(index), snapshot.find(rest)].into_iter().flatten() {
+            kept.check(opened, index).await?;
+        }
         let file = snapshot.file(index).cloned().ok_or(StatusCode::NOT_FOUND)?;
         let plan = plan_without_releases(RequestHead::of(&request), self.nested, snapshot.clone());
         let (mut edit, mut exchange) = match plan {
@@ -344,9 +353,10 @@ impl KeptPlan {
         if let Some(path) = path_and_query(&format!("/{version}"), rest, original.query()) {
             *request.uri_mut() = with_path(&original, path);
         }
-        extend(&mut request, &self.current, self.outcome());
+        extend_kept(&mut request, &self.current, self.outcome());
         let responding = kept.folder.respond(request);
-        let response = ResponseFuture::<Responding, KeptBody>::forward(responding, exchange).await;
+        let response =
+            ResponseFuture::<FolderResponding, KeptBody>::forward(responding, exchange).await;
         let mut response = response.map_err(|error| {
             log::kept_service_failed(version, &path, &*error);
             StatusCode::BAD_GATEWAY

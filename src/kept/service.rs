@@ -44,13 +44,13 @@ impl Body for EmptyBody {
 
 pub(crate) type KeptBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
 
-pub(super) type Responding =
+pub(super) type FolderResponding =
     Pin<Box<dyn Future<Output = Result<Response<KeptBody>, BoxError>> + Send>>;
 
 /// The user's service, boxed.
 #[derive(Clone)]
 pub(crate) struct FolderService {
-    respond: Arc<dyn Fn(Request<EmptyBody>) -> Responding + Send + Sync>,
+    respond: Arc<dyn Fn(Request<EmptyBody>) -> FolderResponding + Send + Sync>,
 }
 
 impl FolderService {
@@ -63,12 +63,12 @@ impl FolderService {
     {
         let respond = move |request| {
             let service = service.clone();
-            Box::pin(respond(service, request)) as Responding
+            Box::pin(respond(service, request)) as FolderResponding
         };
         Self { respond: Arc::new(respond) }
     }
 
-    pub(super) fn respond(&self, request: Request<EmptyBody>) -> Responding {
+    pub(super) fn respond(&self, request: Request<EmptyBody>) -> FolderResponding {
         (self.respond)(request)
     }
 }

@@ -93,9 +93,10 @@ impl WrongFiles {
         }
     }
 
-    /// Returns what is to be logged: once.
-    fn take_news(&mut self, version: &str, path: &str) -> Option<Wrong> {
-        self.0.get_mut(&(version.into(), path.into()))?.news.take()
+    /// Returns what is to be logged of a version: once.
+    fn take_news(&mut self, version: &str) -> Vec<Wrong> {
+        let files = self.0.iter_mut().filter(|((of, _), _)| **of == *version);
+        files.filter_map(|(_, wrong)| wrong.news.take()).collect()
     }
 
     fn remove(&mut self, version: &str, path: &str) {
@@ -162,11 +163,7 @@ impl Kept {
         });
         match check.landed().await {
             Some(true) => Ok(()),
-            Some(false) => {
-                // Here and not on the thread of the check, for the request's own subscriber.
-                self.shelf.log_news(opened, file);
-                Err(StatusCode::BAD_GATEWAY)
-            }
+            Some(false) => Err(StatusCode::BAD_GATEWAY),
             None => Err(StatusCode::SERVICE_UNAVAILABLE),
         }
     }
@@ -249,10 +246,11 @@ impl Shelf {
         lock(&self.wrong).has(opened.handle.version(), path, now)
     }
 
-    fn log_news(&self, opened: &KeptSnapshot, file: FileIndex) {
-        let version = opened.handle.version();
-        let news = lock(&self.wrong).take_news(version, opened.path(file));
-        if let Some(Wrong { path, why }) = news {
+    /// Logs each wrong file of a release once. By a request and not by the thread of the check,
+    /// for the request's own subscriber.
+    pub(super) fn log_news(&self, version: &str) {
+        let news = lock(&self.wrong).take_news(version);
+        for Wrong { path, why } in news {
             log::wrong_in_release(version, &path, &why);
         }
     }
@@ -311,14 +309,15 @@ mod tests {
         ] {
             assert_eq!(wrong.has(version, path, after(seconds)), expected, "{name}");
         }
-        assert_eq!(wrong.take_news("v1", "a"), news(), "logged");
+        assert_eq!(wrong.take_news("v2"), []);
+        assert_eq!(wrong.take_news("v1"), [news().unwrap()], "logged");
         wrong.add("v1", "a", news(), after(60));
-        assert_eq!(wrong.take_news("v1", "a"), None, "logged once");
+        assert_eq!(wrong.take_news("v1"), [], "logged once");
         assert!(wrong.has("v1", "a", after(119)));
         wrong.remove("v1", "a");
         assert!(!wrong.has("v1", "a", after(61)));
         wrong.add("v1", "a", news(), after(120));
-        assert_eq!(wrong.take_news("v1", "a"), news(), "it had been mended");
+        assert_eq!(wrong.take_news("v1"), [news().unwrap()], "it had been mended");
     }
 
     #[test]

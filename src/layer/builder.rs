@@ -19,6 +19,7 @@ use crate::{
     snapshot::{
         Settings,
         current::Current,
+        evidence::LengthTrust,
         recipe::{FileSource, Recipe},
     },
     url::{Mount, version::StaleShape},
@@ -425,6 +426,7 @@ impl StaticUrlLayerBuilder {
             body_digest_limit: self.body_digest_limit,
             memory_budget: self.memory_budget,
             is_development: self.development,
+            trust: LengthTrust::of(self.development),
             fingerprinted: self.fingerprinted,
             unlisted: self.unlisted,
             stale_shapes,

@@ -75,9 +75,10 @@ impl<F, B> ResponseFuture<F, B> {
         Self { state: State::Inner { future, exchange: Some(exchange) } }
     }
 
+    /// Lets a kept release respond first.
     #[cfg(feature = "releases")]
-    pub(crate) fn kept(in_flight: InFlight<F, B>) -> Self {
-        Self { state: State::Kept { in_flight } }
+    pub(crate) fn kept(kept: Option<crate::kept::Responding>, otherwise: Option<Self>) -> Self {
+        Self { state: State::Kept { in_flight: InFlight::new(kept, otherwise) } }
     }
 }
 

@@ -9,16 +9,13 @@ use http::{Extensions, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
+#[cfg(feature = "releases")]
+use crate::kept::{self, KeptPlan};
 use crate::{
     ResponseBody, ResponseFuture, StaticPrefix, StaticUrlOutcome,
     exchange::request::{Plan, RequestHead, plan},
     layer::{Shared, body::BoxError},
     snapshot::current::Handle,
-};
-#[cfg(feature = "releases")]
-use crate::{
-    exchange::request::plan_without_releases,
-    kept::{InFlight, KeptPlan},
 };
 
 /// The service that [`StaticUrlLayer`](crate::StaticUrlLayer) puts around an inner service.
@@ -65,33 +62,18 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let head = RequestHead::of(&request);
-        let plan = plan(head, self.shared.nested, self.shared.current.handle());
-        self.carry_out(plan, request)
-    }
-}
-
-impl<S> StaticUrl<S> {
-    #[inline(always)]
-    fn carry_out<ReqBody, ResBody>(
-        &mut self,
-        mut plan: Plan,
-        mut request: Request<ReqBody>,
-    ) -> ResponseFuture<S::Future, ResBody>
-    where
-        S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-        ResBody: Body<Error: Into<BoxError>>,
-    {
+        let mut plan = plan(head, self.shared.nested, self.shared.current.handle());
         match &mut plan {
             Plan::Respond(response) => return ResponseFuture::respond(response.take()),
-            #[cfg(feature = "releases")]
-            Plan::Kept(kept) => return self.call_kept(kept.take(), request),
             Plan::Pass { snapshot, outcome } => extend(&mut request, snapshot, *outcome),
             Plan::Forward { edit, exchange } => {
                 edit.apply(&mut request, exchange);
                 extend(&mut request, exchange.snapshot(), exchange.outcome());
             }
+            #[cfg(feature = "releases")]
+            Plan::Kept(kept) => return self.call_kept(kept.take(), request),
         }
         let future = self.inner.call(request);
         match plan {
@@ -99,34 +81,57 @@ impl<S> StaticUrl<S> {
             _ => ResponseFuture::pass(future),
         }
     }
+}
 
-    /// Lets a kept release respond. The inner service is needed only if none may do so.
-    #[cfg(feature = "releases")]
+#[cfg(feature = "releases")]
+impl<S> StaticUrl<S> {
+    /// Lets a kept release respond, and calls the inner service only if it may turn out that none
+    /// does. Apart from [`call`](Service::call), which would not be compiled as well with it.
     #[cold]
     #[inline(never)]
     fn call_kept<ReqBody, ResBody>(
         &mut self,
         kept: Option<Box<KeptPlan>>,
-        request: Request<ReqBody>,
+        mut request: Request<ReqBody>,
     ) -> ResponseFuture<S::Future, ResBody>
     where
         S: Service<Request<ReqBody>, Response = Response<ResBody>>,
         ResBody: Body<Error: Into<BoxError>>,
     {
-        let Some(kept) = kept else { return ResponseFuture::respond(None) };
-        let (parts, body) = request.into_parts();
-        let otherwise = kept.is_uncertain.then(|| {
-            let request = Request::from_parts(parts.clone(), body);
-            let (nested, snapshot) = (self.shared.nested, kept.current().clone());
-            let plan = plan_without_releases(RequestHead::of(&request), nested, snapshot);
-            self.carry_out(plan, request)
-        });
-        ResponseFuture::kept(InFlight::new(*kept, parts, otherwise))
+        let (head, extensions) = (RequestHead::of(&request), request.extensions());
+        let (kept, instead) = kept::begin(kept, head, extensions, self.shared.nested);
+        let otherwise = match instead {
+            None => None,
+            Some(Plan::Respond(response)) => Some(ResponseFuture::respond(response)),
+            Some(Plan::Forward { mut edit, mut exchange }) => {
+                edit.apply(&mut request, &mut exchange);
+                extend_kept(&mut request, exchange.snapshot(), exchange.outcome());
+                Some(ResponseFuture::forward(self.inner.call(request), exchange))
+            }
+            Some(Plan::Pass { snapshot, outcome }) => {
+                extend_kept(&mut request, &snapshot, outcome);
+                Some(ResponseFuture::pass(self.inner.call(request)))
+            }
+            Some(Plan::Kept(_)) => None,
+        };
+        ResponseFuture::kept(kept, otherwise)
     }
 }
 
+/// [Extends](extend) a request for which a kept release is looked for.
+#[cfg(feature = "releases")]
+#[inline(never)]
+pub(crate) fn extend_kept<B>(
+    request: &mut Request<B>,
+    snapshot: &Handle,
+    outcome: StaticUrlOutcome,
+) {
+    extend(request, snapshot, outcome);
+}
+
 /// Adds the extensions that handlers see.
-pub(crate) fn extend<B>(request: &mut Request<B>, snapshot: &Handle, outcome: StaticUrlOutcome) {
+#[inline(always)]
+fn extend<B>(request: &mut Request<B>, snapshot: &Handle, outcome: StaticUrlOutcome) {
     let extensions = request.extensions_mut();
     if extensions.is_empty() {
         let made = snapshot.extensions(outcome, |snapshot| {

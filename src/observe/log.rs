@@ -79,7 +79,8 @@ pub(crate) fn changed(
         last_modified = last_modified.and_then(|value| value.to_str().ok()),
         content_encoding = content_encoding.and_then(|value| value.to_str().ok()),
         "the response is not the file that the manifest lists, so it is `no-cache` instead of \
-         `immutable`: the file has changed since the scan, or another service answers for it"
+         `immutable` (502 if it is of a kept release): the file has changed since the scan, or \
+         another service answers for it"
     );
 }
 

@@ -48,7 +48,7 @@ mod tests {
         Manifest,
         releases::{Published, Releases, Retention},
     };
-    use std::{fs, path::PathBuf, time::Duration};
+    use std::{fs, time::Duration};
     use tempfile::TempDir;
 
     /// A folder with one release, and trees to publish.
@@ -85,9 +85,27 @@ mod tests {
             releases.iter().map(|release| release.version().to_owned()).collect()
         }
 
-        fn leftovers(&self) -> Vec<PathBuf> {
-            self.open().0.folder.leftovers().unwrap()
+        /// The number of directories with files.
+        fn files(&self) -> usize {
+            fs::read_dir(self.open().files()).unwrap().count()
         }
+
+        fn leftovers(&self) -> Vec<String> {
+            let leftovers = self.open().0.folder.leftovers().unwrap();
+            leftovers.iter().map(|path| path.display().to_string()).collect()
+        }
+    }
+
+    /// Returns what an operation has done, and whether it was stopped.
+    fn stop_after(
+        steps: usize,
+        site: &Site,
+        operation: impl Fn(&Site, &Releases) -> Result<(), Error>,
+    ) -> (Result<(), Error>, bool) {
+        let releases = site.open();
+        releases.0.folder.crash.after(steps);
+        let done = operation(site, &releases);
+        (done, releases.0.folder.has_crashed())
     }
 
     /// Stops an operation after every number of steps, and mends what is left each time. Returns
@@ -101,14 +119,19 @@ mod tests {
         for steps in 0.. {
             let site = Site::new();
             prepare(&site);
-            let releases = site.open();
-            releases.0.folder.crash.after(steps);
-            let done = operation(&site, &releases);
+            let _ = stop_after(steps, &site, &operation);
+            // A deletion of nothing tidies up as well.
+            site.open().prune(&Retention::default()).unwrap();
+            assert_eq!(site.leftovers(), [""; 0], "after {steps} steps");
+            assert_eq!(site.files(), site.versions().len(), "after {steps} steps");
+
+            let site = Site::new();
+            prepare(&site);
+            let (done, has_crashed) = stop_after(steps, &site, &operation);
             let versions = site.versions();
             assert!(allowed.iter().any(|&allowed| allowed == versions), "{steps}: {versions:?}");
             // What is listed is whole. What is not listed is not looked at.
             assert_eq!(site.open().verify().unwrap(), [], "after {steps} steps");
-            let has_crashed = releases.0.folder.has_crashed();
             assert_eq!(done.is_err(), has_crashed, "after {steps} steps: {done:?}");
             operation(&site, &site.open()).unwrap_or_else(|error| {
                 assert_eq!(error.kind(), crate::ErrorKind::NotKept, "{error}");
@@ -116,9 +139,8 @@ mod tests {
             site.publish(&site.open(), "one").unwrap();
             assert_eq!(site.versions(), mended, "after {steps} steps");
             assert_eq!(site.open().verify().unwrap(), [], "after {steps} steps");
-            assert_eq!(site.leftovers(), [PathBuf::new(); 0], "after {steps} steps");
-            let files = fs::read_dir(site.open().files()).unwrap().count();
-            assert_eq!(files, mended.len(), "after {steps} steps");
+            assert_eq!(site.leftovers(), [""; 0], "after {steps} steps");
+            assert_eq!(site.files(), mended.len(), "after {steps} steps");
             if !has_crashed {
                 return steps;
             }

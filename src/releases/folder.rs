@@ -227,6 +227,12 @@ pub(super) fn entries(path: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(entries)
 }
 
+/// Creates a file that is not there yet.
+pub(super) fn create_file(path: &Path) -> Result<File, Error> {
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path);
+    file.map_err(|error| Error::io("create", path, error))
+}
+
 /// Creates a directory that everybody may read, if it is not there.
 pub(super) fn create_directory(path: &Path) -> Result<(), Error> {
     match DirBuilder::new().create(path) {
@@ -287,6 +293,11 @@ pub(super) fn below(directory: &Path, logical: &str) -> Option<PathBuf> {
     let mut components = path.components();
     let is_plain = components.all(|component| matches!(component, Component::Normal(_)));
     is_plain.then(|| directory.join(path))
+}
+
+pub(super) fn unspellable(logical: &str) -> Error {
+    let message = format!("path {logical:?} is no name of a file on this system");
+    Error::new(ErrorKind::InvalidPath, message)
 }
 
 /// Returns the metadata of a regular file below a directory. `None` if a link is on the way.

@@ -1,8 +1,10 @@
 //! Every published version of the files, kept in a directory. See [`Releases`].
 
+mod copy;
 #[cfg(test)]
 mod crash;
 mod folder;
+mod intact;
 mod publish;
 mod record;
 mod remove;
@@ -24,7 +26,11 @@ use self::{
     folder::Folder,
     record::{NoRecord, Record},
 };
-pub use self::{publish::Published, retention::Retention, verify::Damage};
+pub use self::{
+    publish::{Progress, Published},
+    retention::Retention,
+    verify::Damage,
+};
 use crate::{Error, Manifest, observe::log};
 
 /// A directory that keeps the files of every published version.
@@ -193,7 +199,7 @@ impl Known {
     fn read(folder: &Folder, old: &Self) -> Result<(Option<Self>, Vec<NoRecord>), Error> {
         let mut found = folder.find_records()?;
         // The first digest of a version wins, so the oldest record comes first.
-        found.records.sort_by(|a, b| (a.published, a.digest).cmp(&(b.published, b.digest)));
+        found.records.sort_by_key(|record| (record.published, record.digest));
         let mut by_version = HashMap::<Box<str>, Arc<KeptRelease>>::new();
         for record in found.records {
             let Entry::Vacant(entry) = by_version.entry(record.version.clone()) else {

@@ -1,35 +1,36 @@
 //! How does a release get into the directory? Complete, or not at all.
 
 use std::{
-    collections::{BTreeSet, HashSet},
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Seek as _, Write as _},
+    collections::BTreeSet,
+    fs::{self, OpenOptions},
+    io::Write as _,
     num::NonZero,
     path::{Path, PathBuf},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     thread,
     time::SystemTime,
 };
 
 use data_encoding::HEXLOWER;
-use rustc_hash::FxHashMap;
 
 use crate::{
     Error, ErrorKind, Manifest,
     manifest::{FileInfo, listing},
     releases::{
-        KeptRelease, Known, Releases,
-        folder::{self, Folder, below, delete, is_directory, set_read_only, sync_directory},
-        verify::sha256,
+        Known, Releases,
+        copy::{Copier, Put},
+        folder::{
+            self, Folder, below, create_file, delete, is_directory, set_read_only, sync_directory,
+            unspellable,
+        },
+        intact::Intact,
     },
     url::check_segment,
 };
 
-/// How many bytes one thread reads at a time.
-const BUFFER: usize = 128 * 1024;
+/// How many files one thread takes at a time. They are neighbours, and threads that write to one
+/// directory wait for each other.
+const BATCH: usize = 32;
 
 /// More threads than cores, because they wait for the disk.
 const THREADS_PER_CORE: usize = 4;
@@ -72,6 +73,26 @@ impl Published {
     }
 }
 
+/// How far [`Releases::publish_with_progress`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    files: usize,
+    total: usize,
+}
+
+impl Progress {
+    /// Returns the number of files that are done, from 1. Threads do not wait for each other, so
+    /// a call may tell of fewer files than the one before.
+    pub fn files(self) -> usize {
+        self.files
+    }
+
+    /// Returns the number of all files.
+    pub fn total(self) -> usize {
+        self.total
+    }
+}
+
 impl Releases {
     /// Publishes a version: puts its files into the directory, where they are kept until the
     /// release is [pruned](Self::prune) or [withdrawn](Self::withdraw). Blocks: call it before
@@ -107,9 +128,25 @@ impl Releases {
         manifest: &Manifest,
         roots: impl IntoIterator<Item = P>,
     ) -> Result<Published, Error> {
+        self.publish_with_progress(version, manifest, roots, |_| {})
+    }
+
+    /// Publishes as [`publish`](Self::publish) does, and calls `progress` after each file, on
+    /// several threads.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`publish`](Self::publish).
+    pub fn publish_with_progress<P: AsRef<Path>>(
+        &self,
+        version: &str,
+        manifest: &Manifest,
+        roots: impl IntoIterator<Item = P>,
+        progress: impl Fn(Progress) + Sync,
+    ) -> Result<Published, Error> {
         let roots = roots.into_iter().map(|root| root.as_ref().to_owned()).collect();
         let folder = &self.0.folder;
-        let publication = Publication::new(folder, version, manifest, roots)?;
+        let publication = Publication::new(folder, version, manifest, roots, &progress)?;
         self.sweep_if_alone()?;
         let _no_deletion = folder.lock_shared()?;
         self.refresh()?;
@@ -127,6 +164,7 @@ struct Publication<'p> {
     listing: String,
     directories: BTreeSet<&'p str>,
     roots: Vec<PathBuf>,
+    progress: &'p (dyn Fn(Progress) + Sync),
 }
 
 impl<'p> Publication<'p> {
@@ -136,6 +174,7 @@ impl<'p> Publication<'p> {
         version: &'p str,
         manifest: &'p Manifest,
         roots: Vec<PathBuf>,
+        progress: &'p (dyn Fn(Progress) + Sync),
     ) -> Result<Self, Error> {
         check_segment(version).map_err(|why| {
             Error::new(ErrorKind::InvalidVersion, format!("version {version:?}: {why}"))
@@ -150,7 +189,7 @@ impl<'p> Publication<'p> {
             let message = format!("the listing is longer than {} bytes", listing::LONGEST);
             return Err(Error::new(ErrorKind::InvalidManifest, message));
         }
-        Ok(Self { folder, version, manifest, listing, directories, roots })
+        Ok(Self { folder, version, manifest, listing, directories, roots, progress })
     }
 
     fn publish(&self, known: &Known) -> Result<Published, Error> {
@@ -178,7 +217,7 @@ impl<'p> Publication<'p> {
             is_new,
             copied: counts.copied.load(Relaxed),
             linked: counts.linked.load(Relaxed),
-            copied_bytes: counts.bytes.load(Relaxed) as u64,
+            copied_bytes: counts.bytes.load(Relaxed),
         }
     }
 
@@ -220,32 +259,39 @@ impl<'p> Publication<'p> {
             folder::create_directory(&path)?;
         }
         self.folder.step()?;
-        let files = self.manifest.iter().collect::<Vec<_>>();
-        let (next, by_digest) = (AtomicUsize::new(0), OnceLock::new());
-        in_parallel(files.len(), || {
-            let mut worker = Worker {
-                publication: self,
-                directory,
-                releases: known.newest_first.iter().map(intact).collect(),
-                by_digest: &by_digest,
-                counts,
-                buffer: vec![0; BUFFER],
-            };
-            while let Some((path, info)) = files.get(next.fetch_add(1, Relaxed)) {
-                self.folder.step()?;
-                worker.put(path, info)?;
-            }
-            Ok(())
-        })?;
+        self.put_files(directory, known, counts)?;
         self.folder.step()?;
         self.sync_directories(directory)?;
         set_modified(directory, SystemTime::now())
     }
 
+    fn put_files(&self, directory: &Path, known: &Known, counts: &Counts) -> Result<(), Error> {
+        let copier = Copier::new(directory, &self.roots, &known.newest_first);
+        let files = self.manifest.iter().collect::<Vec<_>>();
+        let batches = files.chunks(BATCH).collect::<Vec<_>>();
+        let next = AtomicUsize::new(0);
+        in_parallel(batches.len(), || {
+            let mut worker = copier.worker();
+            while let Some(batch) = batches.get(next.fetch_add(1, Relaxed)) {
+                for (path, info) in *batch {
+                    self.folder.step()?;
+                    let files = counts.count(worker.put(path, info)?, info);
+                    (self.progress)(Progress { files, total: self.manifest.len() });
+                }
+            }
+            Ok(())
+        })
+    }
+
     fn sync_directories(&self, directory: &Path) -> Result<(), Error> {
-        for path in &self.directories {
-            sync_directory(&directory.join(path))?;
-        }
+        let directories = self.directories.iter().collect::<Vec<_>>();
+        let next = AtomicUsize::new(0);
+        in_parallel(directories.len(), || {
+            while let Some(path) = directories.get(next.fetch_add(1, Relaxed)) {
+                sync_directory(&directory.join(path))?;
+            }
+            Ok(())
+        })?;
         sync_directory(directory)
     }
 
@@ -290,7 +336,7 @@ impl<'p> Publication<'p> {
         self.folder.step()?;
         let new = self.folder.new_path();
         let write_error = |error| Error::io("write", &new, error);
-        let mut file = create(&new)?;
+        let mut file = create_file(&new)?;
         file.write_all(self.listing.as_bytes()).map_err(write_error)?;
         file.set_modified(self.folder.next_time()?).map_err(write_error)?;
         set_read_only(&file).and_then(|()| file.sync_all()).map_err(write_error)?;
@@ -322,22 +368,22 @@ fn directories(manifest: &Manifest) -> Result<BTreeSet<&str>, Error> {
     }
 }
 
-fn unspellable(path: &str) -> Error {
-    let message = format!("path {path:?} is no name of a file on this system");
-    Error::new(ErrorKind::InvalidPath, message)
-}
-
 fn rename(from: &Path, to: &Path) -> Result<(), Error> {
     fs::rename(from, to).map_err(|error| Error::io("rename", from, error))
 }
 
-fn create(path: &Path) -> Result<File, Error> {
-    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path);
-    file.map_err(|error| Error::io("create", path, error))
-}
-
+/// Sets the modification time of a directory.
 fn set_modified(path: &Path, time: SystemTime) -> Result<(), Error> {
-    let set = File::open(path).and_then(|directory| directory.set_modified(time));
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(windows)]
+    {
+        /// Without it Windows opens no directory.
+        const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
+        use std::os::windows::fs::OpenOptionsExt as _;
+        options.write(true).custom_flags(FILE_FLAG_BACKUP_SEMANTICS);
+    }
+    let set = options.open(path).and_then(|directory| directory.set_modified(time));
     set.map_err(|error| Error::io("set the time of", path, error))
 }
 
@@ -355,166 +401,26 @@ fn in_parallel(tasks: usize, work: impl Fn() -> Result<(), Error> + Sync) -> Res
     })
 }
 
+/// What was done with the files so far.
 #[derive(Debug, Default)]
 struct Counts {
     copied: AtomicUsize,
     linked: AtomicUsize,
-    bytes: AtomicUsize,
+    bytes: AtomicU64,
+    files: AtomicUsize,
 }
 
-/// The files of a kept release that look as they did when they were put there: nobody has
-/// written to them since.
-struct Intact {
-    directory: PathBuf,
-    /// When the directory was complete. No file is younger.
-    completed: SystemTime,
-    /// The directories below it that are no links.
-    directories: HashSet<PathBuf>,
-}
-
-fn intact(release: &Arc<KeptRelease>) -> (&Arc<KeptRelease>, Option<Intact>) {
-    (release, Intact::new(release.directory.clone()))
-}
-
-impl Intact {
-    fn new(directory: PathBuf) -> Option<Self> {
-        let metadata = fs::symlink_metadata(&directory).ok().filter(fs::Metadata::is_dir)?;
-        let completed = metadata.modified().ok()?;
-        Some(Self { directory, completed, directories: HashSet::new() })
+impl Counts {
+    /// Counts a file, and returns how many there are.
+    fn count(&self, put: Put, info: &FileInfo) -> usize {
+        let count = match put {
+            Put::Linked => &self.linked,
+            Put::Copied => {
+                self.bytes.fetch_add(info.length(), Relaxed);
+                &self.copied
+            }
+        };
+        count.fetch_add(1, Relaxed);
+        self.files.fetch_add(1, Relaxed) + 1
     }
-
-    /// Returns where a file lies, if it is regular, read-only, as long as it should be, not
-    /// younger than the release, and not behind a link.
-    fn file(&mut self, path: &str, info: &FileInfo) -> Option<PathBuf> {
-        let path = below(&self.directory, path)?;
-        if !self.has_directory(path.parent()?) {
-            return None;
-        }
-        let metadata = fs::symlink_metadata(&path).ok()?;
-        let is_intact = metadata.is_file()
-            && metadata.len() == info.length()
-            && metadata.permissions().readonly()
-            && metadata.modified().is_ok_and(|modified| modified <= self.completed);
-        is_intact.then_some(path)
-    }
-
-    fn has_directory(&mut self, path: &Path) -> bool {
-        if path == self.directory || self.directories.contains(path) {
-            return true;
-        }
-        let is_there =
-            path.parent().is_some_and(|parent| self.has_directory(parent)) && is_directory(path);
-        if is_there {
-            self.directories.insert(path.into());
-        }
-        is_there
-    }
-}
-
-/// Where each content is: the index of a release, and the path there.
-type ByDigest<'k> = FxHashMap<&'k [u8; 32], (usize, &'k str)>;
-
-/// One of the threads that put files into a new directory.
-struct Worker<'w, 'k> {
-    publication: &'w Publication<'w>,
-    directory: &'w Path,
-    /// The newest first.
-    releases: Vec<(&'k Arc<KeptRelease>, Option<Intact>)>,
-    /// Made when the first file is not where it was.
-    by_digest: &'w OnceLock<ByDigest<'k>>,
-    counts: &'w Counts,
-    buffer: Vec<u8>,
-}
-
-impl<'k> Worker<'_, 'k> {
-    fn put(&mut self, path: &str, info: &FileInfo) -> Result<(), Error> {
-        let to = below(self.directory, path).ok_or_else(|| unspellable(path))?;
-        // A link can fail for many reasons: too many of them, a file system that has none. A
-        // copy is as good, and tells what is wrong if it fails too.
-        if self.kept(path, info).is_some_and(|kept| fs::hard_link(kept, &to).is_ok()) {
-            self.counts.linked.fetch_add(1, Relaxed);
-            return Ok(());
-        }
-        self.copy(path, info, &to)?;
-        self.counts.copied.fetch_add(1, Relaxed);
-        self.counts.bytes.fetch_add(info.length() as usize, Relaxed);
-        Ok(())
-    }
-
-    /// Returns where a kept release has the content, usually at the same path.
-    fn kept(&mut self, path: &str, info: &FileInfo) -> Option<PathBuf> {
-        if let Some((newest, intact)) = self.releases.first_mut()
-            && newest.manifest.get(path) == Some(info)
-            && let Some(path) = intact.as_mut().and_then(|intact| intact.file(path, info))
-        {
-            return Some(path);
-        }
-        let releases = || self.releases.iter().map(|(release, _)| *release);
-        let by_digest = self.by_digest.get_or_init(|| by_digest(releases()));
-        let &(release, path) = by_digest.get(info.sha256())?;
-        self.releases[release].1.as_mut()?.file(path, info)
-    }
-
-    /// Copies a file, and hashes what has arrived.
-    fn copy(&mut self, path: &str, info: &FileInfo, to: &Path) -> Result<(), Error> {
-        let from = self.publication.source(path)?;
-        let read_error = |error| Error::io("read", &from, error);
-        let source = File::open(&from).map_err(read_error)?;
-        let modified = source.metadata().and_then(|metadata| metadata.modified());
-        let mut target = create(to)?;
-        // A byte more than it should have is enough to see that it has changed. The system
-        // copies within the kernel, and shares the blocks where the file system can.
-        let mut limited = source.take(info.length().saturating_add(1));
-        let copied = io::copy(&mut limited, &mut target);
-        let length = copied.map_err(|error| copy_error(&from, error))?;
-        let write_error = |error| Error::io("write", to, error);
-        let digest = target.rewind().and_then(|()| sha256(&mut target, &mut self.buffer));
-        let digest = digest.map_err(write_error)?;
-        if length != info.length() || digest != *info.sha256() {
-            return Err(changed(&from, path));
-        }
-        if let Ok(modified) = modified {
-            // A time in the future would look like a later change.
-            let modified = modified.min(SystemTime::now());
-            target.set_modified(modified).map_err(write_error)?;
-        }
-        set_read_only(&target).and_then(|()| target.sync_all()).map_err(write_error)
-    }
-}
-
-impl Publication<'_> {
-    /// Returns the file of the first root that has one.
-    fn source(&self, path: &str) -> Result<PathBuf, Error> {
-        let mut files = self.roots.iter().filter_map(|root| below(root, path));
-        let is_file = |path: &PathBuf| fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-        files.find(is_file).ok_or_else(|| {
-            let roots = self.roots.iter().map(|root| format!("{root:?}")).collect::<Vec<_>>();
-            let message = match &*roots {
-                [] => format!("no kept release has the content of {path:?}, and no root is given"),
-                roots => format!("the file {path:?} is not in {} any more", roots.join(" or ")),
-            };
-            Error::new(ErrorKind::ChangedFile, message)
-        })
-    }
-}
-
-fn by_digest<'k>(releases: impl Iterator<Item = &'k Arc<KeptRelease>>) -> ByDigest<'k> {
-    let mut by_digest = ByDigest::default();
-    for (index, release) in releases.enumerate() {
-        for (path, info) in release.manifest.iter() {
-            by_digest.entry(info.sha256()).or_insert((index, path));
-        }
-    }
-    by_digest
-}
-
-fn copy_error(from: &Path, error: io::Error) -> Error {
-    Error::io("copy", from, error)
-}
-
-fn changed(from: &Path, path: &str) -> Error {
-    let message = format!(
-        "{from:?} is not the file that the manifest lists as {path:?}: it has changed since the scan"
-    );
-    Error::new(ErrorKind::ChangedFile, message)
 }

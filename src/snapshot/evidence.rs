@@ -42,6 +42,25 @@ impl Evidence {
     }
 }
 
+/// When an agreeing length proves something of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LengthTrust {
+    Always,
+    /// If the manifest knows when the file was modified: in development an edit may keep the
+    /// length.
+    WithTime,
+    /// If the response has the date that the file had when it was checked: anybody may have
+    /// written into the directory of releases since.
+    #[cfg(feature = "releases")]
+    WithDate,
+}
+
+impl LengthTrust {
+    pub(crate) fn of(is_development: bool) -> Self {
+        if is_development { Self::WithTime } else { Self::Always }
+    }
+}
+
 /// How the bytes of a response relate to those in the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
@@ -64,8 +83,7 @@ pub(crate) struct Comparison {
     pub(crate) tag: Evidence,
     /// The request to the inner service had a `Range`.
     pub(crate) is_range_forwarded: bool,
-    /// An agreeing length proves something. In development it does not if the manifest has no
-    /// times: an edit may keep the length.
+    /// An agreeing length proves something; see [`LengthTrust`].
     pub(crate) is_length_trusted: bool,
 }
 

@@ -493,6 +493,7 @@ impl NotModifiedFields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::evidence::LengthTrust;
     use crate::{
         Manifest,
         header::{
@@ -535,7 +536,7 @@ mod tests {
         let status = StatusCode::from_u16(status).unwrap();
         let head = ResponseHead { status, headers: &headers, fields: &fields, body_length: None };
         let range = ForwardedRange::Bytes(Range::From { first: 0, last: Some(4) });
-        let finding = file.compare(&head, ComparisonContext { range, is_development: false });
+        let finding = file.compare(&head, ComparisonContext { range, trust: LengthTrust::Always });
         let etag = finding.etag.as_ref().map(|etag| etag.to_str().unwrap().to_owned());
         (finding.matching, etag, file.observe(&head, &finding, false))
     }

@@ -19,7 +19,7 @@ use crate::{
     manifest::{FileIndex, FileInfo, Manifest},
     memory::Memory,
     policy::{Policies, StalePolicy},
-    snapshot::{file::File, files::Files},
+    snapshot::{evidence::LengthTrust, file::File, files::Files},
     url::{
         Division, Mount, StaticUrlOutcome, decode, divide, is_plain,
         version::{StaleShape, Version},
@@ -48,6 +48,7 @@ pub(crate) struct Settings {
     pub(crate) body_digest_limit: u64,
     pub(crate) memory_budget: u64,
     pub(crate) is_development: bool,
+    pub(crate) trust: LengthTrust,
     pub(crate) fingerprinted: Option<Fingerprinted>,
     pub(crate) unlisted: UnlistedPolicy,
     /// The shapes of stale versions, in addition to that of the current one.
@@ -282,11 +283,15 @@ impl Snapshot {
     }
 }
 
-/// The snapshot of a kept release: its files are made when they have been checked.
 #[cfg(feature = "releases")]
 impl Snapshot {
     pub(crate) fn files(&self) -> Option<&Files> {
         self.files.as_ref()
+    }
+
+    #[inline]
+    pub(crate) fn has_releases(&self) -> bool {
+        self.settings.kept.is_some()
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     manifest::FileInfo,
     policy::Match,
     snapshot::{
-        evidence::{Coding, Comparison, Evidence},
+        evidence::{Coding, Comparison, Evidence, LengthTrust},
         per_thread::PerThread,
     },
     sync::AtomicBool,
@@ -63,7 +63,7 @@ pub(crate) struct ResponseHead<'r> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ComparisonContext {
     pub(crate) range: ForwardedRange,
-    pub(crate) is_development: bool,
+    pub(crate) trust: LengthTrust,
 }
 
 /// The result of comparing a response with a file.
@@ -200,14 +200,20 @@ impl Representation {
         context: ComparisonContext,
         coding: Coding,
     ) -> Comparison {
+        let date = self.date(head);
         Comparison {
             status: head.status,
             coding,
             length: self.length(head).and(head.part(context.range)),
-            date: self.date(head),
+            date,
             tag: self.inner_tag(head, coding),
             is_range_forwarded: context.range != ForwardedRange::None,
-            is_length_trusted: !context.is_development || self.info.modified().is_some(),
+            is_length_trusted: match context.trust {
+                LengthTrust::Always => true,
+                LengthTrust::WithTime => self.info.modified().is_some(),
+                #[cfg(feature = "releases")]
+                LengthTrust::WithDate => date.agrees(),
+            },
         }
     }
 
@@ -402,7 +408,7 @@ mod tests {
             fields: &fields,
             body_length: None,
         };
-        let context = ComparisonContext { range: ForwardedRange::None, is_development: false };
+        let context = ComparisonContext { range: ForwardedRange::None, trust: LengthTrust::Always };
         let Comparison { length, date, tag, .. } =
             representation.comparison(&head, context, coding);
         [tag, date, length]
@@ -498,7 +504,11 @@ mod tests {
         let status = StatusCode::from_u16(status).unwrap();
         let head = ResponseHead { status, headers: &headers, fields: &fields, body_length };
         let range = ForwardedRange::Bytes(Range::From { first: 2, last: None });
-        file.compare(Position(0), &head, ComparisonContext { range, is_development })
+        file.compare(
+            Position(0),
+            &head,
+            ComparisonContext { range, trust: LengthTrust::of(is_development) },
+        )
     }
 
     #[test]

@@ -195,7 +195,7 @@ pub(crate) struct Division<'p> {
 
 /// Splits a path as [`split`] does, without checking that the rest is plain. `None` if the path
 /// is not below the mount.
-#[inline]
+#[inline(always)]
 pub(crate) fn divide<'p>(
     base: &str,
     current: &str,
@@ -205,7 +205,11 @@ pub(crate) fn divide<'p>(
     let below = below(base, path)?;
     let (outcome, slash) = match below.strip_prefix(current) {
         Some(rest) if rest.starts_with('/') => (StaticUrlOutcome::Current, current.len()),
-        _ => match below.find('/').filter(|&slash| is_version(&below[..slash])) {
+        _ => match below
+            .bytes()
+            .position(|byte| byte == b'/')
+            .filter(|&slash| is_version(&below[..slash]))
+        {
             Some(slash) => (StaticUrlOutcome::Stale, slash),
             None => {
                 let outcome = StaticUrlOutcome::Unversioned;

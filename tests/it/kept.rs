@@ -7,6 +7,7 @@ use axum::{
     body::Body,
     http::{Method, Request, Response},
 };
+use http_body_util::BodyExt as _;
 use proptest::prelude::*;
 use tempfile::TempDir;
 use tower::service_fn;
@@ -16,7 +17,11 @@ use tower_static_url::{
     StaticUrlLayerBuilder, StaticUrlOutcome, UnlistedPolicy, VersionSource, releases::Releases,
 };
 
-use crate::support::{Answer, Warnings, YEAR, ask, etag_of, get, gzip, request, tree, write};
+use crate::support::{
+    Answer, Warnings, YEAR, ask,
+    demo::{Demo, http_client},
+    etag_of, get, gzip, request, tree, write,
+};
 
 /// A directory of releases, and a node for each tree that is served.
 struct Fleet {
@@ -442,6 +447,99 @@ async fn wrong_bytes() {
     }
 }
 
+/// Length and date of a checked file are the evidence; without a date only a digest is.
+#[tokio::test]
+async fn a_service_that_sends_no_date() {
+    let fleet = Fleet::new();
+    let old = fleet.publish(tree(OLD));
+    let (version, url) = (old.split('/').nth(2).unwrap(), &*format!("{old}app.js"));
+    let root = tree(NEW);
+    for (limit, cache_control, etag) in
+        [(1 << 20, YEAR, etag_of("old")), (2, "no-cache", String::new())]
+    {
+        let releases = fleet.releases();
+        let files = ServeDir::new(releases.files());
+        let files = service_fn(move |request: Request<EmptyBody>| {
+            let files = files.clone();
+            async move {
+                let response = tower::ServiceExt::oneshot(files, request).await?;
+                let (mut head, body) = response.into_parts();
+                for name in ["etag", "last-modified"] {
+                    head.headers.remove(name);
+                }
+                let body = Body::from(body.collect().await.unwrap().to_bytes());
+                Ok::<_, Infallible>(Response::from_parts(head, body))
+            }
+        });
+        let builder = StaticUrlLayer::builder("/static").root(root.path());
+        let builder = builder.releases(releases, files).body_digest_limit(limit);
+        let layer = builder.build().unwrap();
+        for _ in 0..2 {
+            let answer = ask(layer.wrap(Router::new()), get(url)).await;
+            assert_eq!(said(&answer), (200, cache_control.into(), etag.clone()));
+        }
+        // A write that leaves the length: only the digest can tell.
+        let file = fleet.file(version, "app.js");
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, "OLD").unwrap();
+        let answer = ask(layer.wrap(Router::new()), get(url)).await;
+        assert_ne!(answer.cache_control(), YEAR);
+        fs::write(&file, "old").unwrap();
+    }
+}
+
+/// A release that somebody has deleted is no fault.
+#[tokio::test]
+async fn a_release_that_is_withdrawn() {
+    let fleet = Fleet::new();
+    let old = fleet.publish(tree(OLD));
+    let version = old.split('/').nth(2).unwrap();
+    for is_seen in [false, true] {
+        fleet.publish(tree(OLD));
+        let node = fleet.node(tree(NEW));
+        let url = format!("{old}app.js");
+        if is_seen {
+            is_file(&node.get(&url).await, "old");
+        }
+        fleet.releases().withdraw(version).unwrap();
+        let warnings = Warnings::capture();
+        is_refused(&node.get(&url).await, 404);
+        let stale = node.get(&url).await;
+        assert_eq!(
+            (said(&stale), &*stale.body),
+            ((200, "no-cache".into(), etag_of("new!")), &b"new!"[..])
+        );
+        if !is_seen {
+            assert_eq!(warnings.lines(), [""; 0]);
+        }
+    }
+}
+
+/// A file whose name is the spelling of another one.
+#[tokio::test]
+async fn a_name_that_spells_another() {
+    let fleet = Fleet::new();
+    let old = fleet.publish(tree([("a b", "1"), ("a%20b", "2")]));
+    let version = old.split('/').nth(2).unwrap();
+    let node = fleet.node(tree(NEW));
+    fs::remove_file(fleet.file(version, "a%20b")).unwrap();
+    is_refused(&node.get(&format!("{old}a%2520b")).await, 502);
+    is_refused(&node.get(&format!("{old}a%20b")).await, 502);
+}
+
+/// Many requests for a file that has not been checked: it is read once, and nobody is blocked.
+#[tokio::test]
+async fn many_at_once() {
+    let fleet = Fleet::new();
+    let old = fleet.publish(tree(OLD));
+    let node = fleet.node(tree(NEW));
+    let (app, url) = (node.layer.wrap(node.router()), format!("{old}app.js"));
+    let asking = (0..50).map(|_| tokio::spawn(ask(app.clone(), get(&url)))).collect::<Vec<_>>();
+    for asked in asking {
+        is_file(&asked.await.unwrap(), "old");
+    }
+}
+
 /// A sibling that was made of another content does not stand for the file.
 #[tokio::test]
 async fn a_stale_sibling() {
@@ -483,10 +581,15 @@ async fn a_reload() {
 async fn what_others_publish_is_seen() {
     for policy in [StalePolicy::Serve, StalePolicy::NotFound, StalePolicy::Redirect] {
         let fleet = Fleet::new();
-        let node = fleet.node_with(tree(OLD), |builder| builder.stale(policy));
+        let node = fleet.node_with(tree(OLD), |builder| builder.stale(policy.clone()));
         let new = fleet.publish(tree(NEW));
         is_file(&node.get(&format!("{new}come.js")).await, "come");
         is_file(&node.get(&format!("{new}app.js")).await, "new!");
+        is_refused(&node.get(&format!("{new}gone.js")).await, 404);
+        // Also if the first path is one that the new release does not list.
+        let node = fleet.node_with(tree(OLD), |builder| builder.stale(policy.clone()));
+        let newer = fleet.publish(tree([("app.js", &*format!("{policy:?}"))]));
+        is_refused(&node.get(&format!("{newer}gone.js")).await, 404);
     }
     let fleet = Fleet::new();
     let vite = |builder: StaticUrlLayerBuilder| builder.fingerprinted(Fingerprinted::vite());
@@ -548,6 +651,41 @@ async fn nothing_to_publish() {
         let error = builder.build().unwrap().publish().unwrap_err();
         assert_eq!(error.kind(), expected, "{name}: {error}");
     }
+}
+
+/// The demo, restarted on a changed tree: links of the old page still give its files.
+#[tokio::test]
+async fn the_demo_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = http_client();
+    let mut pages = Vec::new();
+    for files in [OLD, NEW] {
+        let root = tree(files);
+        let mut command = Demo::command("--no-watch", root.path());
+        command.arg("--publish").arg("--releases").arg(folder.path().join("releases"));
+        let demo = Demo::run(command);
+        let get = async |path: &str| {
+            let uri = format!("http://{}{path}", demo.address).parse().unwrap();
+            let response = client.get(uri).await.unwrap();
+            let cache_control = response.headers().get("cache-control").cloned();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            (cache_control.unwrap(), String::from_utf8(body.to_vec()).unwrap())
+        };
+        let (_, page) = get("/").await;
+        let (_, prefix) = page.split_once("id=\"prefix\">").unwrap();
+        pages.push((prefix.split_once('<').unwrap().0.to_owned(), files));
+        let (_, kept) = page.split_once("id=\"kept\">").unwrap();
+        let kept = kept.split_once("</dd>").unwrap().0;
+        for (prefix, files) in &pages {
+            let version = prefix.split('/').nth(2).unwrap();
+            assert!(kept.contains(version), "{kept}");
+            for (path, content) in files {
+                let (cache_control, body) = get(&format!("{prefix}{path}")).await;
+                assert_eq!((&*body, cache_control.to_str().unwrap()), (*content, YEAR));
+            }
+        }
+    }
+    assert_ne!(pages[0].0, pages[1].0);
 }
 
 /// A set of files, of few names and contents.

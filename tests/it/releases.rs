@@ -7,16 +7,22 @@ use std::{
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tempfile::TempDir;
 use tower_static_url::{
     Error, ErrorKind, Manifest,
-    releases::{Published, Releases, Retention},
+    releases::{Progress, Published, Releases, Retention},
 };
 
 use crate::support::{Warnings, tree, write};
+
+/// Changes the file or directory at a path.
+type Change = fn(&Path);
+
+/// Puts a link to a directory into a store.
+type Plant = fn(&Store, &Path);
 
 /// A directory of releases, beside nothing else.
 struct Store {
@@ -123,6 +129,19 @@ fn what_is_published_lies_there_as_specified() {
 }
 
 #[test]
+fn progress_counts_every_file_once() {
+    let (store, root) = (Store::new(), tree([("a", "1"), ("b", "2"), ("c/d", "3")]));
+    let manifest = Manifest::scan(root.path()).unwrap();
+    let seen = std::sync::Mutex::new(Vec::new());
+    let progress =
+        |progress: Progress| seen.lock().unwrap().push((progress.files(), progress.total()));
+    store.releases.publish_with_progress("v1", &manifest, [root.path()], progress).unwrap();
+    let mut seen = seen.into_inner().unwrap();
+    seen.sort_unstable();
+    assert_eq!(seen, [(1, 3), (2, 3), (3, 3)]);
+}
+
+#[test]
 fn equal_content_is_shared_between_releases_and_never_with_the_tree() {
     let root = tree([("same", "same"), ("moved", "moves"), ("changed", "1"), ("twin", "same")]);
     let store = Store::new();
@@ -151,6 +170,23 @@ fn equal_content_is_shared_between_releases_and_never_with_the_tree() {
 }
 
 #[test]
+#[ignore = "makes as many links as ext4 allows"]
+fn a_file_that_takes_no_more_links_is_copied() {
+    const LIMIT: u64 = 65_000;
+    let (store, root) = (Store::new(), tree([("a", "abc"), ("b", "1")]));
+    store.publish_as("v1", root.path()).unwrap();
+    let kept = store.file("v1", "a");
+    let links = tempfile::tempdir_in(store.folder.path()).unwrap();
+    let is_linked = |i: u64| fs::hard_link(&kept, links.path().join(i.to_string())).is_ok();
+    let is_full = !(0..LIMIT).all(is_linked);
+    write(root.path(), "b", "2");
+    let published = store.publish_as("v2", root.path()).unwrap();
+    assert_eq!(published.copied(), if is_full { 2 } else { 1 });
+    assert_eq!(fs::read(store.file("v2", "a")).unwrap(), b"abc");
+    store.assert_intact();
+}
+
+#[test]
 fn a_rollback_makes_an_old_release_the_newest() {
     let (store, root) = (Store::new(), tree([("a", "1")]));
     let one = store.publish(root.path());
@@ -167,6 +203,20 @@ fn a_rollback_makes_an_old_release_the_newest() {
     assert_eq!(releases[1].superseded(), Some(releases[0].published()));
     assert_eq!((releases[0].file_count(), releases[0].total_length()), (1, 1));
     store.assert_intact();
+}
+
+#[test]
+fn what_is_published_last_is_the_newest_whatever_the_clock_says() {
+    let (store, one, two) = (Store::new(), tree([("a", "1")]), tree([("a", "2")]));
+    let published = store.publish_as("v1", one.path()).unwrap();
+    assert!(published.is_new());
+    let digest = Manifest::scan(one.path()).unwrap().digest_hex();
+    let record = fs::File::open(store.path(&format!("releases/v1/{digest}"))).unwrap();
+    record.set_modified(SystemTime::now() + Duration::from_secs(3600)).unwrap();
+    store.publish_as("v2", two.path()).unwrap();
+    assert_eq!(store.versions(), ["v2", "v1"]);
+    store.publish_as("v1", one.path()).unwrap();
+    assert_eq!(store.versions(), ["v1", "v2"]);
 }
 
 #[test]
@@ -187,7 +237,7 @@ fn a_version_is_bound_to_its_files() {
 
 #[test]
 fn a_tree_that_is_not_as_scanned_is_not_published() {
-    let cases: [(&str, fn(&Path), &str); 4] = [
+    let cases: [(&str, Change, &str); 4] = [
         ("other bytes", |root| fs::write(root.join("b"), "3").unwrap(), "b"),
         ("longer", |root| fs::write(root.join("b"), "22").unwrap(), "b"),
         ("shorter", |root| fs::write(root.join("b"), "").unwrap(), "b"),
@@ -301,6 +351,7 @@ fn a_directory_that_is_none_of_releases_is_refused() {
         ("linked", ErrorKind::InvalidReleases, "linked/files"),
         ("marked", ErrorKind::InvalidReleases, "marked/.static-url"),
         ("file/below", ErrorKind::Io, "file/below"),
+        ("/proc/releases", ErrorKind::Io, "/proc/releases"),
     ] {
         let error = Releases::folder(at(name)).unwrap_err();
         assert_eq!(error.kind(), kind, "{name}: {error}");
@@ -320,7 +371,7 @@ fn links_are_not_followed_out_of_the_directory() {
     let secret = tree([("secret", "abc"), ("deep/secret", "abc")]);
     let root = tree([("a", "abc"), ("deep/a", "1")]);
     let other = tree([("a", "abc"), ("deep/a", "1"), ("b", "2")]);
-    let cases: [(&str, fn(&Store, &Path)); 3] = [
+    let cases: [(&str, Plant); 3] = [
         ("a file", |store, secret| {
             fs::remove_file(store.file("v1", "a")).unwrap();
             symlink(secret.join("secret"), store.file("v1", "a")).unwrap();
@@ -360,7 +411,7 @@ fn links_are_not_followed_out_of_the_directory() {
 
 #[test]
 fn a_file_that_somebody_has_written_to_is_not_shared() {
-    let cases: [(&str, fn(&Path)); 3] = [
+    let cases: [(&str, Change); 3] = [
         ("written", |path| {
             fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
             fs::write(path, "xyz").unwrap();

@@ -143,6 +143,10 @@ pub(crate) struct Files {
     /// The directories of the files. Of files with the same path, that in the first is taken.
     #[arg(value_name = "DIR", required = true)]
     pub(crate) directories: Vec<PathBuf>,
+    /// Keep the digests in this file between runs, so that only files that may have changed are
+    /// read. It must not lie in the directories.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) remember: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

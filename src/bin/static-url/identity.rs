@@ -17,7 +17,11 @@ impl Tree {
     pub(crate) fn scan(files: &Files, identity: &Identity) -> Result<Self, Error> {
         let mut directories = files.directories.iter();
         let first = Scan::new(directories.next().cloned().unwrap_or_default());
-        let manifest = directories.fold(first, Scan::fallback).run()?;
+        let mut scan = directories.fold(first, Scan::fallback);
+        if let Some(path) = &files.remember {
+            scan = scan.remember(path);
+        }
+        let manifest = scan.run()?;
         let mut builder = StaticUrlLayer::builder("/").manifest(manifest.clone());
         builder = builder.version(source(identity));
         if let Some(salt) = std::env::var_os(SALT) {

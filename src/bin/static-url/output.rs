@@ -33,12 +33,17 @@ pub(crate) fn to_line(release: &Release) -> String {
         None => "current".into(),
     };
     format!(
-        "{}  {} files, {}  published {}  {state}",
+        "{}  {}, {}  published {}  {state}",
         release.version(),
-        release.file_count(),
+        files(release.file_count()),
         bytes(release.total_length()),
         date(release.published()),
     )
+}
+
+/// Formats a number of files.
+pub(crate) fn files(count: usize) -> String {
+    if count == 1 { "1 file".into() } else { format!("{count} files") }
 }
 
 /// Formats a number of bytes in the largest unit of which there is one.

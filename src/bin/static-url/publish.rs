@@ -1,5 +1,6 @@
 //! `static-url publish DIR --to FOLDER`
 
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tower_static_url::{
     Error,
@@ -10,13 +11,19 @@ use crate::{
     Done,
     args::Publish,
     identity::Tree,
-    output::{bytes, say},
+    output::{bytes, files, say},
 };
 
 pub(crate) fn run(args: Publish) -> Result<Done, Error> {
     let Tree { manifest, version } = Tree::scan(&args.files, &args.identity)?;
     let releases = Releases::folder(args.to)?;
-    let published = releases.publish(&version, &manifest, &args.files.directories)?;
+    let bar = bar(manifest.len());
+    let published =
+        releases.publish_with_progress(&version, &manifest, &args.files.directories, |progress| {
+            bar.set_position(progress.files() as u64)
+        });
+    bar.finish_and_clear();
+    let published = published?;
     if args.format.json {
         say(json!({
             "version": published.version(),
@@ -32,14 +39,21 @@ pub(crate) fn run(args: Publish) -> Result<Done, Error> {
     Ok(Done::WithSuccess)
 }
 
+/// Makes a progress bar. It is drawn on a terminal, and nowhere else.
+fn bar(files: usize) -> ProgressBar {
+    let bar = ProgressBar::new(files as u64).with_message("publishing");
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} files");
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
 fn to_line(published: &Published) -> String {
     let version = published.version();
     if !published.is_new() && published.copied() + published.linked() == 0 {
         return format!("{version}  was published before, and is the current release again");
     }
     format!(
-        "{version}  published: {} files copied ({}), {} shared with other releases",
-        published.copied(),
+        "{version}  published: {} copied ({}), {} shared with other releases",
+        files(published.copied()),
         bytes(published.copied_bytes()),
         published.linked(),
     )

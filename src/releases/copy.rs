@@ -1,0 +1,150 @@
+//! How does a file get into a new release? As a link to one that a kept release has, else as a
+//! copy.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Seek as _},
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::SystemTime,
+};
+
+use rustc_hash::FxHashMap;
+
+use crate::{
+    Error, ErrorKind,
+    manifest::FileInfo,
+    releases::{
+        KeptRelease,
+        folder::{below, create_file, set_read_only, unspellable},
+        intact::Intact,
+        verify::sha256,
+    },
+};
+
+/// How many bytes one thread reads at a time.
+const BUFFER: usize = 128 * 1024;
+
+/// Where the files of a new release come from, and where they go.
+pub(super) struct Copier<'c> {
+    directory: &'c Path,
+    roots: &'c [PathBuf],
+    /// The newest first.
+    releases: &'c [Arc<KeptRelease>],
+    /// Made when the first file is not where it was.
+    by_digest: OnceLock<ByDigest<'c>>,
+}
+
+/// Where each content is: the index of a release, and the path there.
+type ByDigest<'c> = FxHashMap<&'c [u8; 32], (usize, &'c str)>;
+
+/// One of the threads that put files into a new release.
+pub(super) struct Worker<'w, 'c> {
+    copier: &'w Copier<'c>,
+    /// What is known of the files of each kept release.
+    intact: Vec<Option<Intact>>,
+    buffer: Vec<u8>,
+}
+
+/// How a file was put into a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Put {
+    Linked,
+    Copied,
+}
+
+impl<'c> Copier<'c> {
+    pub(super) fn new(
+        directory: &'c Path,
+        roots: &'c [PathBuf],
+        releases: &'c [Arc<KeptRelease>],
+    ) -> Self {
+        Self { directory, roots, releases, by_digest: OnceLock::new() }
+    }
+
+    pub(super) fn worker(&self) -> Worker<'_, 'c> {
+        let intact = self.releases.iter().map(|release| Intact::new(release.directory.clone()));
+        Worker { copier: self, intact: intact.collect(), buffer: vec![0; BUFFER] }
+    }
+
+    fn by_digest(&self) -> &ByDigest<'c> {
+        self.by_digest.get_or_init(|| {
+            let mut by_digest = ByDigest::default();
+            for (index, release) in self.releases.iter().enumerate() {
+                for (path, info) in release.manifest.iter() {
+                    by_digest.entry(info.sha256()).or_insert((index, path));
+                }
+            }
+            by_digest
+        })
+    }
+
+    /// Returns the file of the first root that has one.
+    fn source(&self, path: &str) -> Result<PathBuf, Error> {
+        let mut files = self.roots.iter().filter_map(|root| below(root, path));
+        let is_file = |path: &PathBuf| fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+        files.find(is_file).ok_or_else(|| {
+            let roots = self.roots.iter().map(|root| format!("{root:?}")).collect::<Vec<_>>();
+            let message = match &*roots {
+                [] => format!("no kept release has the content of {path:?}, and no root is given"),
+                roots => format!("the file {path:?} is not in {} any more", roots.join(" or ")),
+            };
+            Error::new(ErrorKind::ChangedFile, message)
+        })
+    }
+}
+
+impl Worker<'_, '_> {
+    pub(super) fn put(&mut self, path: &str, info: &FileInfo) -> Result<Put, Error> {
+        let to = below(self.copier.directory, path).ok_or_else(|| unspellable(path))?;
+        // A link can fail for many reasons: too many of them, a file system that has none. A
+        // copy is as good, and tells what is wrong if it fails too.
+        if self.kept(path, info).is_some_and(|kept| fs::hard_link(kept, &to).is_ok()) {
+            return Ok(Put::Linked);
+        }
+        self.copy(path, info, &to)?;
+        Ok(Put::Copied)
+    }
+
+    /// Returns where a kept release has the content, usually at the same path.
+    fn kept(&mut self, path: &str, info: &FileInfo) -> Option<PathBuf> {
+        let newest = self.copier.releases.first()?;
+        if newest.manifest.get(path) == Some(info) {
+            let intact = self.intact[0].as_mut();
+            if let Some(file) = intact.and_then(|intact| intact.file(path, info)) {
+                return Some(file);
+            }
+        }
+        let &(release, path) = self.copier.by_digest().get(info.sha256())?;
+        self.intact[release].as_mut()?.file(path, info)
+    }
+
+    /// Copies a file, and hashes what has arrived.
+    fn copy(&mut self, path: &str, info: &FileInfo, to: &Path) -> Result<(), Error> {
+        let from = self.copier.source(path)?;
+        let source = File::open(&from).map_err(|error| Error::io("read", &from, error))?;
+        let modified = source.metadata().and_then(|metadata| metadata.modified());
+        let mut target = create_file(to)?;
+        // A byte more than it should have is enough to see that it has changed. The system
+        // copies within the kernel, and shares the blocks where the file system can.
+        let copied = io::copy(&mut source.take(info.length().saturating_add(1)), &mut target);
+        let length = copied.map_err(|error| Error::io("copy", &from, error))?;
+        let write_error = |error| Error::io("write", to, error);
+        let digest = target.rewind().and_then(|()| sha256(&mut target, &mut self.buffer));
+        if length != info.length() || digest.map_err(write_error)? != *info.sha256() {
+            return Err(changed(&from, path));
+        }
+        if let Ok(modified) = modified {
+            // A time in the future would look like a later change.
+            target.set_modified(modified.min(SystemTime::now())).map_err(write_error)?;
+        }
+        set_read_only(&target).and_then(|()| target.sync_all()).map_err(write_error)
+    }
+}
+
+fn changed(from: &Path, path: &str) -> Error {
+    let message = format!(
+        "{from:?} is not the file that the manifest lists as {path:?}: it has changed since the scan"
+    );
+    Error::new(ErrorKind::ChangedFile, message)
+}
