@@ -541,8 +541,6 @@ mod tests {
                 let fields = fields.into_iter().filter_map(line).collect::<String>();
                 (format!("{}{fields}", request.uri()), Some(exchange.outcome()))
             }
-            #[cfg(feature = "releases")]
-            Plan::Kept(_) => unreachable!("there are no releases"),
         }
     }
 

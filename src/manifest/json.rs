@@ -10,7 +10,7 @@ use serde::{
 
 use crate::{
     Error, ErrorKind,
-    manifest::{FileInfo, Manifest, siblings::Relation},
+    manifest::{Details, FileInfo, Manifest, siblings::Relation},
 };
 
 const FORMAT: u32 = 1;
@@ -110,7 +110,7 @@ impl Document {
         let file = |info: &FileInfo| File {
             sha256: HEXLOWER.encode(info.sha256()),
             length: info.length(),
-            sibling: info.relation.into(),
+            sibling: info.relation().into(),
         };
         let files = manifest.iter().map(|(path, info)| (path.into(), file(info)));
         Self { format: FORMAT, digest: manifest.digest_hex(), files: Listing(files.collect()) }
@@ -153,7 +153,8 @@ impl File {
     fn parse(self) -> Option<FileInfo> {
         let sha256 = HEXLOWER.decode(self.sha256.as_bytes()).ok()?.try_into().ok()?;
         let relation = self.sibling.into();
-        Some(FileInfo { relation, ..FileInfo::new(sha256, self.length) })
+        let details = Details { relation, ..Details::default() };
+        Some(FileInfo::new(sha256, self.length).with_details(details))
     }
 }
 

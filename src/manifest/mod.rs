@@ -71,6 +71,13 @@ pub struct FileInfo {
     modified: Option<SystemTime>,
     /// Whether a later scan need not read the file again.
     fingerprint: Option<Fingerprint>,
+    /// Boxed, because most files have none, and there may be many.
+    details: Option<Box<Details>>,
+}
+
+/// What is known of few files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Details {
     /// The checksum of the content.
     checksum: Checksum,
     /// The checksum at the end of a `.gz`, which is that of what is in it.
@@ -80,7 +87,7 @@ pub struct FileInfo {
     /// Whether it belongs to the file whose pre-compressed sibling it is by its name.
     relation: Relation,
     /// The index of the root that has the file.
-    root: u32,
+    root: usize,
     /// It is a style sheet with a link that leaves the tree.
     has_climbing_link: bool,
 }
@@ -92,18 +99,7 @@ pub(crate) struct FileIndex(pub(crate) usize);
 impl FileInfo {
     /// Makes the entry of a file that is nowhere on a disk.
     fn new(sha256: [u8; 32], length: u64) -> Self {
-        Self {
-            sha256,
-            length,
-            modified: None,
-            fingerprint: None,
-            checksum: Checksum::Unknown,
-            trailer: Checksum::Unknown,
-            made_of: None,
-            relation: Relation::Sibling,
-            root: 0,
-            has_climbing_link: false,
-        }
+        Self { sha256, length, modified: None, fingerprint: None, details: None }
     }
 
     /// Returns the SHA-256 of the content.
@@ -122,9 +118,22 @@ impl FileInfo {
         self.modified
     }
 
+    fn details(&self) -> Details {
+        self.details.as_deref().copied().unwrap_or_default()
+    }
+
+    fn with_details(mut self, details: Details) -> Self {
+        self.set_details(details);
+        self
+    }
+
+    fn set_details(&mut self, details: Details) {
+        self.details = (details != Details::default()).then(|| Box::new(details));
+    }
+
     /// Returns how it relates to the file whose pre-compressed sibling it is by its name.
     pub(crate) fn relation(&self) -> Relation {
-        self.relation
+        self.details().relation
     }
 
     #[cfg(test)]

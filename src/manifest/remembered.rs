@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     Error,
     manifest::{
-        FileInfo, Scan,
+        Details, FileInfo, Scan,
         fingerprint::{Fingerprint, Stamp, nanos},
         report::{Finding, Report},
         siblings::{Checksum, Source},
@@ -133,9 +133,10 @@ fn format_file(path: &str, info: &FileInfo) -> Option<String> {
     let Fingerprint::Proof(stamp) = info.fingerprint? else { return None };
     let fingerprint = HEXLOWER.encode(&stamp.to_bytes());
     let (sha256, length) = (HEXLOWER.encode(&info.sha256), info.length);
-    let (modified, link) = (nanos(info.modified?), u8::from(info.has_climbing_link));
-    let (checksum, trailer) = (format_checksum(info.checksum), format_checksum(info.trailer));
-    let made_of = info.made_of.map_or("-".into(), |source| source.to_number().to_string());
+    let details = info.details();
+    let (modified, link) = (nanos(info.modified?), u8::from(details.has_climbing_link));
+    let [checksum, trailer] = [details.checksum, details.trailer].map(format_checksum);
+    let made_of = details.made_of.map_or("-".into(), |source| source.to_number().to_string());
     let bytes = path.len();
     Some(format!(
         "{bytes}:{path} {sha256} {length} {modified} {fingerprint} {checksum} {trailer} \
@@ -198,8 +199,8 @@ fn parse_file(text: &str) -> Option<(&str, FileInfo, &str)> {
     };
     let has_climbing_link = field()? == "1";
     let info = FileInfo::new(sha256, length);
-    let learned = FileInfo { checksum, trailer, made_of, has_climbing_link, ..info };
-    Some((path, FileInfo { modified, fingerprint, ..learned }, rest))
+    let details = Details { checksum, trailer, made_of, has_climbing_link, ..Details::default() };
+    Some((path, FileInfo { modified, fingerprint, ..info.with_details(details) }, rest))
 }
 
 fn parse_checksum(text: &str) -> Option<Checksum> {
@@ -247,12 +248,12 @@ mod tests {
     const ROOTS: &str = "00";
 
     fn info(modified: i128, checksum: Checksum) -> FileInfo {
+        let has_climbing_link = modified == 0;
+        let details = Details { checksum, has_climbing_link, ..Details::default() };
         FileInfo {
             modified: time(modified),
             fingerprint: Some(Fingerprint::Proof(Stamp::from_bytes([7; 11]))),
-            checksum,
-            has_climbing_link: modified == 0,
-            ..FileInfo::new([3; 32], 5)
+            ..FileInfo::new([3; 32], 5).with_details(details)
         }
     }
 
@@ -275,8 +276,7 @@ mod tests {
         for (path, info) in &files {
             let again = &remembered[path];
             assert!(again.is_unchanged_since(info), "{path:?}");
-            assert_eq!(again.checksum, info.checksum, "{path:?}");
-            assert_eq!(again.has_climbing_link, info.has_climbing_link, "{path:?}");
+            assert_eq!(again.details(), info.details(), "{path:?}");
         }
         let seen = Fingerprint::SeenSince(Stamp::from_bytes([7; 11]), 5);
         for fingerprint in [None, Some(seen)] {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use crate::{
     header::content_coding::SIBLINGS,
-    manifest::{FileInfo, fingerprint::nanos, report::Finding},
+    manifest::{Details, FileInfo, fingerprint::nanos, report::Finding},
 };
 
 /// The suffix of the coding that says of which content it is.
@@ -12,9 +12,10 @@ const GZIP: &str = ".gz";
 
 /// The CRC-32 and the length, modulo 2^32, of some content: of a file, or of what is in a
 /// `.gz`, which ends with both (RFC 1952 §2.3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Checksum {
     /// It was not needed.
+    #[default]
     Unknown,
     Of {
         crc32: u32,
@@ -44,9 +45,10 @@ impl Wanted {
 }
 
 /// How a file relates to the one whose pre-compressed sibling it is by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Relation {
     /// It was made of the file, as far as is known. Or it is no sibling of any.
+    #[default]
     Sibling,
     /// It was made of another content.
     Stale,
@@ -87,12 +89,12 @@ pub(super) fn compare<'k>(
             Some((file, files.get(file)?))
         });
         let Some((name, file)) = file else { continue };
-        if sibling.root > file.root {
+        if sibling.details().root > file.details().root {
             found.push((path.clone(), Relation::Unrelated, None));
             continue;
         }
         let before = known(path).filter(|known| known.sha256 == sibling.sha256);
-        let made_of = before.and_then(|known| known.made_of);
+        let made_of = before.and_then(|known| known.details().made_of);
         match why_stale(file, sibling, path.ends_with(GZIP), made_of) {
             Some(why) => {
                 report(Finding::StaleSibling { sibling: path.clone(), file: name.into(), why });
@@ -101,12 +103,13 @@ pub(super) fn compare<'k>(
             None => found.push((path.clone(), Relation::Sibling, Some(Source::of(file)))),
         }
     }
-    for info in files.values_mut() {
-        (info.relation, info.made_of) = (Relation::Sibling, None);
+    for info in files.values_mut().filter(|info| info.details.is_some()) {
+        let (relation, made_of) = Default::default();
+        info.set_details(Details { relation, made_of, ..info.details() });
     }
     for (path, relation, made_of) in found {
         if let Some(info) = files.get_mut(&path) {
-            (info.relation, info.made_of) = (relation, made_of);
+            info.set_details(Details { relation, made_of, ..info.details() });
         }
     }
 }
@@ -120,7 +123,7 @@ fn why_stale(
     made_of: Option<Source>,
 ) -> Option<&'static str> {
     if is_gzip {
-        return match (file.checksum, sibling.trailer) {
+        return match (file.details().checksum, sibling.details().trailer) {
             (_, Checksum::Malformed) => Some("it is not gzip"),
             (one @ Checksum::Of { .. }, other @ Checksum::Of { .. }) => {
                 (one != other).then_some("it is of other content")
@@ -193,7 +196,7 @@ mod tests {
 
     fn stale(files: &[(&str, &[u8])]) -> Vec<String> {
         let manifest = Manifest::from_files(files.iter().copied()).unwrap();
-        let stale = manifest.iter().filter(|(_, info)| info.relation == Relation::Stale);
+        let stale = manifest.iter().filter(|(_, info)| info.relation() == Relation::Stale);
         stale.map(|(path, _)| path.to_owned()).collect()
     }
 
@@ -289,7 +292,7 @@ mod tests {
         ] {
             let mut files = BTreeMap::from([("a".into(), content), ("a.br".into(), sibling)]);
             compare(&mut files, |path| known.get(path), |_| {});
-            assert_eq!(files["a.br"].relation == Relation::Stale, is_stale, "{name}");
+            assert_eq!(files["a.br"].relation() == Relation::Stale, is_stale, "{name}");
             known = files;
         }
     }
@@ -298,7 +301,10 @@ mod tests {
     #[test]
     fn a_sibling_behind_its_file_is_none() {
         let manifest = Manifest::from_files([("a", "1")]).unwrap();
-        let at = |root| FileInfo { root, ..manifest.get("a").unwrap().clone() };
+        let at = |root| {
+            let details = Details { root, ..Details::default() };
+            manifest.get("a").unwrap().clone().with_details(details)
+        };
         for (file, sibling, expected) in [
             (0, 0, Relation::Stale),
             (0, 1, Relation::Unrelated),
@@ -307,7 +313,7 @@ mod tests {
         ] {
             let mut files = BTreeMap::from([("a".into(), at(file)), ("a.gz".into(), at(sibling))]);
             compare(&mut files, |_| None, |_| {});
-            assert_eq!(files["a.gz"].relation, expected, "{file}, {sibling}");
+            assert_eq!(files["a.gz"].relation(), expected, "{file}, {sibling}");
         }
     }
 
