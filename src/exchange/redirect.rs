@@ -132,6 +132,30 @@ mod tests {
         restored.unwrap_or_else(|| location.to_owned())
     }
 
+    #[cfg(feature = "releases")]
+    #[test]
+    fn locations_below_a_directory_for_each_version() {
+        for (name, mount, location, expected) in [
+            ("below the version", "/static", "/1234/docs/?a#b", Some("/static/1234/docs/?a#b")),
+            (
+                "this host",
+                "/static",
+                "http://example.com/1234/a",
+                Some("http://example.com/static/1234/a"),
+            ),
+            ("another host", "/static", "http://a.example/1234/a", None),
+            ("with the mount", "/static", "/static/1234/a", None),
+            ("another version", "/static", "/12345/a", None),
+            ("the version itself", "/static", "/1234", None),
+            ("relative", "/static", "1234/a", None),
+            ("another host, without a scheme", "/static", "//a.example/1234/a", None),
+            ("a mount of the root", "", "/1234/a", None),
+        ] {
+            let restored = restore_mount(location, mount, "1234", Some("Example.com"));
+            assert_eq!(restored.as_deref(), expected, "{name}");
+        }
+    }
+
     #[test]
     fn locations() {
         for (name, rest, location, expected) in [

@@ -12,7 +12,7 @@ mod worker;
 use std::{
     sync::{Arc, mpsc},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -232,11 +232,7 @@ impl<'r> Asked<'r> {
 /// What is known of the releases?
 impl Kept {
     /// Returns the refresh for which to wait, if what is known is older than `fresh`.
-    fn refresh_after(
-        self: &Arc<Self>,
-        now: Instant,
-        fresh: std::time::Duration,
-    ) -> Option<Arc<Flight<()>>> {
+    fn refresh_after(self: &Arc<Self>, now: Instant, fresh: Duration) -> Option<Arc<Flight<()>>> {
         self.refresh.join(now, fresh, |landing| {
             let kept = Arc::clone(self);
             let thread = thread::Builder::new().name("static-url-releases".into());
@@ -250,7 +246,9 @@ impl Kept {
     /// Reads the records again, and ends the flight after a second at the latest.
     fn refresh_now(self: Arc<Self>, landing: Landing<()>) {
         let (done, is_done) = mpsc::channel::<()>();
-        let waiting = thread::Builder::new().name("static-url-patience".into()).spawn(move || {
+        let patience = thread::Builder::new().name("static-url-patience".into());
+        // Without this thread nobody waits.
+        let _ = patience.spawn(move || {
             let _ = is_done.recv_timeout(PATIENCE);
             landing.land(());
         });
@@ -267,7 +265,6 @@ impl Kept {
         }
         drop(end);
         drop(done);
-        drop(waiting);
     }
 }
 
