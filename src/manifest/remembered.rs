@@ -96,11 +96,11 @@ impl Scan {
         let Some(path) = &self.remembered else { return Ok(()) };
         let Ok(canonical) = fs::canonicalize(path) else { return Ok(()) };
         let name = canonical.file_name();
-        let is_it = |(logical, &root): (&Box<str>, &usize)| {
-            let found = self.roots[root].join(&**logical);
+        let mut found = found.iter().map(|(logical, &root)| self.roots[root].join(&**logical));
+        let is_it = |found: PathBuf| {
             found.file_name() == name && fs::canonicalize(found).ok().as_ref() == Some(&canonical)
         };
-        if found.iter().any(is_it) {
+        if found.any(is_it) {
             return Err(invalid_path(&path.to_string_lossy(), IN_THE_TREE));
         }
         Ok(())

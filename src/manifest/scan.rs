@@ -199,13 +199,13 @@ impl Scan {
         let remembered = self.recall(report)?;
         let known = |path: &str| known(path).or_else(|| remembered.get(path));
         self.check_not_listed(&found)?;
-        let mut hashed = self.hash_all(found, &known, report)?;
+        let mut hashed = self.hash_all(found, known, report)?;
         let none = || Finding::NoFiles { roots: self.roots.clone() };
         if hashed.files.is_empty() && !report.tolerates(none()) {
             let message = format!("no files to list below {}", Roots(&self.roots));
             return Err(Error::new(ErrorKind::EmptyManifest, message));
         }
-        siblings::compare(&mut hashed.files, &known, |finding| report.add(finding));
+        siblings::compare(&mut hashed.files, known, |finding| report.add(finding));
         if hashed.any_read {
             self.remember_all(&hashed.files, report);
         }
