@@ -6,7 +6,6 @@ use std::{
     io::{self, Read as _, Seek as _},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
-    time::SystemTime,
 };
 
 use rustc_hash::FxHashMap;
@@ -119,11 +118,11 @@ impl Worker<'_, '_> {
         self.intact[release].as_mut()?.file(path, info)
     }
 
-    /// Copies a file, and hashes what has arrived.
+    /// Copies a file, and hashes what has arrived. It keeps the time of the copy: another content
+    /// that is published under the same name has another time then, whatever the build sets.
     fn copy(&mut self, path: &str, info: &FileInfo, to: &Path) -> Result<(), Error> {
         let from = self.copier.source(path)?;
         let source = File::open(&from).map_err(|error| Error::io("read", &from, error))?;
-        let modified = source.metadata().and_then(|metadata| metadata.modified());
         let mut target = create_file(to)?;
         // A byte more than it should have is enough to see that it has changed. The system
         // copies within the kernel, and shares the blocks where the file system can.
@@ -133,10 +132,6 @@ impl Worker<'_, '_> {
         let digest = target.rewind().and_then(|()| sha256(&mut target, &mut self.buffer));
         if length != info.length() || digest.map_err(write_error)? != *info.sha256() {
             return Err(changed(&from, path));
-        }
-        if let Ok(modified) = modified {
-            // A time in the future would look like a later change.
-            target.set_modified(modified.min(SystemTime::now())).map_err(write_error)?;
         }
         set_read_only(&target).and_then(|()| target.sync_all()).map_err(write_error)
     }

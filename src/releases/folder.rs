@@ -24,6 +24,8 @@ const COMMIT: &str = ".static-url-commit";
 const FORMAT: &str = "tower-static-url releases 1\n";
 const NEW: &str = ".new-";
 const TRASH: &str = ".trash-";
+/// Before the version, in the name of its trash.
+const OF: &str = "-of-";
 
 /// A directory of releases.
 #[derive(Debug)]
@@ -96,9 +98,18 @@ impl Folder {
         self.unique(NEW)
     }
 
-    /// Returns a path that nobody else uses, for something that is being deleted.
-    pub(super) fn trash_path(&self) -> PathBuf {
-        self.unique(TRASH)
+    /// Returns a path that nobody else uses, for the files of a version that are being deleted
+    /// or replaced.
+    pub(super) fn trash_path(&self, version: &str) -> PathBuf {
+        let mut path = self.unique(TRASH).into_os_string();
+        path.push(format!("{OF}{version}"));
+        path.into()
+    }
+
+    /// Returns the version whose files a path of [`trash_path`](Self::trash_path) is for.
+    pub(super) fn version_of_trash(path: &Path) -> Option<&str> {
+        let name = path.file_name()?.to_str()?;
+        name.strip_prefix(TRASH)?.split_once(OF).map(|(_, version)| version)
     }
 
     fn unique(&self, prefix: &str) -> PathBuf {
@@ -237,9 +248,18 @@ pub(super) fn create_file(path: &Path) -> Result<File, Error> {
 pub(super) fn create_directory(path: &Path) -> Result<(), Error> {
     match DirBuilder::new().create(path) {
         Ok(()) => set_mode(path, 0o755).map_err(|error| Error::io("create", path, error)),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => check_directory(path),
         Err(error) => Err(Error::io("create", path, error)),
     }
+}
+
+/// Checks that what has the name of a directory is one. A link to one leads out of the folder.
+pub(super) fn check_directory(path: &Path) -> Result<(), Error> {
+    if is_directory(path) {
+        return Ok(());
+    }
+    let message = format!("{path:?} is not a directory, and nothing is written through it");
+    Err(Error::new(ErrorKind::InvalidReleases, message))
 }
 
 /// Sets the permissions of a directory, whatever the process takes away by default.

@@ -184,6 +184,10 @@ impl<'p> Publication<'p> {
             return Err(Error::new(ErrorKind::EmptyManifest, message));
         }
         let directories = directories(manifest)?;
+        if directories.contains(version) {
+            let message = format!("version {version:?} is also a directory of the tree");
+            return Err(Error::new(ErrorKind::InvalidVersion, message));
+        }
         let listing = manifest.to_listing();
         if listing.len() as u64 > listing::LONGEST {
             let message = format!("the listing is longer than {} bytes", listing::LONGEST);
@@ -193,6 +197,10 @@ impl<'p> Publication<'p> {
     }
 
     fn publish(&self, known: &Known) -> Result<Published, Error> {
+        let records = self.folder.record_directory(self.version);
+        if folder::exists(&records) {
+            folder::check_directory(&records)?;
+        }
         let is_recorded = self.is_recorded(known)?;
         if is_recorded && self.is_complete() {
             let _commit = self.folder.lock_commit()?;
@@ -312,7 +320,7 @@ impl<'p> Publication<'p> {
         }
         self.folder.step()?;
         let name = self.folder.files().join(self.version);
-        let trash = self.folder.trash_path();
+        let trash = self.folder.trash_path(self.version);
         if folder::exists(&name) {
             rename(&name, &trash)?;
         }

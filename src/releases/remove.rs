@@ -7,7 +7,7 @@ use crate::{
     Error, ErrorKind,
     releases::{
         Release, Releases, Retention,
-        folder::{delete, entries, exists, is_directory, sync_directory},
+        folder::{Folder, delete, entries, exists, is_directory, sync_directory},
     },
     url::check_segment,
 };
@@ -81,7 +81,7 @@ impl Releases {
         for path in [folder.record_directory(version), folder.files().join(version)] {
             folder.step()?;
             if exists(&path) {
-                let to = folder.trash_path();
+                let to = folder.trash_path(version);
                 fs::rename(&path, &to).map_err(|error| Error::io("rename", &path, error))?;
                 sync_directory(path.parent().unwrap_or(&path))?;
                 trash.push(to);
@@ -108,7 +108,9 @@ impl Releases {
         folder.check()?;
         for leftover in folder.leftovers()? {
             folder.step()?;
-            delete(&leftover)?;
+            if !self.put_back(&leftover)? {
+                delete(&leftover)?;
+            }
         }
         // Files without a record: who published them has stopped just before it, or who deleted
         // them just after it. What is no directory was put there by somebody else.
@@ -121,6 +123,18 @@ impl Releases {
             }
         }
         Ok(())
+    }
+
+    /// Puts the files of a recorded version back, if a crash came while they were replaced.
+    fn put_back(&self, trash: &Path) -> Result<bool, Error> {
+        let folder = &self.0.folder;
+        let Some(version) = Folder::version_of_trash(trash) else { return Ok(false) };
+        let files = folder.files().join(version);
+        if exists(&files) || is_empty(&folder.record_directory(version))? {
+            return Ok(false);
+        }
+        fs::rename(trash, &files).map_err(|error| Error::io("rename", trash, error))?;
+        Ok(true)
     }
 }
 

@@ -602,3 +602,48 @@ fn publishers_and_deletions_at_once() {
     assert_eq!(store.versions().len(), 1);
     store.assert_intact();
 }
+
+/// A crash while the files of a release are replaced loses none of them.
+#[test]
+fn files_that_were_being_replaced_are_put_back() {
+    let (root, folder) = (tree([("a", "1")]), tempfile::tempdir().unwrap());
+    let releases = Releases::folder(folder.path().join("r")).unwrap();
+    let manifest = Manifest::scan(root.path()).unwrap();
+    releases.publish("v1", &manifest, [root.path()]).unwrap();
+    let trash = folder.path().join("r/.trash-1-2-3-of-v1");
+    fs::rename(releases.files().join("v1"), &trash).unwrap();
+    let other = tree([("a", "2")]);
+    releases.publish("v2", &Manifest::scan(other.path()).unwrap(), [other.path()]).unwrap();
+    assert_eq!(fs::read(releases.files().join("v1/a")).unwrap(), b"1");
+    assert!(!trash.exists());
+    // What was deleted stays deleted.
+    releases.withdraw("v1").unwrap();
+    fs::create_dir(&trash).unwrap();
+    releases.publish("v2", &Manifest::scan(other.path()).unwrap(), [other.path()]).unwrap();
+    assert!(!releases.files().join("v1").exists() && !trash.exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn no_record_is_written_through_a_link() {
+    let (root, folder) = (tree([("a", "1")]), tempfile::tempdir().unwrap());
+    let (path, elsewhere) = (folder.path().join("r"), folder.path().join("elsewhere"));
+    let releases = Releases::folder(&path).unwrap();
+    fs::create_dir(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, path.join("releases/v1")).unwrap();
+    let manifest = Manifest::scan(root.path()).unwrap();
+    let error = releases.publish("v1", &manifest, [root.path()]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidReleases, "{error}");
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+    assert!(!releases.files().join("v1").exists());
+}
+
+#[test]
+fn a_version_is_no_directory_of_its_own_tree() {
+    let (root, folder) = (tree([("css/a", "1")]), tempfile::tempdir().unwrap());
+    let releases = Releases::folder(folder.path().join("r")).unwrap();
+    let manifest = Manifest::scan(root.path()).unwrap();
+    let error = releases.publish("css", &manifest, [root.path()]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidVersion, "{error}");
+    assert!(error.to_string().contains("\"css\""), "{error}");
+}
