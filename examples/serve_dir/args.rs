@@ -96,7 +96,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command,
                 parsed.remember = Some(value("--remember FILE", args.next())?.into());
             }
             Some("--releases") => {
-                parsed.releases = Some(value("--releases DIR", args.next())?.into());
+                parsed.releases = Some(directory(value("--releases DIR", args.next())?)?);
             }
             Some("--publish") => parsed.publish = true,
             Some("-h" | "--help") => return Ok(Command::Help),
@@ -127,6 +127,14 @@ fn address(value: OsString) -> Result<String, String> {
     };
     let address = value.to_str().filter(is_address).map(String::from);
     address.ok_or_else(|| format!("{value:?} is not an address: --listen ADDR:PORT"))
+}
+
+/// Refuses a URL, which would become a directory with an odd name.
+fn directory(value: OsString) -> Result<PathBuf, String> {
+    if value.to_string_lossy().contains("://") {
+        return Err(format!("{value:?} is not a directory, and stores are not supported yet"));
+    }
+    Ok(value.into())
 }
 
 fn rule(value: OsString) -> Result<Fingerprinted, String> {
