@@ -3,11 +3,9 @@
 use std::{
     future::poll_fn,
     mem,
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
-
-use crate::sync::Mutex;
 
 /// The result of some work on another thread, for everybody who waits for it.
 #[derive(Debug)]

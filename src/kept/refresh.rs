@@ -2,14 +2,11 @@
 //! needs to know: no timer runs.
 
 use std::{
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use crate::{
-    kept::flight::{Flight, Landing},
-    sync::Mutex,
-};
+use crate::kept::flight::{Flight, Landing};
 
 /// For how long what is known of the releases is good enough.
 pub(super) const FRESH: Duration = Duration::from_secs(60);

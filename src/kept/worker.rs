@@ -5,11 +5,9 @@ use std::{
     collections::VecDeque,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
-
-use crate::sync::Mutex;
 
 /// How many threads work at once. Disks and hashes do not get faster with many more.
 const MOST_THREADS: usize = 2;
