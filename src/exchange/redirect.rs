@@ -90,16 +90,14 @@ fn is_same_host(origin: &str, authority: Option<&str>) -> bool {
     authority.is_some_and(|authority| bare(authority) == bare(host))
 }
 
-/// Resolves the path of a relative reference against `base` (RFC 3986 §5.2.2).
+/// Resolves the path of a relative reference against `base` (RFC 3986 §5.2.2). The path is not
+/// empty: such a reference is left to the client.
 fn resolve(base: &str, path: &str) -> String {
-    match path {
-        "" => base.to_owned(),
-        _ if path.starts_with('/') => remove_dot_segments(path),
-        _ => {
-            let directory = &base[..base.rfind('/').map_or(0, |i| i + 1)];
-            remove_dot_segments(&format!("{directory}{path}"))
-        }
+    if path.starts_with('/') {
+        return remove_dot_segments(path);
     }
+    let directory = &base[..base.rfind('/').map_or(0, |i| i + 1)];
+    remove_dot_segments(&format!("{directory}{path}"))
 }
 
 /// Removes dot segments (RFC 3986 §5.2.4) from a path that starts with a slash.

@@ -82,7 +82,7 @@ enum Wanted {
 }
 
 /// A request that the current release does not answer, as far as the others matter.
-struct Asked<'r> {
+struct Candidate<'r> {
     /// The first segment.
     version: Option<&'r str>,
     /// Somebody may have published it a moment ago.
@@ -133,7 +133,7 @@ pub(crate) fn find(
     }
     // What is not plain keeps its version.
     let rest = below.rest?;
-    Asked::of(snapshot, nested, head.uri.path(), rest, !is_unversioned)?.plan(snapshot, nested)
+    Candidate::of(snapshot, nested, head.uri.path(), rest, !is_unversioned)?.plan(snapshot, nested)
 }
 
 /// Whether a request that is not below the mount may be for a kept release. With a mount of `/`
@@ -153,7 +153,7 @@ pub(crate) fn find_outside(
 ) -> Option<Box<KeptPlan>> {
     let path = head.uri.path();
     let rest = path.strip_prefix('/').filter(|rest| is_plain(rest))?;
-    Asked::of(snapshot, false, path, rest, is_version_shaped)?.plan(snapshot, false)
+    Candidate::of(snapshot, false, path, rest, is_version_shaped)?.plan(snapshot, false)
 }
 
 /// Removes the version of a kept release from an `OPTIONS` request.
@@ -176,7 +176,7 @@ pub(crate) fn remove_version<'r>(
     }
 }
 
-impl<'r> Asked<'r> {
+impl<'r> Candidate<'r> {
     fn of(
         snapshot: &Snapshot,
         nested: bool,

@@ -47,7 +47,7 @@ pub(super) type Remembered = BTreeMap<Box<str>, FileInfo>;
 impl Scan {
     /// Reads what an earlier run has kept. What is odd about it is a finding, and nothing is
     /// known then.
-    pub(super) fn recall(&self, report: &Report<'_>) -> Result<Remembered, Error> {
+    pub(super) fn read_remembered(&self, report: &Report<'_>) -> Result<Remembered, Error> {
         let Some(path) = &self.remembered else { return Ok(Remembered::new()) };
         self.check_outside(path)?;
         if !report.is_first() {

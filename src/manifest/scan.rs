@@ -196,7 +196,7 @@ impl Scan {
         report: &Report<'_>,
     ) -> Result<Manifest, Error> {
         let found = self.walk(report)?;
-        let remembered = self.recall(report)?;
+        let remembered = self.read_remembered(report)?;
         let known = |path: &str| known(path).or_else(|| remembered.get(path));
         self.check_not_listed(&found)?;
         let mut hashed = self.hash_all(found, known, report)?;
