@@ -37,8 +37,8 @@ pub(crate) fn stale_sibling(sibling: &str, file: &str, why: &str) {
         target: "tower_static_url",
         sibling,
         file,
-        "the pre-compressed file does not belong to the file beside it ({why}), so that \
-         nobody may cache it: compress the file again, or delete what is left over"
+        "the pre-compressed file does not belong to the file beside it ({why}), so \
+         that no cache may use it without asking: compress the file again, or delete what is left over"
     );
 }
 
