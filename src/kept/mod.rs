@@ -103,6 +103,9 @@ impl Kept {
             kept: None,
             ..settings.clone()
         };
+        if let Some(rule) = &settings.fingerprinted {
+            releases.find_by(rule);
+        }
         Self {
             releases,
             folder,

@@ -9,6 +9,7 @@ use std::{
 use http::StatusCode;
 
 use crate::{
+    Manifest,
     kept::{
         Kept,
         flight::{Flight, Landing},
@@ -28,6 +29,9 @@ const WRONG_FOR: Duration = Duration::from_secs(60);
 
 /// About how many bytes the open releases may take.
 const BUDGET: usize = 64 << 20;
+
+/// How many releases may be open.
+const MOST_OPEN: usize = 256;
 
 /// How many bytes a listed file takes, besides its path.
 const FILE: usize = 200;
@@ -127,7 +131,15 @@ impl Kept {
 
     /// Makes the snapshot. With many files that takes its time.
     fn open_now(&self, release: Arc<KeptRelease>) -> Option<Arc<KeptSnapshot>> {
-        let manifest = release.manifest().as_ref().clone();
+        let manifest = match release.read_manifest() {
+            Ok(Some(manifest)) => manifest,
+            Ok(None) => return None,
+            Err(wrong) => {
+                log::no_record(&wrong.path, &wrong.why);
+                return None;
+            }
+        };
+        self.shelf.weigh(&release, &manifest);
         let version = Version::literal(release.version());
         let snapshot = version.and_then(|version| {
             Snapshot::new(self.settings.clone(), version, Some(manifest), None)
@@ -225,20 +237,28 @@ impl Shelf {
         begin: impl FnOnce(Landing<Option<Arc<KeptSnapshot>>>),
     ) -> Arc<Opening> {
         let mut slots = lock(&self.open);
-        if let Some(known) = slots.iter().position(|slot| is_same(&slot.release, release)) {
+        if let Some(known) = slots.iter().position(|slot| slot.release.is_same(release)) {
             let slot = slots.remove(known);
             let opening = Arc::clone(&slot.opening);
             slots.push(slot);
             return opening;
         }
         let (opening, landing) = Flight::start();
-        let paths = release.manifest().iter().map(|(path, _)| path.len() + FILE);
-        let (release, weight) = (Arc::clone(release), paths.sum());
-        slots.push(Slot { release, opening: Arc::clone(&opening), weight });
+        slots.push(Slot { release: Arc::clone(release), opening: Arc::clone(&opening), weight: 0 });
         make_room(&mut slots);
         drop(slots);
         begin(landing);
         opening
+    }
+
+    /// Says how much an open release weighs.
+    fn weigh(&self, release: &KeptRelease, manifest: &Manifest) {
+        let weight = manifest.iter().map(|(path, _)| path.len() + FILE).sum();
+        let mut slots = lock(&self.open);
+        if let Some(slot) = slots.iter_mut().find(|slot| slot.release.is_same(release)) {
+            slot.weight = weight;
+        }
+        make_room(&mut slots);
     }
 
     fn is_wrong(&self, opened: &KeptSnapshot, file: FileIndex, now: Instant) -> bool {
@@ -264,21 +284,20 @@ impl Shelf {
     }
 
     fn forget(&self, release: &KeptRelease) {
-        lock(&self.open).retain(|slot| !is_same(&slot.release, release));
+        lock(&self.open).retain(|slot| !slot.release.is_same(release));
     }
-}
-
-/// Whether two records are of the same files under the same version.
-fn is_same(one: &KeptRelease, other: &KeptRelease) -> bool {
-    one.version() == other.version() && one.manifest() == other.manifest()
 }
 
 /// Closes the releases that were used longest ago, if all together take too much.
 fn make_room(slots: &mut Vec<Slot>) {
     let mut weight = slots.iter().map(|slot| slot.weight).sum::<usize>();
-    let too_many = slots.iter().take(slots.len() - 1).take_while(|slot| {
-        let is_over = weight > BUDGET;
-        weight -= if is_over { slot.weight } else { 0 };
+    let mut count = slots.len();
+    let too_many = slots.iter().take(count.saturating_sub(1)).take_while(|slot| {
+        let is_over = weight > BUDGET || count > MOST_OPEN;
+        if is_over {
+            weight -= slot.weight;
+            count -= 1;
+        }
         is_over
     });
     let too_many = too_many.count();

@@ -39,6 +39,13 @@ impl Manifest {
         text
     }
 
+    /// Returns about how long the listing is, in bytes.
+    pub(crate) fn listing_length(&self) -> u64 {
+        /// The numbers, the digest and what separates them.
+        const REST: usize = 80;
+        self.iter().map(|(path, _)| (path.len() + REST) as u64).sum()
+    }
+
     /// Reads a listing. The digest of the manifest is the SHA-256 of exactly this text.
     pub(crate) fn from_listing_text(text: &[u8]) -> Result<Self, Malformed> {
         let mut files = BTreeMap::<Box<str>, FileInfo>::new();

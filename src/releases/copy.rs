@@ -11,7 +11,7 @@ use std::{
 use rustc_hash::FxHashMap;
 
 use crate::{
-    Error, ErrorKind,
+    Error, ErrorKind, Manifest,
     manifest::FileInfo,
     releases::{
         KeptRelease,
@@ -24,14 +24,39 @@ use crate::{
 /// How many bytes one thread reads at a time.
 const BUFFER: usize = 128 * 1024;
 
+/// How many bytes of listings are read.
+const LISTINGS: u64 = 64 << 20;
+
 /// Where the files of a new release come from, and where they go.
 pub(super) struct Copier<'c> {
     directory: &'c Path,
     roots: &'c [PathBuf],
     /// The newest first.
-    releases: &'c [Arc<KeptRelease>],
+    releases: &'c [Source],
     /// Made when the first file is not where it was.
     by_digest: OnceLock<ByDigest<'c>>,
+}
+
+/// A kept release, with what it lists.
+pub(super) struct Source {
+    release: Arc<KeptRelease>,
+    manifest: Manifest,
+}
+
+impl Source {
+    /// Reads listings, those of the newest releases first. What only others have is copied.
+    pub(super) fn read(newest_first: &[Arc<KeptRelease>]) -> Vec<Self> {
+        let (mut sources, mut left) = (Vec::new(), LISTINGS);
+        for release in newest_first {
+            let Ok(Some(manifest)) = release.read_manifest() else { continue };
+            left = left.saturating_sub(manifest.listing_length());
+            sources.push(Self { release: Arc::clone(release), manifest });
+            if left == 0 {
+                break;
+            }
+        }
+        sources
+    }
 }
 
 /// Where each content is: the index of a release, and the path there.
@@ -53,16 +78,13 @@ pub(super) enum Put {
 }
 
 impl<'c> Copier<'c> {
-    pub(super) fn new(
-        directory: &'c Path,
-        roots: &'c [PathBuf],
-        releases: &'c [Arc<KeptRelease>],
-    ) -> Self {
+    pub(super) fn new(directory: &'c Path, roots: &'c [PathBuf], releases: &'c [Source]) -> Self {
         Self { directory, roots, releases, by_digest: OnceLock::new() }
     }
 
     pub(super) fn worker(&self) -> Worker<'_, 'c> {
-        let intact = self.releases.iter().map(|release| Intact::new(release.directory.clone()));
+        let intact =
+            self.releases.iter().map(|source| Intact::new(source.release.directory().to_owned()));
         Worker { copier: self, intact: intact.collect(), buffer: vec![0; BUFFER] }
     }
 

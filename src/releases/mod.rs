@@ -4,17 +4,19 @@ mod copy;
 #[cfg(test)]
 mod crash;
 mod folder;
+mod index;
 mod intact;
+mod known;
 mod publish;
-mod record;
+pub(crate) mod record;
 mod remove;
 mod retention;
 mod verify;
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::HashSet,
     fmt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
@@ -22,16 +24,14 @@ use std::{
 use arc_swap::ArcSwap;
 use data_encoding::HEXLOWER;
 
-use self::{
-    folder::Folder,
-    record::{NoRecord, Record},
-};
+pub(crate) use self::known::KeptRelease;
+use self::{folder::Folder, known::Known, record::NoRecord};
 pub use self::{
     publish::{Progress, Published},
     retention::Retention,
     verify::Damage,
 };
-use crate::{Error, Manifest, observe::log};
+use crate::{Error, Fingerprinted, Manifest, observe::log};
 
 /// A directory that keeps the files of every published version.
 ///
@@ -87,31 +87,18 @@ struct Shared {
     known: ArcSwap<Known>,
     /// What was logged. Locked while the records are read.
     logged: Mutex<HashSet<NoRecord>>,
-}
-
-/// The known releases. It never changes: a refresh makes another one.
-#[derive(Debug, Default)]
-struct Known {
-    by_version: HashMap<Box<str>, Arc<KeptRelease>>,
-    /// The newest release that lists each path. `None` if others list other bytes there.
-    by_path: HashMap<Box<str>, Option<Arc<KeptRelease>>>,
-    newest_first: Vec<Arc<KeptRelease>>,
-}
-
-/// A release whose files are kept.
-#[derive(Clone, Debug)]
-pub(crate) struct KeptRelease {
-    record: Record,
-    /// Made of the record, so it has no times, and does not know which siblings are stale.
-    manifest: Arc<Manifest>,
-    directory: PathBuf,
+    /// The rules by which layers look for files without a version.
+    rules: ArcSwap<Vec<Fingerprinted>>,
 }
 
 /// A release that is kept.
 #[derive(Clone, Debug)]
 pub struct Release {
-    kept: Arc<KeptRelease>,
+    version: Box<str>,
+    digest: [u8; 32],
+    published: SystemTime,
     superseded: Option<SystemTime>,
+    manifest: Arc<Manifest>,
 }
 
 impl Releases {
@@ -138,7 +125,12 @@ impl Releases {
     }
 
     fn new(folder: Folder) -> Result<Self, Error> {
-        let shared = Shared { folder, known: ArcSwap::default(), logged: Mutex::default() };
+        let shared = Shared {
+            folder,
+            known: ArcSwap::default(),
+            logged: Mutex::default(),
+            rules: ArcSwap::default(),
+        };
         let releases = Self(Arc::new(shared));
         releases.refresh()?;
         Ok(releases)
@@ -159,7 +151,7 @@ impl Releases {
     /// - [`Io`](crate::ErrorKind::Io): the directory cannot be read.
     pub fn list(&self) -> Result<Vec<Release>, Error> {
         self.refresh()?;
-        Ok(self.0.known.load().list())
+        self.0.known.load().list()
     }
 
     /// Returns a known release. Reads nothing.
@@ -168,18 +160,29 @@ impl Releases {
     }
 
     /// Returns the newest known release that lists a logical path, if all that list it have the
-    /// same bytes there. Reads nothing.
+    /// same bytes there. Only for paths that a rule of [`find_by`](Self::find_by) calls
+    /// fingerprinted. Reads nothing.
     pub(crate) fn newest_with(&self, path: &str) -> Option<Arc<KeptRelease>> {
-        self.0.known.load().by_path.get(path).cloned().flatten()
+        self.0.known.load().index.newest_with(path).cloned()
     }
 
-    /// Reads which releases the directory has now. Blocks. Listings that are known are not read
+    /// Lets [`newest_with`](Self::newest_with) find the files that a rule calls fingerprinted.
+    pub(crate) fn find_by(&self, rule: &Fingerprinted) {
+        let _alone = self.0.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rules = Vec::clone(&self.0.rules.load());
+        rules.push(rule.clone());
+        let by_version = self.0.known.load().by_version.clone();
+        self.0.known.store(Arc::new(Known::new(by_version, &rules)));
+        self.0.rules.store(Arc::new(rules));
+    }
+
+    /// Reads which releases the directory has now. Blocks. Records that are known are not read
     /// again. What is not a record is ignored, with a WARN at the first time.
     pub(crate) fn refresh(&self) -> Result<(), Error> {
         // A set of log lines is whole after each call that changes it.
         let mut logged = self.0.logged.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.0.known.load_full();
-        let (known, ignored) = Known::read(&self.0.folder, &old)?;
+        let (known, ignored) = Known::read(&self.0.folder, &old, &self.0.rules.load())?;
         for ignored in ignored {
             if !logged.contains(&ignored) {
                 log::no_record(&ignored.path, &ignored.why);
@@ -193,118 +196,21 @@ impl Releases {
     }
 }
 
-impl Known {
-    /// Reads the records of a folder. Returns `None` if it has what the `old` ones say, and
-    /// what was ignored.
-    fn read(folder: &Folder, old: &Self) -> Result<(Option<Self>, Vec<NoRecord>), Error> {
-        let mut found = folder.find_records()?;
-        // The first digest of a version wins, so the oldest record comes first.
-        found.records.sort_by_key(|record| (record.published, record.digest));
-        let mut by_version = HashMap::<Box<str>, Arc<KeptRelease>>::new();
-        for record in found.records {
-            let Entry::Vacant(entry) = by_version.entry(record.version.clone()) else {
-                let why = "is a second record of its version".into();
-                found.ignored.push(NoRecord { path: record.path, why });
-                continue;
-            };
-            match KeptRelease::read(folder, record, old) {
-                Ok(Some(release)) => drop(entry.insert(release)),
-                Ok(None) => {}
-                Err(ignored) => found.ignored.push(ignored),
-            }
-        }
-        let is_known = |release: &Arc<KeptRelease>| {
-            old.by_version.get(release.version()).is_some_and(|old| Arc::ptr_eq(old, release))
-        };
-        let is_unchanged =
-            by_version.len() == old.by_version.len() && by_version.values().all(is_known);
-        Ok(((!is_unchanged).then(|| Self::new(by_version)), found.ignored))
-    }
-
-    fn new(by_version: HashMap<Box<str>, Arc<KeptRelease>>) -> Self {
-        let mut newest_first = by_version.values().cloned().collect::<Vec<_>>();
-        newest_first.sort_by(|a, b| b.record.order().cmp(&a.record.order()));
-        let mut by_path = HashMap::<Box<str>, Option<Arc<KeptRelease>>>::new();
-        for release in &newest_first {
-            for (path, info) in release.manifest.iter() {
-                let Some(newest) = by_path.get_mut(path) else {
-                    by_path.insert(path.into(), Some(Arc::clone(release)));
-                    continue;
-                };
-                newest.take_if(|newest| newest.manifest.get(path) != Some(info));
-            }
-        }
-        Self { by_version, by_path, newest_first }
-    }
-
-    fn list(&self) -> Vec<Release> {
-        let published = self.newest_first.iter().map(|release| release.record.published);
-        let published = published.collect::<Vec<_>>();
-        let superseded = retention::superseded(&published);
-        let releases = self.newest_first.iter().cloned().zip(superseded);
-        releases.map(|(kept, superseded)| Release { kept, superseded }).collect()
-    }
-}
-
-impl Record {
-    /// The order of releases. Two of the same time are in some order, but always the same.
-    fn order(&self) -> (SystemTime, &str) {
-        (self.published, &self.version)
-    }
-}
-
-impl KeptRelease {
-    /// Reads the listing of a record, unless it is known. `None` if it was deleted meanwhile.
-    fn read(folder: &Folder, record: Record, old: &Known) -> Result<Option<Arc<Self>>, NoRecord> {
-        let old = old.by_version.get(&record.version);
-        let old = old.filter(|old| old.record.digest == record.digest);
-        if let Some(old) = old.filter(|old| old.record == record) {
-            return Ok(Some(Arc::clone(old)));
-        }
-        let manifest = match old {
-            Some(old) => Some(Arc::clone(&old.manifest)),
-            None => record.read()?.map(Arc::new),
-        };
-        let directory = folder.files().join(&*record.version);
-        Ok(manifest.map(|manifest| Arc::new(Self { record, manifest, directory })))
-    }
-
-    pub(crate) fn version(&self) -> &str {
-        &self.record.version
-    }
-
-    /// Returns what the release lists.
-    pub(crate) fn manifest(&self) -> &Arc<Manifest> {
-        &self.manifest
-    }
-
-    /// Returns the directory of its files.
-    pub(crate) fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    /// Returns where a file of the release lies, with its metadata. `None` if it is not there,
-    /// is no regular file, or if somebody has put a link on the way to it.
-    pub(crate) fn file(&self, path: &str) -> Option<(PathBuf, std::fs::Metadata)> {
-        folder::regular_file(&self.directory, path)
-    }
-}
-
 impl Release {
     /// Returns the version.
     pub fn version(&self) -> &str {
-        self.kept.version()
+        &self.version
     }
 
     /// Returns the [tree digest](crate::manifest#the-tree-digest) as 64 lower-case hexadecimal
     /// digits.
     pub fn digest_hex(&self) -> String {
-        HEXLOWER.encode(&self.kept.record.digest)
+        HEXLOWER.encode(&self.digest)
     }
 
     /// Returns when it was published last.
     pub fn published(&self) -> SystemTime {
-        self.kept.record.published
+        self.published
     }
 
     /// Returns when the next release was published. `None` for the one that was published last.
@@ -314,18 +220,18 @@ impl Release {
 
     /// Returns what it lists. The files have no times.
     pub fn manifest(&self) -> &Manifest {
-        &self.kept.manifest
+        &self.manifest
     }
 
     /// Returns the number of its files.
     pub fn file_count(&self) -> usize {
-        self.kept.manifest.len()
+        self.manifest.len()
     }
 
     /// Returns the length of all its files in bytes. Files that it shares with other releases
     /// count in each of them.
     pub fn total_length(&self) -> u64 {
-        self.kept.manifest.iter().map(|(_, info)| info.length()).sum()
+        self.manifest.iter().map(|(_, info)| info.length()).sum()
     }
 }
 

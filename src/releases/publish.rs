@@ -18,7 +18,7 @@ use crate::{
     manifest::{FileInfo, listing},
     releases::{
         Known, Releases,
-        copy::{Copier, Put},
+        copy::{Copier, Put, Source},
         folder::{
             self, Folder, below, create_file, delete, is_directory, set_read_only, sync_directory,
             unspellable,
@@ -274,7 +274,8 @@ impl<'p> Publication<'p> {
     }
 
     fn put_files(&self, directory: &Path, known: &Known, counts: &Counts) -> Result<(), Error> {
-        let copier = Copier::new(directory, &self.roots, &known.newest_first);
+        let sources = Source::read(&known.newest_first);
+        let copier = Copier::new(directory, &self.roots, &sources);
         let files = self.manifest.iter().collect::<Vec<_>>();
         let batches = files.chunks(BATCH).collect::<Vec<_>>();
         let next = AtomicUsize::new(0);

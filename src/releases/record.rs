@@ -32,9 +32,9 @@ pub(super) struct Record {
 
 /// Something in the directory that is not a record, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct NoRecord {
-    pub(super) path: PathBuf,
-    pub(super) why: String,
+pub(crate) struct NoRecord {
+    pub(crate) path: PathBuf,
+    pub(crate) why: String,
 }
 
 /// What was found: records in no order, and what is none.

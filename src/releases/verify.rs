@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use walkdir::WalkDir;
 
 use crate::{
-    Error,
+    Error, Manifest,
     manifest::FileInfo,
     releases::{KeptRelease, Releases, record::NoRecord},
 };
@@ -63,14 +63,15 @@ impl Releases {
         let _no_deletion = self.0.folder.lock_shared()?;
         self.refresh()?;
         let known = self.0.known.load_full();
-        let (_, ignored) = super::Known::read(&self.0.folder, &known)?;
+        let (_, ignored) = super::Known::read(&self.0.folder, &known, &[])?;
         let damage = |NoRecord { path, why }| Damage::new(&path, why);
         let mut damages = ignored.into_iter().map(damage).collect::<Vec<_>>();
         let mut hashes = Hashes::default();
         for release in &known.newest_first {
-            let files = release.manifest.iter();
+            let Ok(Some(manifest)) = release.read_manifest() else { continue };
+            let files = manifest.iter();
             damages.extend(files.filter_map(|(path, info)| hashes.check(release, path, info)));
-            damages.extend(unlisted(release));
+            damages.extend(unlisted(release, &manifest));
         }
         Ok(damages)
     }
@@ -86,7 +87,7 @@ type Identity = (u64, u64);
 impl Hashes {
     fn check(&mut self, release: &KeptRelease, path: &str, info: &FileInfo) -> Option<Damage> {
         let Some((file, metadata)) = release.file(path) else {
-            return Some(Damage::new(&release.directory.join(path), "is missing, or is a link"));
+            return Some(Damage::new(&release.directory().join(path), "is missing, or is a link"));
         };
         if metadata.len() != info.length() {
             let why = format!("has {} bytes instead of {}", metadata.len(), info.length());
@@ -139,13 +140,13 @@ pub(super) fn sha256(file: &mut impl io::Read, buffer: &mut [u8]) -> io::Result<
 }
 
 /// Returns what lies in the directory of a release without being listed.
-fn unlisted(release: &KeptRelease) -> Vec<Damage> {
-    let walk = WalkDir::new(&release.directory).min_depth(1).into_iter().filter_map(Result::ok);
+fn unlisted(release: &KeptRelease, manifest: &Manifest) -> Vec<Damage> {
+    let walk = WalkDir::new(release.directory()).min_depth(1).into_iter().filter_map(Result::ok);
     let files = walk.filter(|entry| !entry.file_type().is_dir());
     let is_listed = |path: &Path| {
-        let path = path.strip_prefix(&release.directory).ok()?;
+        let path = path.strip_prefix(release.directory()).ok()?;
         let path = path.to_str()?.replace(std::path::MAIN_SEPARATOR, "/");
-        release.manifest.get(&path)
+        manifest.get(&path)
     };
     let unlisted = files.filter(|entry| is_listed(entry.path()).is_none());
     unlisted.map(|entry| Damage::new(entry.path(), "is not listed by its release")).collect()
