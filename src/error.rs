@@ -93,6 +93,12 @@ impl Error {
         }
     }
 
+    #[cfg(feature = "object-store")]
+    pub(crate) fn no_thread(source: io::Error) -> Self {
+        let message = "cannot start a thread".into();
+        Self { kind: ErrorKind::Io, message, source: Some(source.into()) }
+    }
+
     #[cfg(feature = "serde")]
     pub(crate) fn invalid_json(message: &str, source: serde_json::Error) -> Self {
         Self {

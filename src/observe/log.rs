@@ -129,6 +129,13 @@ pub(crate) fn no_record(path: &Path, why: &str) {
     tracing::warn!(target: "tower_static_url", path = %path.display(), "ignored among the records of releases: it {why}");
 }
 
+/// Something in a bucket of releases is neither a record nor a blob.
+#[cfg(feature = "object-store")]
+pub(crate) fn odd_key(key: &str, why: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "tower_static_url", key, "ignored in the bucket of releases: the key {why}");
+}
+
 /// A file of a kept release is not what the release lists.
 #[cfg(feature = "releases")]
 pub(crate) fn wrong_in_release(version: &str, path: &str, why: &str) {

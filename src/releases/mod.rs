@@ -1,5 +1,7 @@
 //! Every published version of the files, kept in a directory. See [`Releases`].
 
+#[cfg(feature = "object-store")]
+pub(crate) mod bucket;
 mod copy;
 #[cfg(test)]
 mod crash;
@@ -24,6 +26,8 @@ use std::{
 use arc_swap::ArcSwap;
 use data_encoding::HEXLOWER;
 
+#[cfg(feature = "object-store")]
+pub use self::bucket::Bucket;
 pub(crate) use self::known::KeptRelease;
 use self::{folder::Folder, known::Known, record::NoRecord};
 pub use self::{
