@@ -27,6 +27,12 @@ impl<T> Flight<T> {
         self.result.get().is_none()
     }
 
+    /// Returns the result, if the work is done.
+    #[cfg(feature = "object-store")]
+    pub(super) fn result(&self) -> Option<&T> {
+        self.result.get()?.as_ref()
+    }
+
     /// Ends the flight, if it has not ended.
     fn end(&self, result: Option<T>) {
         if self.result.set(result).is_ok() {

@@ -2,6 +2,8 @@
 //! a kept release is a snapshot of its own, in which its version is the current one, and a
 //! service over the directory of releases reads the bytes.
 
+#[cfg(feature = "object-store")]
+mod fill;
 mod flight;
 mod in_flight;
 mod refresh;
@@ -10,6 +12,7 @@ mod shelf;
 mod worker;
 
 use std::{
+    path::PathBuf,
     sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
@@ -36,6 +39,7 @@ use crate::{
         request::{Plan, RequestHead, plan_without_releases},
     },
     layer::service::extend_kept,
+    manifest::FileIndex,
     observe::log,
     releases::{KeptRelease, Releases},
     snapshot::{Below, Settings, Snapshot, current::Handle, evidence::LengthTrust},
@@ -54,6 +58,9 @@ pub(crate) struct Kept {
     refresh: Refresh,
     shelf: Shelf,
     worker: Arc<Worker>,
+    worker_for_large: Arc<Worker>,
+    #[cfg(feature = "object-store")]
+    fills: fill::Fills,
 }
 
 /// A request that a kept release may have to answer.
@@ -69,6 +76,19 @@ pub(crate) struct KeptPlan {
     /// The release is not known to be kept, or not to list the path. If it turns out not to, the
     /// request is one like any other.
     is_uncertain: bool,
+}
+
+/// Why a release does not respond.
+enum Failed {
+    With(StatusCode),
+    /// The file is not what it was when it was checked.
+    Changed(FileIndex),
+}
+
+impl From<StatusCode> for Failed {
+    fn from(status: StatusCode) -> Self {
+        Self::With(status)
+    }
 }
 
 /// Which release is wanted.
@@ -92,7 +112,13 @@ struct Candidate<'r> {
 }
 
 impl Kept {
-    pub(crate) fn new(releases: Releases, folder: FolderService, settings: &Settings) -> Self {
+    pub(crate) fn new(
+        releases: Releases,
+        folder: FolderService,
+        settings: &Settings,
+        // Where the files of the current release are.
+        roots: Vec<PathBuf>,
+    ) -> Self {
         let settings = Settings {
             // A mismatch is a fault of the store, and logged once.
             is_development: false,
@@ -106,6 +132,8 @@ impl Kept {
         if let Some(rule) = &settings.fingerprinted {
             releases.find_by(rule);
         }
+        #[cfg(not(feature = "object-store"))]
+        drop(roots);
         Self {
             releases,
             folder,
@@ -113,6 +141,9 @@ impl Kept {
             refresh: Refresh::new(Instant::now()),
             shelf: Shelf::default(),
             worker: Arc::default(),
+            worker_for_large: Arc::default(),
+            #[cfg(feature = "object-store")]
+            fills: fill::Fills::new(roots),
         }
     }
 
@@ -292,16 +323,17 @@ impl KeptPlan {
             Wanted::Newest { path } => kept.releases.newest_with(path),
         };
         let release = release?;
-        let response = match kept.open(&release).await {
-            Ok(opened) => self.respond_from(&opened, request).await,
-            Err(status) => Err(status),
-        };
+        let response = self.respond_for(&release, request).await;
         // With a mount of `/`, what a release does not list belongs to the rest of the site.
         let is_shared = self.current.settings().mount.is_root();
         match response {
             Err(StatusCode::NOT_FOUND) if is_shared => None,
             Err(StatusCode::BAD_GATEWAY) if self.is_gone(&release).await => {
                 Some(refuse(StatusCode::NOT_FOUND))
+            }
+            Err(StatusCode::SERVICE_UNAVAILABLE) => {
+                kept.shelf.log_news(release.version());
+                Some(refuse(StatusCode::SERVICE_UNAVAILABLE))
             }
             response => Some(response.unwrap_or_else(refuse)),
         }
@@ -321,11 +353,36 @@ impl KeptPlan {
         is_gone
     }
 
+    /// Responds from the files of a release. The error is the status to send.
+    async fn respond_for(
+        &self,
+        release: &Arc<KeptRelease>,
+        request: Request<EmptyBody>,
+    ) -> Result<KeptResponse, StatusCode> {
+        let kept = &self.kept;
+        // A file may be deleted to make room just before it is read. It is filled once more.
+        let mut attempts = if kept.releases.is_filled() { 2 } else { 1 };
+        loop {
+            attempts -= 1;
+            let opened = kept.open(release).await?;
+            let changed = match self.respond_from(&opened, request.clone()).await {
+                Err(Failed::Changed(file)) => file,
+                Err(Failed::With(status)) => return Err(status),
+                Ok(response) => return Ok(response),
+            };
+            kept.shelf.forget(release);
+            if attempts == 0 {
+                kept.shelf.add_changed(&opened, changed, Instant::now());
+                return Err(StatusCode::BAD_GATEWAY);
+            }
+        }
+    }
+
     async fn respond_from(
         &self,
         opened: &Arc<KeptSnapshot>,
         mut request: Request<EmptyBody>,
-    ) -> Result<KeptResponse, StatusCode> {
+    ) -> Result<KeptResponse, Failed> {
         let kept = &self.kept;
         let (snapshot, original) = (&opened.handle, request.uri().clone());
         let division = snapshot.divide(self.nested, original.path());
@@ -333,8 +390,12 @@ impl KeptPlan {
         let path = decode(rest).ok_or(StatusCode::NOT_FOUND)?;
         let index = snapshot.find(&path).ok_or(StatusCode::NOT_FOUND)?;
         // The plan looks for the path as it is spelled, too.
+        #[cfg(feature = "object-store")]
+        if let Some(source) = kept.releases.source() {
+            source.budget.ask(snapshot.version(), Instant::now());
+        }
         for index in [Some(index), snapshot.find(rest)].into_iter().flatten() {
-            kept.check(opened, index).await?;
+            kept.check(opened, index, &self.current).await?;
         }
         let file = snapshot.file(index).cloned().ok_or(StatusCode::NOT_FOUND)?;
         let plan = plan_without_releases(RequestHead::of(&request), self.nested, snapshot.clone());
@@ -344,7 +405,7 @@ impl KeptPlan {
                 let response = response.ok_or(StatusCode::NOT_FOUND)?;
                 return Ok(response.map(ResponseBody::whole));
             }
-            Plan::Pass { .. } | Plan::Kept(_) => return Err(StatusCode::NOT_FOUND),
+            Plan::Pass { .. } | Plan::Kept(_) => return Err(StatusCode::NOT_FOUND.into()),
         };
         let authority = exchange::authority(&original, request.headers());
         edit.keep_path();
@@ -362,8 +423,7 @@ impl KeptPlan {
             StatusCode::BAD_GATEWAY
         })?;
         if file.has_changed() || response.status() == StatusCode::NOT_FOUND {
-            kept.shelf.put_away(opened, index, Instant::now());
-            return Err(StatusCode::BAD_GATEWAY);
+            return Err(Failed::Changed(index));
         }
         restore_location(&mut response, snapshot, authority.as_deref());
         Ok(response)

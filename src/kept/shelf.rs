@@ -13,6 +13,7 @@ use crate::{
     kept::{
         Kept,
         flight::{Flight, Landing},
+        worker::Worker,
     },
     manifest::{
         FileIndex,
@@ -27,8 +28,14 @@ use crate::{
 /// For how long a file that was wrong is not read again.
 const WRONG_FOR: Duration = Duration::from_secs(60);
 
+/// The same for a file of which it could not be found out.
+const UNREADABLE_FOR: Duration = Duration::from_secs(1);
+
 /// About how many bytes the open releases may take.
 const BUDGET: usize = 64 << 20;
+
+/// Files that are longer, with their siblings, are read by threads of their own.
+const LARGE: u64 = 64 << 20;
 
 /// How many releases may be open.
 const MOST_OPEN: usize = 256;
@@ -43,10 +50,14 @@ const MOST_WRONG: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct KeptSnapshot {
     pub(super) handle: Handle,
-    release: Arc<KeptRelease>,
+    pub(super) release: Arc<KeptRelease>,
     /// The checks under way.
-    checks: Mutex<HashMap<FileIndex, Arc<Flight<bool>>>>,
+    checks: Mutex<HashMap<FileIndex, Arc<Check>>>,
 }
+
+/// A check under way. The error is the status to send.
+type Check = Flight<Result<(), StatusCode>>;
+pub(super) type CheckLanding = Landing<Result<(), StatusCode>>;
 
 /// Kept releases as snapshots, the ones that were used last.
 #[derive(Debug, Default)]
@@ -63,8 +74,9 @@ struct Slot {
     weight: usize,
 }
 
-/// A release that is being opened. `None` if that is not possible.
-type Opening = Flight<Option<Arc<KeptSnapshot>>>;
+/// A release that is being opened. The error is the status to send.
+type Opening = Flight<Opened>;
+pub(super) type Opened = Result<Arc<KeptSnapshot>, StatusCode>;
 
 /// Files that were not as listed, by version and path.
 #[derive(Debug, Default)]
@@ -72,6 +84,7 @@ struct WrongFiles(HashMap<(Box<str>, Box<str>), WrongFile>);
 
 #[derive(Debug)]
 struct WrongFile {
+    status: StatusCode,
     /// When it may be read again.
     until: Instant,
     /// What has yet to be logged.
@@ -79,22 +92,34 @@ struct WrongFile {
 }
 
 impl WrongFiles {
-    fn has(&self, version: &str, path: &str, now: Instant) -> bool {
-        self.0.get(&(version.into(), path.into())).is_some_and(|wrong| now < wrong.until)
+    /// Returns the status to send for a file that is not to be read now.
+    fn status(&self, version: &str, path: &str, now: Instant) -> Option<StatusCode> {
+        let wrong = self.0.get(&(version.into(), path.into()))?;
+        (now < wrong.until).then_some(wrong.status)
     }
 
-    /// Adds a file, with what is to be logged if it is a new one.
-    fn add(&mut self, version: &str, path: &str, news: Option<Wrong>, now: Instant) {
+    /// Adds a file, with what is to be logged if it is a new one. Returns the status to send.
+    fn add(&mut self, version: &str, path: &str, news: Option<Wrong>, now: Instant) -> StatusCode {
         if self.0.len() >= MOST_WRONG {
             self.0.retain(|_, wrong| now < wrong.until);
         }
         let is_full = self.0.len() >= MOST_WRONG;
-        let until = now + WRONG_FOR;
+        let (status, pause) = match &news {
+            Some(Wrong { is_unreadable: true, .. }) => {
+                (StatusCode::SERVICE_UNAVAILABLE, UNREADABLE_FOR)
+            }
+            _ => (StatusCode::BAD_GATEWAY, WRONG_FOR),
+        };
+        let until = now + pause;
         match self.0.entry((version.into(), path.into())) {
-            Entry::Occupied(mut known) => known.get_mut().until = until,
+            Entry::Occupied(mut known) => {
+                let wrong = known.get_mut();
+                (wrong.status, wrong.until) = (status, until);
+            }
             Entry::Vacant(_) if is_full => {}
-            Entry::Vacant(new) => drop(new.insert(WrongFile { until, news })),
+            Entry::Vacant(new) => drop(new.insert(WrongFile { status, until, news })),
         }
+        status
     }
 
     /// Returns what is to be logged of a version: once.
@@ -117,41 +142,54 @@ impl Kept {
         release: &Arc<KeptRelease>,
     ) -> Result<Arc<KeptSnapshot>, StatusCode> {
         let opening = self.shelf.get_or_begin(release, |landing| {
-            let (kept, release) = (Arc::clone(self), Arc::clone(release));
-            self.worker.run(move || landing.land(kept.open_now(release)));
+            self.open_soon(Arc::clone(release), landing);
         });
-        match opening.landed().await {
-            Some(opened) => opened.ok_or(StatusCode::BAD_GATEWAY),
-            None => {
-                self.shelf.forget(release);
-                Err(StatusCode::SERVICE_UNAVAILABLE)
-            }
+        let opened = opening.landed().await.unwrap_or(Err(StatusCode::SERVICE_UNAVAILABLE));
+        if opened.is_err() {
+            self.shelf.forget(release);
         }
+        opened
     }
 
-    /// Makes the snapshot. With many files that takes its time.
-    fn open_now(&self, release: Arc<KeptRelease>) -> Option<Arc<KeptSnapshot>> {
+    /// Opens a release on another thread.
+    fn open_soon(self: &Arc<Self>, release: Arc<KeptRelease>, landing: Landing<Opened>) {
+        let kept = Arc::clone(self);
+        self.worker.run(move || match kept.open_now(&release) {
+            #[cfg(feature = "object-store")]
+            Ok(None) if kept.releases.is_filled() => kept.fetch_and_open(release, landing),
+            Ok(None) => landing.land(Err(StatusCode::BAD_GATEWAY)),
+            Ok(Some(opened)) => landing.land(Ok(opened)),
+            Err(status) => landing.land(Err(status)),
+        });
+    }
+
+    /// Makes the snapshot. With many files that takes its time. `None` if the listing is not here.
+    pub(super) fn open_now(
+        &self,
+        release: &Arc<KeptRelease>,
+    ) -> Result<Option<Arc<KeptSnapshot>>, StatusCode> {
         let manifest = match release.read_manifest() {
             Ok(Some(manifest)) => manifest,
-            Ok(None) => return None,
+            Ok(None) => return Ok(None),
             Err(wrong) => {
                 log::no_record(&wrong.path, &wrong.why);
-                return None;
+                return Err(StatusCode::BAD_GATEWAY);
             }
         };
-        self.shelf.weigh(&release, &manifest);
+        self.shelf.weigh(release, &manifest);
         let version = Version::literal(release.version());
         let snapshot = version.and_then(|version| {
             Snapshot::new(self.settings.clone(), version, Some(manifest), None)
         });
         match snapshot {
-            Ok(snapshot) => {
-                let handle = Handle::to_other(snapshot);
-                Some(Arc::new(KeptSnapshot { handle, release, checks: Mutex::default() }))
-            }
+            Ok(snapshot) => Ok(Some(Arc::new(KeptSnapshot {
+                handle: Handle::to_other(snapshot),
+                release: Arc::clone(release),
+                checks: Mutex::default(),
+            }))),
             Err(error) => {
                 log::release_not_opened(release.version(), &error);
-                None
+                Err(StatusCode::BAD_GATEWAY)
             }
         }
     }
@@ -162,49 +200,85 @@ impl Kept {
         self: &Arc<Self>,
         opened: &Arc<KeptSnapshot>,
         file: FileIndex,
+        current: &Handle,
     ) -> Result<(), StatusCode> {
         if opened.files().is_some_and(|files| files.is_made(file)) {
             return Ok(());
         }
-        if self.shelf.is_wrong(opened, file, Instant::now()) {
-            return Err(StatusCode::BAD_GATEWAY);
+        if let Some(status) = self.shelf.wrong_status(opened, file, Instant::now()) {
+            return Err(status);
         }
         let check = opened.check_or_begin(file, |landing| {
-            let (kept, opened) = (Arc::clone(self), Arc::clone(opened));
-            self.worker.run(move || landing.land(kept.check_now(&opened, file, Instant::now())));
+            self.check_soon(Arc::clone(opened), file, current.clone(), landing);
         });
-        match check.landed().await {
-            Some(true) => Ok(()),
-            Some(false) => Err(StatusCode::BAD_GATEWAY),
-            None => Err(StatusCode::SERVICE_UNAVAILABLE),
-        }
+        check.landed().await.unwrap_or(Err(StatusCode::SERVICE_UNAVAILABLE))
     }
 
-    /// Reads a file and its siblings. Returns whether all of them are as listed.
-    fn check_now(&self, opened: &KeptSnapshot, file: FileIndex, now: Instant) -> bool {
-        let Some(files) = opened.files() else { return false };
-        let (version, path) = (opened.handle.version(), opened.path(file));
+    /// Checks a file on another thread. If it is not here, fills it from the bucket.
+    fn check_soon(
+        self: &Arc<Self>,
+        opened: Arc<KeptSnapshot>,
+        file: FileIndex,
+        current: Handle,
+        landing: CheckLanding,
+    ) {
+        let kept = Arc::clone(self);
+        self.worker_for(&opened, file).run(move || {
+            let checked = kept.check_now(&opened, file);
+            #[cfg(feature = "object-store")]
+            if let Err(wrong) = &checked
+                && !wrong.is_unreadable
+                && kept.releases.is_filled()
+            {
+                return kept.fill_soon(opened, file, current, landing);
+            }
+            drop(current);
+            landing.land(kept.conclude(&opened, file, checked));
+        });
+    }
+
+    /// Returns the threads for a file: small ones do not wait for large ones.
+    fn worker_for(&self, opened: &KeptSnapshot, file: FileIndex) -> &Arc<Worker> {
+        let parts = opened.files().map(|files| files.parts(file)).unwrap_or_default();
+        let length = parts.iter().map(|(.., info)| info.length()).sum::<u64>();
+        if length > LARGE { &self.worker_for_large } else { &self.worker }
+    }
+
+    /// Reads a file and its siblings, and takes them for what they should be if they are as
+    /// listed.
+    pub(super) fn check_now(&self, opened: &KeptSnapshot, file: FileIndex) -> Result<(), Wrong> {
+        let Some(files) = opened.files() else { return Ok(()) };
         let parts = files.parts(file);
         let listed = parts.iter().map(|&(_, path, info)| (path, info)).collect::<Vec<_>>();
-        let is_right = match read_listed(opened.release.directory(), &listed) {
-            Ok(read) => {
+        let read = read_listed(opened.release.directory(), &listed)?;
+        files.make(file, parts.iter().map(|(coding, ..)| *coding).zip(&read));
+        Ok(())
+    }
+
+    /// Remembers what has come of a check.
+    pub(super) fn conclude(
+        &self,
+        opened: &KeptSnapshot,
+        file: FileIndex,
+        checked: Result<(), Wrong>,
+    ) -> Result<(), StatusCode> {
+        let (version, path) = (opened.handle.version(), opened.path(file));
+        let concluded = match checked {
+            Ok(()) => {
                 lock(&self.shelf.wrong).remove(version, path);
-                let codings = parts.iter().map(|(coding, ..)| *coding);
-                files.make(file, codings.zip(&read));
-                true
+                Ok(())
             }
             Err(wrong) => {
-                lock(&self.shelf.wrong).add(version, path, Some(wrong), now);
-                false
+                Err(lock(&self.shelf.wrong).add(version, path, Some(wrong), Instant::now()))
             }
         };
         lock(&opened.checks).remove(&file);
-        is_right
+        concluded
     }
 }
 
 impl KeptSnapshot {
-    fn files(&self) -> Option<&Files> {
+    pub(super) fn files(&self) -> Option<&Files> {
         self.handle.files()
     }
 
@@ -212,11 +286,7 @@ impl KeptSnapshot {
         self.files().and_then(|files| files.path(file)).unwrap_or_default()
     }
 
-    fn check_or_begin(
-        &self,
-        file: FileIndex,
-        begin: impl FnOnce(Landing<bool>),
-    ) -> Arc<Flight<bool>> {
+    fn check_or_begin(&self, file: FileIndex, begin: impl FnOnce(CheckLanding)) -> Arc<Check> {
         let mut checks = lock(&self.checks);
         if let Some(check) = checks.get(&file).filter(|check| check.is_under_way()) {
             return Arc::clone(check);
@@ -234,7 +304,7 @@ impl Shelf {
     fn get_or_begin(
         &self,
         release: &Arc<KeptRelease>,
-        begin: impl FnOnce(Landing<Option<Arc<KeptSnapshot>>>),
+        begin: impl FnOnce(Landing<Opened>),
     ) -> Arc<Opening> {
         let mut slots = lock(&self.open);
         if let Some(known) = slots.iter().position(|slot| slot.release.is_same(release)) {
@@ -261,29 +331,50 @@ impl Shelf {
         make_room(&mut slots);
     }
 
-    fn is_wrong(&self, opened: &KeptSnapshot, file: FileIndex, now: Instant) -> bool {
+    fn wrong_status(
+        &self,
+        opened: &KeptSnapshot,
+        file: FileIndex,
+        now: Instant,
+    ) -> Option<StatusCode> {
         let path = opened.path(file);
-        lock(&self.wrong).has(opened.handle.version(), path, now)
+        lock(&self.wrong).status(opened.handle.version(), path, now)
     }
 
     /// Logs each wrong file of a release once. By a request and not by the thread of the check,
     /// for the request's own subscriber.
     pub(super) fn log_news(&self, version: &str) {
         let news = lock(&self.wrong).take_news(version);
-        for Wrong { path, why } in news {
+        for Wrong { path, why, .. } in news {
             log::wrong_in_release(version, &path, &why);
         }
     }
 
-    /// Forgets an open release, because one of its files has changed since it was checked.
-    pub(super) fn put_away(&self, opened: &KeptSnapshot, file: FileIndex, now: Instant) {
-        let path = opened.path(file);
-        // The response has been logged already.
-        lock(&self.wrong).add(opened.handle.version(), path, None, now);
-        self.forget(&opened.release);
+    /// Remembers that a file has changed since it was checked. The response has been logged
+    /// already.
+    pub(super) fn add_changed(&self, opened: &KeptSnapshot, file: FileIndex, now: Instant) {
+        lock(&self.wrong).add(opened.handle.version(), opened.path(file), None, now);
     }
 
-    fn forget(&self, release: &KeptRelease) {
+    /// Returns the files with some content that open releases list.
+    #[cfg(feature = "object-store")]
+    pub(super) fn find_content(&self, sha256: &[u8; 32]) -> Vec<(Arc<KeptRelease>, Box<str>)> {
+        let slots = lock(&self.open);
+        let opened = slots.iter().rev().filter_map(|slot| slot.opening.result()?.as_ref().ok());
+        let found = opened.flat_map(|opened| {
+            let paths = opened.files().into_iter().flat_map(|files| files.paths_of(sha256));
+            paths.map(|path| (Arc::clone(&opened.release), path.into()))
+        });
+        found.collect()
+    }
+
+    #[cfg(feature = "object-store")]
+    pub(super) fn forget_version(&self, version: &str) {
+        lock(&self.open).retain(|slot| slot.release.version() != version);
+    }
+
+    /// Closes a release: its files are checked again when somebody asks for them.
+    pub(super) fn forget(&self, release: &KeptRelease) {
         lock(&self.open).retain(|slot| !slot.release.is_same(release));
     }
 }
@@ -317,7 +408,10 @@ mod tests {
     fn a_wrong_file_is_left_alone_for_a_minute() {
         let (mut wrong, start) = (WrongFiles::default(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
-        let news = || Some(Wrong { path: "a".into(), why: "it has other bytes".into() });
+        let wrong_file = |is_unreadable| {
+            Some(Wrong { path: "a".into(), why: "it has other bytes".into(), is_unreadable })
+        };
+        let news = || wrong_file(false);
         wrong.add("v1", "a", news(), start);
         for (name, version, path, seconds, expected) in [
             ("at once", "v1", "a", 0, true),
@@ -326,17 +420,29 @@ mod tests {
             ("another file", "v1", "b", 0, false),
             ("another version", "v2", "a", 0, false),
         ] {
-            assert_eq!(wrong.has(version, path, after(seconds)), expected, "{name}");
+            let status = wrong.status(version, path, after(seconds));
+            assert_eq!(status, expected.then_some(StatusCode::BAD_GATEWAY), "{name}");
         }
         assert_eq!(wrong.take_news("v2"), []);
         assert_eq!(wrong.take_news("v1"), [news().unwrap()], "logged");
         wrong.add("v1", "a", news(), after(60));
         assert_eq!(wrong.take_news("v1"), [], "logged once");
-        assert!(wrong.has("v1", "a", after(119)));
+        assert!(wrong.status("v1", "a", after(119)).is_some());
         wrong.remove("v1", "a");
-        assert!(!wrong.has("v1", "a", after(61)));
+        assert_eq!(wrong.status("v1", "a", after(61)), None);
         wrong.add("v1", "a", news(), after(120));
         assert_eq!(wrong.take_news("v1"), [news().unwrap()], "it had been mended");
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_asked_again_soon() {
+        let (mut wrong, start) = (WrongFiles::default(), Instant::now());
+        let news =
+            Wrong { path: "a".into(), why: "input/output error".into(), is_unreadable: true };
+        assert_eq!(wrong.add("v1", "a", Some(news), start), StatusCode::SERVICE_UNAVAILABLE);
+        let status = Some(StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(wrong.status("v1", "a", start + Duration::from_millis(999)), status);
+        assert_eq!(wrong.status("v1", "a", start + UNREADABLE_FOR), None);
     }
 
     #[test]

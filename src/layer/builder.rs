@@ -434,7 +434,7 @@ impl StaticUrlLayerBuilder {
             kept: None,
         };
         #[cfg(feature = "releases")]
-        let settings = settings.with_releases(self.releases);
+        let settings = settings.with_releases(self.releases, self.files.roots());
         let files = self.files.for_layer(self.development);
         let recipe = Recipe { settings, source: self.version, salt: self.salt, files };
         let current = Arc::new(Current::new(recipe)?);
@@ -455,8 +455,13 @@ impl StaticUrlLayerBuilder {
 
 #[cfg(feature = "releases")]
 impl Settings {
-    fn with_releases(self, releases: Option<(Releases, FolderService)>) -> Self {
-        let kept = releases.map(|(releases, files)| Arc::new(Kept::new(releases, files, &self)));
+    fn with_releases(
+        self,
+        releases: Option<(Releases, FolderService)>,
+        roots: Vec<PathBuf>,
+    ) -> Self {
+        let kept = releases.map(|(releases, files)| Kept::new(releases, files, &self, roots));
+        let kept = kept.map(Arc::new);
         Self { kept, ..self }
     }
 }

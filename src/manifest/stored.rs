@@ -21,6 +21,8 @@ const BUFFER: usize = 128 * 1024;
 pub(crate) struct Wrong {
     pub(crate) path: String,
     pub(crate) why: String,
+    /// The disk has failed. It says nothing of the bytes.
+    pub(crate) is_unreadable: bool,
 }
 
 /// Reads a listed file and its pre-compressed siblings below `root`. If all of them are as
@@ -35,8 +37,7 @@ pub(crate) fn read_listed(
         let is_listed = |other: &str| listed.iter().any(|(path, _)| *path == other);
         let wanted = Wanted::of(path, is_listed);
         let found = read_one(root, path, info, wanted);
-        let found = found.map_err(|why| Wrong { path: (*path).to_owned(), why });
-        read.insert(Box::from(*path), found?);
+        read.insert(Box::from(*path), found.map_err(|why| why.of(path))?);
     }
     // Only by its content: the times are those of the publisher's copy.
     let times = read.values_mut().map(|info| info.modified.take()).collect::<Vec<_>>();
@@ -47,14 +48,44 @@ pub(crate) fn read_listed(
     Ok(listed.iter().filter_map(|(path, _)| read.remove(*path)).collect())
 }
 
-fn read_one(
-    root: &Path,
-    path: &str,
-    listed: &FileInfo,
-    wanted: Wanted,
-) -> Result<FileInfo, String> {
+/// Why a file is not as listed.
+#[derive(Debug)]
+enum Why {
+    Other(String),
+    Unreadable(io::Error),
+}
+
+impl Why {
+    fn of(self, path: &str) -> Wrong {
+        let path = path.to_owned();
+        match self {
+            Self::Other(why) => Wrong { path, why, is_unreadable: false },
+            Self::Unreadable(error) => Wrong { path, why: error.to_string(), is_unreadable: true },
+        }
+    }
+}
+
+impl From<io::Error> for Why {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            // There are no bytes.
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                Self::Other(error.to_string())
+            }
+            _ => Self::Unreadable(error),
+        }
+    }
+}
+
+impl From<&str> for Why {
+    fn from(why: &str) -> Self {
+        Self::Other(why.into())
+    }
+}
+
+fn read_one(root: &Path, path: &str, listed: &FileInfo, wanted: Wanted) -> Result<FileInfo, Why> {
     let file = without_links(root, path)?;
-    let read = hash(&file, path, wanted, listed.length()).map_err(|error| error.to_string())?;
+    let read = hash(&file, path, wanted, listed.length())?;
     match read {
         Some(read) if read == *listed => Ok(read),
         Some(_) => Err("it has other bytes".into()),
@@ -63,16 +94,17 @@ fn read_one(
 }
 
 /// Returns the path on the disk, if nothing on the way is a link.
-fn without_links(root: &Path, path: &str) -> Result<PathBuf, String> {
+fn without_links(root: &Path, path: &str) -> Result<PathBuf, Why> {
     let mut found = root.to_owned();
     let mut segments = Path::new(path).components().peekable();
     while let Some(segment) = segments.next() {
         let Component::Normal(segment) = segment else { return Err("it is no plain path".into()) };
         found.push(segment);
-        let kind = fs::symlink_metadata(&found).map_err(|error| error.to_string())?.file_type();
+        let kind = fs::symlink_metadata(&found)?.file_type();
         let is_right = if segments.peek().is_some() { kind.is_dir() } else { kind.is_file() };
         if !is_right {
-            return Err(format!("{} is not a regular file or directory", found.display()));
+            let why = format!("{} is not a regular file or directory", found.display());
+            return Err(Why::Other(why));
         }
     }
     Ok(found)
@@ -194,7 +226,7 @@ mod tests {
             }
             read(root.path(), &manifest).unwrap();
             spoil(root.path());
-            let Wrong { path, why } = read(root.path(), &manifest).unwrap_err();
+            let Wrong { path, why, .. } = read(root.path(), &manifest).unwrap_err();
             assert!(why.contains(expected), "{name}: {path}: {why}");
         }
     }

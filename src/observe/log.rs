@@ -136,6 +136,37 @@ pub(crate) fn odd_key(key: &str, why: &str) {
     tracing::warn!(target: "tower_static_url", key, "ignored in the bucket of releases: the key {why}");
 }
 
+/// A bucket cannot be asked which releases it has.
+#[cfg(feature = "object-store")]
+pub(crate) fn bucket_not_listed(error: &crate::releases::bucket::StoreError) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "tower_static_url", "the releases of the bucket cannot be listed; those that are known stay: {error}");
+    let _ = error;
+}
+
+/// A bucket that had releases has none.
+#[cfg(feature = "object-store")]
+pub(crate) fn bucket_is_empty() {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "tower_static_url", "the bucket has no releases any more; those that are known stay, as far as their files are here");
+}
+
+/// The files of a release that nobody asks for cannot be deleted.
+#[cfg(feature = "object-store")]
+pub(crate) fn not_emptied(error: &crate::Error) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "tower_static_url", "files that were filled from the bucket cannot be deleted: {error}");
+    let _ = error;
+}
+
+/// The record of a release cannot be read from the bucket.
+#[cfg(feature = "object-store")]
+pub(crate) fn wrong_record(version: &str, error: &crate::releases::bucket::StoreError) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "tower_static_url", version, "the bucket does not give the listing of a release; it is asked again in a minute: {error}");
+    let _ = (version, error);
+}
+
 /// A file of a kept release is not what the release lists.
 #[cfg(feature = "releases")]
 pub(crate) fn wrong_in_release(version: &str, path: &str, why: &str) {

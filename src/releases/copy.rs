@@ -45,7 +45,7 @@ pub(super) struct Source {
 
 impl Source {
     /// Reads listings, those of the newest releases first. What only others have is copied.
-    pub(super) fn read(newest_first: &[Arc<KeptRelease>]) -> Vec<Self> {
+    pub(super) fn read<'r>(newest_first: impl Iterator<Item = &'r Arc<KeptRelease>>) -> Vec<Self> {
         let (mut sources, mut left) = (Vec::new(), LISTINGS);
         for release in newest_first {
             let Ok(Some(manifest)) = release.read_manifest() else { continue };

@@ -3,6 +3,7 @@
 //! ```text
 //! files/<version>/<logical path>    the files
 //! releases/<version>/<digest>       the record: the listing of the files
+//! filled/<version>/<digest>         the listing of a release that is filled from a bucket
 //! .static-url                       the name of the format; locked, shared by publishers
 //! .static-url-commit                locked while a release gets its final name
 //! .new-*  .trash-*                  what a publisher makes, and what is being deleted
@@ -82,6 +83,11 @@ impl Folder {
     /// Returns the directory of the records of all releases.
     pub(super) fn records(&self) -> PathBuf {
         self.path.join("releases")
+    }
+
+    /// Returns the directory of the listings of what is filled from a bucket.
+    pub(super) fn filled(&self) -> PathBuf {
+        self.path.join("filled")
     }
 
     /// Checks that nobody has put a link in place of a directory.

@@ -31,17 +31,38 @@ pub(super) struct Known {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeptRelease {
     pub(super) record: Record,
+    /// It was published to the directory, so all its files are there.
+    is_own: bool,
+    /// The shelves of the bucket that have it.
+    shelves: Vec<u64>,
     directory: PathBuf,
+}
+
+/// A release that a bucket has.
+#[derive(Clone, Debug)]
+pub(super) struct Remote {
+    /// Where the listing is or will be, and whose it is.
+    pub(super) record: Record,
+    pub(super) shelves: Vec<u64>,
+}
+
+/// What there is to know about.
+pub(super) struct Sources<'s> {
+    pub(super) folder: &'s Folder,
+    pub(super) remotes: Vec<Remote>,
+    pub(super) rules: &'s [Fingerprinted],
+    /// To find content by its digest.
+    pub(super) with_digests: bool,
 }
 
 impl Known {
     /// Reads the records of a folder. Returns `None` if it has what the `old` ones say, and
     /// what was ignored.
     pub(super) fn read(
-        folder: &Folder,
+        sources: Sources<'_>,
         old: &Self,
-        rules: &[Fingerprinted],
     ) -> Result<(Option<Self>, Vec<NoRecord>), Error> {
+        let Sources { folder, remotes, rules, with_digests } = sources;
         let mut found = folder.find_records()?;
         // The first digest of a version wins, so the oldest record comes first.
         found.records.sort_by_key(|record| (record.published, record.digest));
@@ -58,39 +79,78 @@ impl Known {
                 Err(ignored) => found.ignored.push(ignored),
             }
         }
+        for remote in remotes {
+            found.ignored.extend(add_remote(folder, remote, &mut by_version));
+        }
+        by_version.values_mut().for_each(|release| release.reuse(old));
         let is_known = |release: &Arc<KeptRelease>| {
             old.by_version.get(release.version()).is_some_and(|old| Arc::ptr_eq(old, release))
         };
         let is_unchanged =
             by_version.len() == old.by_version.len() && by_version.values().all(is_known);
-        Ok(((!is_unchanged).then(|| Self::new(by_version, rules)), found.ignored))
+        let new = || Self::new(by_version, rules, with_digests);
+        Ok(((!is_unchanged).then(new), found.ignored))
     }
 
     pub(super) fn new(
         by_version: HashMap<Box<str>, Arc<KeptRelease>>,
         rules: &[Fingerprinted],
+        with_digests: bool,
     ) -> Self {
         let mut newest_first = by_version.values().cloned().collect::<Vec<_>>();
         newest_first.sort_by(|a, b| b.record.order().cmp(&a.record.order()));
-        let index = Index::new(&newest_first, rules);
+        let index = Index::new(&newest_first, rules, with_digests);
         Self { by_version, newest_first, index }
     }
 
-    /// Reads the listings of the releases.
-    pub(super) fn list(&self) -> Result<Vec<Release>, Error> {
-        let published = self.newest_first.iter().map(|release| release.record.published);
-        let published = published.collect::<Vec<_>>();
-        let superseded = retention::superseded(&published);
-        let mut releases = Vec::new();
-        for (kept, superseded) in self.newest_first.iter().zip(superseded) {
-            // One that was deleted meanwhile, or spoilt, is none.
-            let Ok(Some(manifest)) = kept.read_manifest() else { continue };
-            let Record { version, digest, published, .. } = kept.record.clone();
-            let manifest = Arc::new(manifest);
-            releases.push(Release { version, digest, published, superseded, manifest });
-        }
-        Ok(releases)
+    /// Returns the releases that were published to the directory, the newest first.
+    pub(super) fn own(&self) -> impl Iterator<Item = &Arc<KeptRelease>> {
+        self.newest_first.iter().filter(|release| release.is_own)
     }
+}
+
+/// Reads the listings of releases, which are the newest first.
+pub(super) fn list(kept: &[Arc<KeptRelease>]) -> Vec<Release> {
+    let published = kept.iter().map(|release| release.record.published).collect::<Vec<_>>();
+    let mut releases = Vec::new();
+    for (kept, superseded) in kept.iter().zip(retention::superseded(&published)) {
+        // One that was deleted meanwhile, or spoilt, is none.
+        let Ok(Some(manifest)) = kept.read_manifest() else { continue };
+        let Record { version, digest, published, .. } = kept.record.clone();
+        let manifest = Arc::new(manifest);
+        releases.push(Release { version, digest, published, superseded, manifest });
+    }
+    releases
+}
+
+/// Adds a release of a bucket. What was published to the directory under the same version counts
+/// more.
+fn add_remote(
+    folder: &Folder,
+    remote: Remote,
+    by_version: &mut HashMap<Box<str>, Arc<KeptRelease>>,
+) -> Option<NoRecord> {
+    let Remote { record, shelves } = remote;
+    match by_version.entry(record.version.clone()) {
+        Entry::Vacant(entry) => {
+            let directory = folder.files().join(&*record.version);
+            let release = KeptRelease { record, is_own: false, shelves, directory };
+            entry.insert(Arc::new(release));
+        }
+        Entry::Occupied(own) if own.get().record.digest != record.digest => {
+            let path = own.get().record.path.clone();
+            let why = "has another digest than the bucket has for this version".into();
+            return Some(NoRecord { path, why });
+        }
+        Entry::Occupied(mut own) => {
+            let mut release = KeptRelease::clone(own.get());
+            // The store's clock counts for all nodes.
+            release.record.published = record.published;
+            release.shelves = shelves;
+            own.insert(Arc::new(release));
+        }
+    }
+    None
 }
 
 impl Record {
@@ -101,18 +161,23 @@ impl Record {
 }
 
 impl KeptRelease {
-    /// Checks the listing of a record, unless it is known. `None` if it was deleted meanwhile.
+    /// Checks the listing of a record of the directory, unless it is known. `None` if it was
+    /// deleted meanwhile.
     fn read(folder: &Folder, record: Record, old: &Known) -> Result<Option<Arc<Self>>, NoRecord> {
         let old = old.by_version.get(&record.version);
-        let old = old.filter(|old| old.record.digest == record.digest);
-        if let Some(old) = old.filter(|old| old.record == record) {
-            return Ok(Some(Arc::clone(old)));
-        }
-        if old.is_none() && record.read()?.is_none() {
+        let is_checked = old.is_some_and(|old| old.is_own && old.record.digest == record.digest);
+        if !is_checked && record.read()?.is_none() {
             return Ok(None);
         }
         let directory = folder.files().join(&*record.version);
-        Ok(Some(Arc::new(Self { record, directory })))
+        Ok(Some(Arc::new(Self { record, is_own: true, shelves: Vec::new(), directory })))
+    }
+
+    /// Takes the one that is known, if it is the same.
+    fn reuse(self: &mut Arc<Self>, old: &Known) {
+        if let Some(old) = old.by_version.get(self.version()).filter(|old| *old == self) {
+            *self = Arc::clone(old);
+        }
     }
 
     pub(crate) fn version(&self) -> &str {
@@ -128,6 +193,16 @@ impl KeptRelease {
     /// are stale. `None` if the record was deleted meanwhile.
     pub(crate) fn read_manifest(&self) -> Result<Option<Manifest>, NoRecord> {
         self.record.read()
+    }
+
+    pub(crate) fn is_own(&self) -> bool {
+        self.is_own
+    }
+
+    /// Returns the shelves of the bucket that have it, the newest first.
+    #[cfg(feature = "object-store")]
+    pub(crate) fn shelves(&self) -> &[u64] {
+        &self.shelves
     }
 
     /// Returns the directory of its files.

@@ -1,10 +1,14 @@
 //! Every published version of the files, kept in a directory. See [`Releases`].
 
 #[cfg(feature = "object-store")]
+mod breaker;
+#[cfg(feature = "object-store")]
 pub(crate) mod bucket;
 mod copy;
 #[cfg(test)]
 mod crash;
+#[cfg(feature = "object-store")]
+pub(crate) mod filled;
 mod folder;
 mod index;
 mod intact;
@@ -13,6 +17,8 @@ mod publish;
 pub(crate) mod record;
 mod remove;
 mod retention;
+#[cfg(feature = "object-store")]
+pub(crate) mod source;
 mod verify;
 
 use std::{
@@ -29,7 +35,11 @@ use data_encoding::HEXLOWER;
 #[cfg(feature = "object-store")]
 pub use self::bucket::Bucket;
 pub(crate) use self::known::KeptRelease;
-use self::{folder::Folder, known::Known, record::NoRecord};
+use self::{
+    folder::Folder,
+    known::{Known, Sources},
+    record::NoRecord,
+};
 pub use self::{
     publish::{Progress, Published},
     retention::Retention,
@@ -93,6 +103,10 @@ struct Shared {
     logged: Mutex<HashSet<NoRecord>>,
     /// The rules by which layers look for files without a version.
     rules: ArcSwap<Vec<Fingerprinted>>,
+    /// The version that was published last through this value or a clone of it.
+    published: Mutex<Option<Box<str>>>,
+    #[cfg(feature = "object-store")]
+    source: Option<source::Source>,
 }
 
 /// A release that is kept.
@@ -129,13 +143,7 @@ impl Releases {
     }
 
     fn new(folder: Folder) -> Result<Self, Error> {
-        let shared = Shared {
-            folder,
-            known: ArcSwap::default(),
-            logged: Mutex::default(),
-            rules: ArcSwap::default(),
-        };
-        let releases = Self(Arc::new(shared));
+        let releases = Self(Arc::new(Shared::new(folder)));
         releases.refresh()?;
         Ok(releases)
     }
@@ -155,7 +163,9 @@ impl Releases {
     /// - [`Io`](crate::ErrorKind::Io): the directory cannot be read.
     pub fn list(&self) -> Result<Vec<Release>, Error> {
         self.refresh()?;
-        self.0.known.load().list()
+        #[cfg(feature = "object-store")]
+        self.fetch_listings(u64::MAX);
+        Ok(known::list(&self.0.known.load().newest_first))
     }
 
     /// Returns a known release. Reads nothing.
@@ -170,23 +180,44 @@ impl Releases {
         self.0.known.load().index.newest_with(path).cloned()
     }
 
+    /// Returns a release that lists some content, and where. Reads nothing.
+    #[cfg(feature = "object-store")]
+    pub(crate) fn find_content(&self, sha256: &[u8; 32]) -> Option<(Arc<KeptRelease>, Box<str>)> {
+        self.0.known.load().index.find_content(sha256).cloned()
+    }
+
     /// Lets [`newest_with`](Self::newest_with) find the files that a rule calls fingerprinted.
     pub(crate) fn find_by(&self, rule: &Fingerprinted) {
         let _alone = self.0.logged.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rules = Vec::clone(&self.0.rules.load());
         rules.push(rule.clone());
         let by_version = self.0.known.load().by_version.clone();
-        self.0.known.store(Arc::new(Known::new(by_version, &rules)));
+        self.0.known.store(Arc::new(Known::new(by_version, &rules, self.is_filled())));
         self.0.rules.store(Arc::new(rules));
     }
 
-    /// Reads which releases the directory has now. Blocks. Records that are known are not read
-    /// again. What is not a record is ignored, with a WARN at the first time.
+    /// Reads which releases the directory has now, and the bucket, if the directory is filled from
+    /// one. Blocks. Records that are known are not read again. What is not a record is ignored,
+    /// with a WARN at the first time.
     pub(crate) fn refresh(&self) -> Result<(), Error> {
+        self.read_folder()?;
+        #[cfg(feature = "object-store")]
+        self.look_at_bucket()?;
+        Ok(())
+    }
+
+    fn read_folder(&self) -> Result<(), Error> {
         // A set of log lines is whole after each call that changes it.
         let mut logged = self.0.logged.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.0.known.load_full();
-        let (known, ignored) = Known::read(&self.0.folder, &old, &self.0.rules.load())?;
+        let rules = self.0.rules.load();
+        let sources = Sources {
+            folder: &self.0.folder,
+            remotes: self.remotes()?,
+            rules: &rules,
+            with_digests: self.is_filled(),
+        };
+        let (known, ignored) = Known::read(sources, &old)?;
         for ignored in ignored {
             if !logged.contains(&ignored) {
                 log::no_record(&ignored.path, &ignored.why);
@@ -197,6 +228,34 @@ impl Releases {
             self.0.known.store(Arc::new(known));
         }
         Ok(())
+    }
+
+    /// Whether files come from a bucket.
+    pub(crate) fn is_filled(&self) -> bool {
+        #[cfg(feature = "object-store")]
+        return self.0.source.is_some();
+        #[cfg(not(feature = "object-store"))]
+        false
+    }
+
+    #[cfg(not(feature = "object-store"))]
+    #[expect(clippy::unnecessary_wraps, reason = "with a bucket it reads the directory")]
+    fn remotes(&self) -> Result<Vec<known::Remote>, Error> {
+        Ok(Vec::new())
+    }
+}
+
+impl Shared {
+    fn new(folder: Folder) -> Self {
+        Self {
+            folder,
+            known: ArcSwap::default(),
+            logged: Mutex::default(),
+            rules: ArcSwap::default(),
+            published: Mutex::default(),
+            #[cfg(feature = "object-store")]
+            source: None,
+        }
     }
 }
 

@@ -6,7 +6,10 @@ use std::{
     io::Write as _,
     num::NonZero,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    sync::{
+        PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
     thread,
     time::SystemTime,
 };
@@ -144,13 +147,14 @@ impl Releases {
         roots: impl IntoIterator<Item = P>,
         progress: impl Fn(Progress) + Sync,
     ) -> Result<Published, Error> {
-        let roots = roots.into_iter().map(|root| root.as_ref().to_owned()).collect();
+        let roots = roots.into_iter().map(|root| root.as_ref().to_owned()).collect::<Vec<_>>();
         let folder = &self.0.folder;
         let publication = Publication::new(folder, version, manifest, roots, &progress)?;
         self.sweep_if_alone()?;
         let _no_deletion = folder.lock_shared()?;
         self.refresh()?;
         let published = publication.publish(&self.0.known.load_full())?;
+        *self.0.published.lock().unwrap_or_else(PoisonError::into_inner) = Some(version.into());
         self.refresh()?;
         Ok(published)
     }
@@ -233,7 +237,7 @@ impl<'p> Publication<'p> {
     fn is_recorded(&self, known: &Known) -> Result<bool, Error> {
         let Some(kept) = known.by_version.get(self.version) else { return Ok(false) };
         self.check_digest(&kept.record.digest)?;
-        Ok(true)
+        Ok(kept.is_own())
     }
 
     fn check_digest(&self, kept: &[u8; 32]) -> Result<(), Error> {
@@ -274,7 +278,7 @@ impl<'p> Publication<'p> {
     }
 
     fn put_files(&self, directory: &Path, known: &Known, counts: &Counts) -> Result<(), Error> {
-        let sources = Source::read(&known.newest_first);
+        let sources = Source::read(known.own());
         let copier = Copier::new(directory, &self.roots, &sources);
         let files = self.manifest.iter().collect::<Vec<_>>();
         let batches = files.chunks(BATCH).collect::<Vec<_>>();

@@ -53,8 +53,13 @@ impl Folder {
     /// Returns the records of all versions.
     pub(super) fn find_records(&self) -> Result<Found, Error> {
         self.check()?;
+        self.find_records_in(&self.records())
+    }
+
+    /// Returns the records in a directory that has one directory for each version.
+    pub(super) fn find_records_in(&self, directory: &Path) -> Result<Found, Error> {
         let mut found = Found::default();
-        for directory in entries(&self.records())? {
+        for directory in entries(directory)? {
             let version = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             match check_version(version, &directory) {
                 Ok(()) => found.add_version(version, &directory)?,

@@ -8,6 +8,7 @@ use crate::{
     releases::{
         Release, Releases, Retention,
         folder::{Folder, delete, entries, exists, is_directory, sync_directory},
+        known,
     },
     url::check_segment,
 };
@@ -19,7 +20,9 @@ impl Releases {
     ///
     /// The same as [`list`](Self::list).
     pub fn expired(&self, retention: &Retention) -> Result<Vec<Release>, Error> {
-        let releases = self.list()?;
+        self.refresh()?;
+        let own = self.0.known.load().own().cloned().collect::<Vec<_>>();
+        let releases = known::list(&own);
         let superseded = releases.iter().map(Release::superseded);
         let expired = retention.expired(superseded, SystemTime::now());
         let releases = releases.into_iter().zip(expired);
@@ -74,11 +77,12 @@ impl Releases {
     }
 
     /// Deletes a release. Needs the exclusive lock.
-    fn remove(&self, version: &str) -> Result<(), Error> {
+    pub(super) fn remove(&self, version: &str) -> Result<(), Error> {
         let folder = &self.0.folder;
         let mut trash = Vec::new();
         // With all records of the version: one that was ignored must not take its place.
-        for path in [folder.record_directory(version), folder.files().join(version)] {
+        let listings = folder.filled().join(version);
+        for path in [folder.record_directory(version), listings, folder.files().join(version)] {
             folder.step()?;
             if exists(&path) {
                 let to = folder.trash_path(version);
@@ -116,7 +120,8 @@ impl Releases {
         // them just after it. What is no directory was put there by somebody else.
         for files in entries(&folder.files())?.iter().filter(|path| is_directory(path)) {
             let records = folder.records().join(files.file_name().unwrap_or_default());
-            if is_empty(&records)? {
+            let listings = folder.filled().join(files.file_name().unwrap_or_default());
+            if is_empty(&records)? && is_empty(&listings)? {
                 folder.step()?;
                 delete(files)?;
                 delete(&records)?;

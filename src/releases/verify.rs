@@ -14,7 +14,11 @@ use walkdir::WalkDir;
 use crate::{
     Error, Manifest,
     manifest::FileInfo,
-    releases::{KeptRelease, Releases, record::NoRecord},
+    releases::{
+        KeptRelease, Releases,
+        known::{Known, Sources},
+        record::NoRecord,
+    },
 };
 
 /// Something in a directory of releases that is not what was published. [`Display`](fmt::Display)
@@ -63,11 +67,13 @@ impl Releases {
         let _no_deletion = self.0.folder.lock_shared()?;
         self.refresh()?;
         let known = self.0.known.load_full();
-        let (_, ignored) = super::Known::read(&self.0.folder, &known, &[])?;
+        let folder = &self.0.folder;
+        let sources = Sources { folder, remotes: Vec::new(), rules: &[], with_digests: false };
+        let (_, ignored) = Known::read(sources, &known)?;
         let damage = |NoRecord { path, why }| Damage::new(&path, why);
         let mut damages = ignored.into_iter().map(damage).collect::<Vec<_>>();
         let mut hashes = Hashes::default();
-        for release in &known.newest_first {
+        for release in known.own() {
             let Ok(Some(manifest)) = release.read_manifest() else { continue };
             let files = manifest.iter();
             damages.extend(files.filter_map(|(path, info)| hashes.check(release, path, info)));

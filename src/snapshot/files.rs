@@ -192,6 +192,14 @@ impl Files {
         self.entries.get_index(index).is_some_and(|(_, entry)| entry.file.get().is_some())
     }
 
+    /// Returns the paths of the files with some content.
+    #[cfg(feature = "object-store")]
+    pub(crate) fn paths_of<'f>(&'f self, sha256: &'f [u8; 32]) -> impl Iterator<Item = &'f str> {
+        let has_content =
+            move |entry: &Entry| entry.info.as_ref().is_some_and(|i| i.sha256() == sha256);
+        self.entries.iter().filter(move |(_, entry)| has_content(entry)).map(|(path, _)| &**path)
+    }
+
     /// Returns the representations of the file at an index: coding, path and entry of the
     /// manifest.
     #[cfg(feature = "releases")]

@@ -27,6 +27,15 @@ pub(crate) enum FileSource {
 }
 
 impl FileSource {
+    /// Returns the directories of the files, if they are scanned.
+    #[cfg(feature = "releases")]
+    pub(crate) fn roots(&self) -> Vec<std::path::PathBuf> {
+        match self {
+            Self::Scanned(scan) => scan.roots().to_vec(),
+            Self::Unknown | Self::Listed(_) => Vec::new(),
+        }
+    }
+
     /// Prepares it for one layer.
     pub(crate) fn for_layer(self, is_development: bool) -> Self {
         match self {

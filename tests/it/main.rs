@@ -4,12 +4,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bucket;
 mod bundlers;
 mod caching;
 mod compose;
 mod conformance;
 mod faults;
 mod field;
+mod filled;
 mod fingerprinted;
 mod hostile;
 mod kept;

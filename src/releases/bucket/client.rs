@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashSet,
+    fmt,
     future::Future,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
@@ -39,6 +40,15 @@ pub(crate) enum StoreError {
     Wrong(String),
     /// The credentials do not suffice.
     Denied(String),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => write!(f, "the store does not have it"),
+            Self::Unavailable(why) | Self::Wrong(why) | Self::Denied(why) => f.write_str(why),
+        }
+    }
 }
 
 /// A store, and where the releases are in it.

@@ -31,7 +31,11 @@ use tokio::{
 };
 
 use self::{client::Client, keys::Keys};
-pub(crate) use self::{client::StoreError, read::BlobStream, records::BucketRecord};
+pub(crate) use self::{
+    client::StoreError,
+    read::BlobStream,
+    records::{BucketRecord, MOST_RECORDS},
+};
 use crate::{Error, ErrorKind};
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);

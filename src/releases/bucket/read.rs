@@ -303,7 +303,7 @@ mod tests {
         let found = wait(&bucket, async move {
             let week = super::super::WEEK;
             let now = SystemTime::UNIX_EPOCH + week * 8 + week / 2;
-            Ok((reader.newest_records(now).await?, reader.records().await?))
+            Ok((reader.newest_records(now, true).await?, reader.records().await?))
         });
         let (newest, all) = found.unwrap();
         assert_eq!(newest.iter().map(|r| &r.shelves[..]).collect::<Vec<_>>(), [[8]]);

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// So many releases are known, those that were published last.
-const MOST_RECORDS: usize = 10_000;
+pub(crate) const MOST_RECORDS: usize = 10_000;
 
 /// A shelf with more records than this was not written by anything of this crate.
 const MOST_LISTED: usize = 1_000_000;
@@ -40,15 +40,18 @@ pub(super) struct Found {
 }
 
 impl Bucket {
-    /// Returns the releases of this week, the newest first. Asks the store once; within a day of
-    /// the week's start or end, when clocks may not agree which week it is, twice.
+    /// Returns the releases of this week, the newest first. Asks the store once; with the
+    /// neighbour twice if it is within a day of the week's start or end, when clocks may not
+    /// agree which week it is.
     pub(crate) async fn newest_records(
         &self,
         now: SystemTime,
+        with_neighbour: bool,
     ) -> Result<Vec<BucketRecord>, StoreError> {
-        self.run(|client| async move {
+        self.run(move |client| async move {
             let mut found = Vec::new();
-            for shelf in client.calendar.current_shelves(now) {
+            let shelves = client.calendar.current_shelves(now);
+            for shelf in shelves.into_iter().take(if with_neighbour { 2 } else { 1 }) {
                 found.extend(client.records_on(shelf).await?);
             }
             Ok(client.merge(found))
@@ -97,14 +100,15 @@ impl Calendar {
         self.weeks(now).0
     }
 
-    /// Returns the shelves on which a release that was just published may be.
+    /// Returns the shelves on which a release that was just published may be, the likeliest
+    /// first.
     fn current_shelves(&self, now: SystemTime) -> Vec<u64> {
         let (shelf, since) = self.weeks(now);
         let day = self.day().as_nanos();
         if since < day {
             [Some(shelf), shelf.checked_sub(1)].into_iter().flatten().collect()
         } else if since + day >= self.week.as_nanos() {
-            vec![shelf + 1, shelf]
+            vec![shelf, shelf + 1]
         } else {
             vec![shelf]
         }
@@ -259,8 +263,8 @@ mod tests {
             ("a day less a second after", 9 * week + day - 1, vec![9, 8]),
             ("a day after", 9 * week + day, vec![9]),
             ("more than a day before", 10 * week - day - 1, vec![9]),
-            ("a day before", 10 * week - day, vec![10, 9]),
-            ("a second before", 10 * week - 1, vec![10, 9]),
+            ("a day before", 10 * week - day, vec![9, 10]),
+            ("a second before", 10 * week - 1, vec![9, 10]),
         ] {
             assert_eq!(calendar.current_shelves(at(now)), expected, "{name}");
         }

@@ -1,0 +1,387 @@
+//! How does a file get into the directory that another node has published? From another release
+//! or the node's own tree, if they have the same bytes, else from the bucket. Each content once at
+//! a time, and never half.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use futures_util::StreamExt as _;
+use http::StatusCode;
+use sha2::{Digest as _, Sha256};
+use tokio::{sync::Semaphore, task::spawn_blocking};
+
+use crate::{
+    kept::{
+        Kept,
+        flight::{Flight, Landing},
+        shelf::{CheckLanding, KeptSnapshot, Opened},
+    },
+    manifest::{FileIndex, FileInfo, stored::Wrong},
+    observe::log,
+    releases::{KeptRelease, Releases, bucket::StoreError, source::Source},
+    snapshot::current::Handle,
+};
+
+/// How many files come from the bucket at the same time.
+const MOST_RUNNING: usize = 16;
+
+/// How many requests for other files wait for these.
+const MOST_WAITING: usize = 256;
+
+const BUFFER: usize = 128 * 1024;
+
+/// The files under way.
+#[derive(Debug)]
+pub(super) struct Fills {
+    running: Semaphore,
+    waiting: AtomicUsize,
+    by_digest: Mutex<HashMap<[u8; 32], Arc<Flight<()>>>>,
+    /// Where the files of the current release are.
+    roots: Vec<PathBuf>,
+}
+
+impl Fills {
+    pub(super) fn new(roots: Vec<PathBuf>) -> Self {
+        Self {
+            roots,
+            running: Semaphore::new(MOST_RUNNING),
+            waiting: AtomicUsize::new(0),
+            by_digest: Mutex::default(),
+        }
+    }
+}
+
+/// A file of a release, and what it should be.
+struct Wanted<'w> {
+    release: &'w Arc<KeptRelease>,
+    path: &'w str,
+    info: &'w FileInfo,
+}
+
+/// Why a file could not be filled.
+#[derive(Debug)]
+enum Failure {
+    /// Later it may.
+    Unavailable(String),
+    /// The bucket has it no longer, or something else in its place.
+    Wrong(String),
+}
+
+impl Failure {
+    fn of(self, path: &str) -> Wrong {
+        let path = path.to_owned();
+        match self {
+            Self::Unavailable(why) => Wrong { path, why, is_unreadable: true },
+            Self::Wrong(why) => Wrong { path, why, is_unreadable: false },
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Missing | StoreError::Wrong(_) => Self::Wrong(error.to_string()),
+            StoreError::Unavailable(why) | StoreError::Denied(why) => Self::Unavailable(why),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// The disk is full, for example.
+    fn from(error: io::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl Kept {
+    /// Fetches the listing of a release, and opens the release.
+    pub(super) fn fetch_and_open(
+        self: Arc<Self>,
+        release: Arc<KeptRelease>,
+        landing: Landing<Opened>,
+    ) {
+        self.releases.clone().spawn(async move {
+            let status = match self.releases.fetch_listing(&release).await {
+                Ok(()) => {
+                    let opened = spawn_blocking(move || self.open_now(&release)).await;
+                    let failed = |_| Err(StatusCode::SERVICE_UNAVAILABLE);
+                    let opened = opened.unwrap_or_else(failed);
+                    return landing.land(
+                        opened.and_then(|opened| opened.ok_or(StatusCode::SERVICE_UNAVAILABLE)),
+                    );
+                }
+                Err(StoreError::Missing | StoreError::Wrong(_)) => StatusCode::BAD_GATEWAY,
+                Err(StoreError::Unavailable(_) | StoreError::Denied(_)) => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+            };
+            landing.land(Err(status));
+        });
+    }
+
+    /// Fills a file and its siblings, and then checks them.
+    pub(super) fn fill_soon(
+        self: Arc<Self>,
+        opened: Arc<KeptSnapshot>,
+        file: FileIndex,
+        current: Handle,
+        landing: CheckLanding,
+    ) {
+        self.releases.clone().spawn(async move {
+            let checked = match self.fill_all(&opened, file, &current).await {
+                Ok(()) => {
+                    let (kept, opened) = (Arc::clone(&self), Arc::clone(&opened));
+                    spawn_blocking(move || kept.check_now(&opened, file)).await.unwrap_or(Ok(()))
+                }
+                Err(wrong) => Err(wrong),
+            };
+            landing.land(self.conclude(&opened, file, checked));
+        });
+    }
+
+    async fn fill_all(
+        &self,
+        opened: &KeptSnapshot,
+        file: FileIndex,
+        current: &Handle,
+    ) -> Result<(), Wrong> {
+        let (Some(files), Some(source)) = (opened.files(), self.releases.source()) else {
+            return Ok(());
+        };
+        let _waiting = self.fills.wait().map_err(|why| why.of(""))?;
+        for (_, path, info) in files.parts(file) {
+            let wanted = Wanted { release: &opened.release, path, info };
+            self.fill(&wanted, source, current).await.map_err(|why| why.of(path))?;
+        }
+        Ok(())
+    }
+
+    /// Fills one file, unless it is there. If the same content is on its way already, waits for
+    /// it first.
+    async fn fill(
+        &self,
+        wanted: &Wanted<'_>,
+        source: &Source,
+        current: &Handle,
+    ) -> Result<(), Failure> {
+        let _landing = self.fills.alone(wanted.info.sha256()).await;
+        if wanted.is_here().await {
+            return Ok(());
+        }
+        self.make_room(wanted, source).await?;
+        let filled = self.fill_from_anywhere(wanted, source, current).await;
+        if filled.is_err() {
+            source.budget.remove(wanted.release.version(), wanted.info.length());
+        }
+        filled
+    }
+
+    async fn fill_from_anywhere(
+        &self,
+        wanted: &Wanted<'_>,
+        source: &Source,
+        current: &Handle,
+    ) -> Result<(), Failure> {
+        if self.fill_from_here(wanted, current).await {
+            return Ok(());
+        }
+        match self.fill_from_bucket(wanted, source).await {
+            // Perhaps the shelf is gone, and a newer one has it.
+            Err(Failure::Wrong(why)) => match self.on_other_shelves(wanted, source).await {
+                Some(release) => {
+                    let wanted = Wanted { release: &release, ..*wanted };
+                    self.fill_from_bucket(&wanted, source).await
+                }
+                None => Err(Failure::Wrong(why)),
+            },
+            filled => filled,
+        }
+    }
+
+    /// Keeps the directory within its budget.
+    async fn make_room(&self, wanted: &Wanted<'_>, source: &Source) -> Result<(), Failure> {
+        if wanted.release.is_own() {
+            return Ok(());
+        }
+        let (version, length) = (wanted.release.version(), wanted.info.length());
+        let Some(emptied) = source.budget.add(version, length, Instant::now()) else {
+            return Err(Failure::Unavailable("it is longer than all filled files may be".into()));
+        };
+        for version in emptied {
+            self.shelf.forget_version(&version);
+            let releases = self.releases.clone();
+            let emptied = spawn_blocking(move || releases.empty(&version)).await;
+            if let Ok(Err(error)) = emptied {
+                log::not_emptied(&error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the file from another release or from the node's own tree. Returns whether one of
+    /// them has it.
+    async fn fill_from_here(&self, wanted: &Wanted<'_>, current: &Handle) -> bool {
+        let (releases, release) = (self.releases.clone(), Arc::clone(wanted.release));
+        let (path, info) = (wanted.path.to_owned(), wanted.info.clone());
+        let own = current.files().and_then(|files| files.paths_of(info.sha256()).next());
+        let roots = self.fills.roots.iter();
+        let own = own.map(|own| roots.map(|root| root.join(own)).collect::<Vec<_>>());
+        let mut others = self.shelf.find_content(info.sha256());
+        others.extend(releases.find_content(info.sha256()));
+        let filled = spawn_blocking(move || {
+            let wanted = Wanted { release: &release, path: &path, info: &info };
+            others.iter().any(|(other, path)| wanted.take(other, path, &releases))
+                || own.into_iter().flatten().any(|own| wanted.copy(&own, &releases).is_ok())
+        });
+        filled.await.unwrap_or(false)
+    }
+
+    async fn fill_from_bucket(&self, wanted: &Wanted<'_>, source: &Source) -> Result<(), Failure> {
+        let _running = self.fills.running.acquire().await;
+        let (sha256, length) = (wanted.info.sha256(), wanted.info.length());
+        let mut blob = source.blob(wanted.release, sha256, length).await?;
+        let mut file = self.releases.begin_file().map_err(|error| {
+            let why = std::error::Error::source(&error).map(ToString::to_string);
+            Failure::Unavailable(format!("{error}: {}", why.unwrap_or_default()))
+        })?;
+        let mut digest = Sha256::new();
+        while let Some(piece) = blob.next().await {
+            let piece = source.watch(piece)?;
+            digest.update(&piece);
+            file.write(&piece)?;
+        }
+        if <[u8; 32]>::from(digest.finalize()) != *sha256 {
+            return Err(Failure::Wrong("the bucket has other bytes".into()));
+        }
+        let (releases, release) = (self.releases.clone(), Arc::clone(wanted.release));
+        let path = wanted.path.to_owned();
+        let finished = spawn_blocking(move || file.finish(&releases, &release, &path)).await;
+        finished.map_err(io::Error::other)?.map_err(Failure::from)
+    }
+
+    /// Looks at the bucket again. Returns the release if other shelves have it than was known.
+    async fn on_other_shelves(
+        &self,
+        wanted: &Wanted<'_>,
+        source: &Source,
+    ) -> Option<Arc<KeptRelease>> {
+        source.distrust();
+        let releases = self.releases.clone();
+        if let Ok(Err(error)) = spawn_blocking(move || releases.refresh()).await {
+            log::releases_not_refreshed(&error);
+        }
+        let release = self.releases.kept(wanted.release.version())?;
+        (release.shelves() != wanted.release.shelves()).then_some(release)
+    }
+}
+
+impl Fills {
+    /// Counts who waits for a file. Too many are not let in.
+    fn wait(&self) -> Result<Waiting<'_>, Failure> {
+        let waiting = Waiting(&self.waiting);
+        if self.waiting.fetch_add(1, Relaxed) >= MOST_RUNNING + MOST_WAITING {
+            return Err(Failure::Unavailable("too many files are on their way".into()));
+        }
+        Ok(waiting)
+    }
+
+    /// Waits until nobody else fills the same content, and keeps others from it.
+    async fn alone(&self, sha256: &[u8; 32]) -> Alone<'_> {
+        loop {
+            let other = {
+                let mut flights = self.by_digest.lock().unwrap_or_else(PoisonError::into_inner);
+                match flights.get(sha256) {
+                    Some(flight) => Arc::clone(flight),
+                    None => {
+                        let (flight, landing) = Flight::start();
+                        flights.insert(*sha256, flight);
+                        return Alone { fills: self, sha256: *sha256, _landing: landing };
+                    }
+                }
+            };
+            other.landed().await;
+        }
+    }
+}
+
+/// One request more that waits, until it is dropped.
+struct Waiting<'f>(&'f AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The right to fill some content, until it is dropped.
+struct Alone<'f> {
+    fills: &'f Fills,
+    sha256: [u8; 32],
+    _landing: Landing<()>,
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        let mut flights = self.fills.by_digest.lock().unwrap_or_else(PoisonError::into_inner);
+        flights.remove(&self.sha256);
+    }
+}
+
+impl Wanted<'_> {
+    /// Whether the right bytes are there already.
+    async fn is_here(&self) -> bool {
+        let (release, path) = (Arc::clone(self.release), self.path.to_owned());
+        let (sha256, length) = (*self.info.sha256(), self.info.length());
+        let hash = spawn_blocking(move || {
+            let (file, metadata) = release.file(&path)?;
+            (metadata.len() == length).then(|| sha256_of(&file, |_| Ok(())).ok())?
+        });
+        hash.await.is_ok_and(|hash| hash == Some(sha256))
+    }
+
+    /// Takes the file of another release, if it is here and right.
+    fn take(&self, other: &KeptRelease, path: &str, releases: &Releases) -> bool {
+        let Some((from, metadata)) = other.file(path) else { return false };
+        let is_right = metadata.len() == self.info.length()
+            && sha256_of(&from, |_| Ok(())).is_ok_and(|sha256| sha256 == *self.info.sha256());
+        if !is_right {
+            return false;
+        }
+        let is_linked = releases.link_file(&from, self.release, self.path).is_ok();
+        is_linked || self.copy(&from, releases).is_ok()
+    }
+
+    fn copy(&self, from: &Path, releases: &Releases) -> io::Result<()> {
+        let mut file = releases.begin_file().map_err(io::Error::other)?;
+        let sha256 = sha256_of(from, |bytes| file.write(bytes))?;
+        if sha256 != *self.info.sha256() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        file.finish(releases, self.release, self.path)
+    }
+}
+
+/// Hashes a file, and gives its bytes away meanwhile.
+fn sha256_of(path: &Path, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<[u8; 32]> {
+    let (mut file, mut sha256, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; BUFFER]);
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(sha256.finalize().into()),
+            Ok(read) => {
+                sha256.update(&buffer[..read]);
+                take(&buffer[..read])?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Releases in a bucket.
+
+pub mod store;

@@ -1,0 +1,418 @@
+//! A node answers for every release that the bucket has, from whichever place has the bytes, and
+//! with nothing else.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use axum::{Router, body::Body, http::Request};
+use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+use tower_http::services::ServeDir;
+use tower_static_url::{
+    Fingerprinted, Manifest, StaticUrlLayer, StaticUrlLayerBuilder, releases::Releases,
+};
+
+use crate::{
+    bucket::store::{Fault, Store},
+    support::{Answer, Warnings, YEAR, ask, etag_of, get, gzip, request, tree, write},
+};
+
+const OLD: [(&str, &str); 3] = [("app.js", "old"), ("css/app.css", "p {}"), ("gone.js", "gone")];
+const NEW: [(&str, &str); 3] = [("app.js", "new!"), ("css/app.css", "p {}"), ("come.js", "come")];
+
+/// A node with a directory of its own, and the bucket that all nodes have.
+struct Node {
+    root: TempDir,
+    folder: TempDir,
+    layer: StaticUrlLayer,
+    releases: Releases,
+}
+
+impl Node {
+    fn new(store: &Store, root: TempDir) -> Self {
+        Self::with(store, root, |releases, store| releases.filled_from(store, "site"), |b| b)
+    }
+
+    fn with(
+        store: &Store,
+        root: TempDir,
+        fill: impl FnOnce(
+            Releases,
+            Arc<dyn object_store::ObjectStore>,
+        ) -> Result<Releases, tower_static_url::Error>,
+        settings: impl FnOnce(StaticUrlLayerBuilder) -> StaticUrlLayerBuilder,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let releases = Releases::folder(folder.path().join("releases")).unwrap();
+        let releases = fill(releases, Arc::new(store.clone())).unwrap();
+        let layer = layer(&releases, root.path(), settings);
+        Self { root, folder, layer, releases }
+    }
+
+    /// Starts again, as a process does.
+    fn restart(&mut self, store: &Store) {
+        let releases = Releases::folder(self.folder.path().join("releases")).unwrap();
+        self.releases = releases.filled_from(Arc::new(store.clone()), "site").unwrap();
+        self.layer = layer(&self.releases, self.root.path(), |builder| builder);
+    }
+
+    async fn get(&self, url: &str) -> Answer {
+        self.send(get(url)).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let files = ServeDir::new(self.root.path()).precompressed_gzip();
+        let router = Router::new().nest_service("/static", files);
+        ask(self.layer.wrap(router), request).await
+    }
+
+    fn file(&self, version: &str, path: &str) -> PathBuf {
+        self.releases.files().join(version).join(path)
+    }
+}
+
+fn layer(
+    releases: &Releases,
+    root: &Path,
+    settings: impl FnOnce(StaticUrlLayerBuilder) -> StaticUrlLayerBuilder,
+) -> StaticUrlLayer {
+    let files = ServeDir::new(releases.files()).precompressed_gzip();
+    let builder = StaticUrlLayer::builder("/static").root(root);
+    settings(builder.releases(releases.clone(), files)).build().unwrap()
+}
+
+/// Puts a release into the bucket as it is specified, and returns its version.
+fn put(store: &Store, root: &TempDir) -> String {
+    let manifest = Manifest::scan(root.path()).unwrap();
+    let mut listing = String::new();
+    for (path, info) in manifest.iter() {
+        let sha256 = HEXLOWER.encode(info.sha256());
+        store.write(&blob(info.sha256()), fs::read(root.path().join(path)).unwrap());
+        listing += &format!("{}:{path} {}:{sha256}\n", path.len(), info.length());
+    }
+    let version = manifest.digest_hex()[..16].to_owned();
+    store.write(&record(&manifest), listing);
+    version
+}
+
+fn shelf() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 604_800
+}
+
+fn blob(sha256: &[u8]) -> String {
+    format!("site/{}/blobs/{}", shelf(), HEXLOWER.encode(sha256))
+}
+
+fn blob_of(content: &str) -> String {
+    blob(&Sha256::digest(content))
+}
+
+fn record(manifest: &Manifest) -> String {
+    let digest = manifest.digest_hex();
+    format!("site/{}/releases/{}/{digest}", shelf(), &digest[..16])
+}
+
+fn is_file(answer: &Answer, content: &str) {
+    let said = (answer.status.as_u16(), answer.cache_control(), answer.field("etag"));
+    assert_eq!(said, (200, YEAR.into(), etag_of(content)), "{answer:?}");
+    assert_eq!(answer.body, content.as_bytes());
+}
+
+fn is_refused(answer: &Answer, status: u16) {
+    let said = (answer.status.as_u16(), answer.cache_control(), answer.field("etag"));
+    assert_eq!(said, (status, "no-store".into(), String::new()), "{answer:?}");
+    assert_eq!(answer.field("retry-after").is_empty(), status != 503);
+}
+
+/// The same without `Retry-After`: nobody knows the version.
+fn is_stale(answer: &Answer) {
+    assert_eq!(answer.cache_control(), "no-cache", "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_another_node_has_published() {
+    let store = Store::new();
+    let version = put(&store, &tree(OLD));
+    let mut node = Node::new(&store, tree(NEW));
+    store.heal();
+    for _ in 0..3 {
+        for (path, content) in OLD {
+            is_file(&node.get(&format!("/static/{version}/{path}")).await, content);
+        }
+        is_refused(&node.get(&format!("/static/{version}/come.js")).await, 404);
+    }
+    let gets = store.calls().into_iter().filter(|call| call.method == "GET");
+    let gets = gets.map(|call| call.key).collect::<Vec<_>>();
+    let listing = record(&Manifest::scan(tree(OLD).path()).unwrap());
+    // The style sheet is in the node's own tree.
+    assert_eq!(gets, [listing, blob_of("old"), blob_of("gone")]);
+    assert_eq!(fs::read_to_string(node.file(&version, "app.js")).unwrap(), "old");
+
+    // All that was filled is here, whatever happens to the store.
+    store.fail(|_, _| Fault::Fail);
+    node.restart(&store);
+    for (path, content) in OLD {
+        is_file(&node.get(&format!("/static/{version}/{path}")).await, content);
+    }
+    is_refused(&node.get(&format!("/static/{version}/come.js")).await, 404);
+    assert_eq!(store.count("GET"), 0);
+}
+
+#[tokio::test]
+async fn the_whole_exchange_of_a_file_that_is_not_here_yet() {
+    let store = Store::new();
+    let (content, zipped) = ("hello, world".repeat(100), gzip("hello, world".repeat(100)));
+    let root = tree([("a.js", &*content)]);
+    write(root.path(), "a.js.gz", &zipped);
+    let url = format!("/static/{}/a.js", put(&store, &root));
+    let (tag, zipped_tag) = (&*etag_of(&content), &*etag_of(&zipped));
+    for (name, method, fields, status, etag, body) in [
+        ("whole", "GET", &[][..], 200, tag, content.as_bytes()),
+        ("head", "HEAD", &[], 200, tag, b""),
+        ("a sibling", "GET", &[("accept-encoding", "gzip")], 200, zipped_tag, &*zipped),
+        ("a range", "GET", &[("range", "bytes=3-8")], 206, tag, &content.as_bytes()[3..9]),
+        ("a copy", "GET", &[("if-none-match", tag)], 304, tag, b""),
+    ] {
+        let node = Node::new(&store, tree(NEW));
+        let answer = node.send(request(method, &url, fields)).await;
+        let found = (answer.status.as_u16(), answer.field("etag"), answer.cache_control());
+        assert_eq!(found, (status, etag.to_owned(), YEAR.into()), "{name}");
+        assert_eq!(answer.body, body, "{name}");
+    }
+}
+
+/// A release that was published after the node had started.
+#[tokio::test]
+async fn a_release_that_has_just_come() {
+    let store = Store::new();
+    let node = Node::new(&store, tree(NEW));
+    let version = put(&store, &tree(OLD));
+    let url = format!("/static/{version}/app.js");
+    loop {
+        // The first look may have been just before it came, and the next one is 2 s later.
+        let answer = node.get(&url).await;
+        if answer.cache_control() == YEAR {
+            return is_file(&answer, "old");
+        }
+        is_stale(&answer);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn versions_that_nobody_has_published_cost_the_store_nearly_nothing() {
+    let store = Store::new();
+    put(&store, &tree(OLD));
+    let node = Node::new(&store, tree(NEW));
+    store.heal();
+    let start = std::time::Instant::now();
+    for i in 0..500 {
+        is_stale(&node.get(&format!("/static/{i:016x}/app.js")).await);
+    }
+    let looks = 2 + start.elapsed().as_secs() as usize / 2;
+    assert_eq!(store.count("GET"), 0);
+    assert!(store.count("LIST") <= 2 * looks, "{} LIST in {looks} looks", store.count("LIST"));
+}
+
+/// Whatever the store gives, nobody gets other bytes.
+#[tokio::test]
+async fn a_store_that_lies() {
+    let manifest = Manifest::scan(tree(OLD).path()).unwrap();
+    for (name, key, bytes) in [
+        ("a flipped byte", blob_of("old"), Some("olD")),
+        ("too short", blob_of("old"), Some("ol")),
+        ("too long", blob_of("old"), Some("old!")),
+        ("gone", blob_of("old"), None),
+        ("another record", record(&manifest), Some("3:abc 3:abc\n")),
+        ("an empty record", record(&manifest), Some("")),
+    ] {
+        let store = Store::new();
+        let version = put(&store, &tree(OLD));
+        let node = Node::new(&store, tree(NEW));
+        match bytes {
+            Some(bytes) => store.write(&key, bytes),
+            None => store.delete(&key),
+        }
+        let url = format!("/static/{version}/app.js");
+        let warnings = Warnings::capture();
+        for _ in 0..3 {
+            is_refused(&node.get(&url).await, 502);
+        }
+        let gets = store.calls().into_iter().filter(|call| call.method == "GET" && call.key == key);
+        assert!(gets.count() <= 2, "{name}: it is not asked again for a minute");
+        assert!(warnings.lines().len() <= 1, "{name}: {:?}", warnings.lines());
+        assert!(!node.file(&version, "app.js").exists(), "{name}");
+        let current = node.layer.prefix().url("app.js");
+        is_file(&node.get(&current).await, "new!");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_down() {
+    let store = Store::new();
+    let version = put(&store, &tree(OLD));
+    let node = Node::new(&store, tree(NEW));
+    is_file(&node.get(&format!("/static/{version}/gone.js")).await, "gone");
+    store.fail(|_, _| Fault::Fail);
+    let url = format!("/static/{version}/app.js");
+    for _ in 0..20 {
+        is_refused(&node.get(&url).await, 503);
+        is_file(&node.get(&format!("/static/{version}/gone.js")).await, "gone");
+        is_file(&node.get(&node.layer.prefix().url("app.js")).await, "new!");
+    }
+    is_stale(&node.get("/static/0123456789abcdef/app.js").await);
+    assert!(store.calls().len() <= 12, "{}", store.calls().len());
+    store.heal();
+    loop {
+        let answer = node.get(&url).await;
+        if answer.status == 200 {
+            return is_file(&answer, "old");
+        }
+        is_refused(&answer, 503);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Many requests for one file, and for several names of one content: it is fetched once.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_content_is_fetched_once() {
+    let store = Store::new();
+    let root = tree([("a", "same"), ("b", "same"), ("c", "same")]);
+    let version = put(&store, &root);
+    let node = Arc::new(Node::new(&store, tree(NEW)));
+    store.heal();
+    let mut asking = tokio::task::JoinSet::new();
+    for i in 0..60 {
+        let (node, path) = (Arc::clone(&node), ["a", "b", "c"][i % 3]);
+        let url = format!("/static/{version}/{path}");
+        asking.spawn(async move { is_file(&node.get(&url).await, "same") });
+    }
+    while let Some(asked) = asking.join_next().await {
+        asked.unwrap();
+    }
+    let blobs = store.calls().into_iter();
+    assert_eq!(blobs.filter(|call| call.key == blob_of("same")).count(), 1);
+}
+
+#[tokio::test]
+async fn a_file_without_a_version() {
+    let store = Store::new();
+    put(&store, &tree([("assets/panel-9fQ2LmXc.js", "old panel")]));
+    let settings = |builder: StaticUrlLayerBuilder| builder.fingerprinted(Fingerprinted::vite());
+    let fill = |releases: Releases, store: Arc<dyn object_store::ObjectStore>| {
+        releases.filled_from(store, "site")
+    };
+    let node = Node::with(&store, tree([("assets/panel-Bx7a91Zq.js", "new")]), fill, settings);
+    loop {
+        let answer = node.get("/static/assets/panel-9fQ2LmXc.js").await;
+        if answer.status == 200 {
+            is_file(&answer, "old panel");
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    store.heal();
+    assert_eq!(node.get("/static/assets/panel-0fQ2LmXd.js").await.status, 404);
+    assert_eq!(store.count("GET"), 0, "no key is chosen by a client");
+}
+
+/// What was withdrawn from the bucket is gone from the node, too.
+#[tokio::test]
+async fn a_release_that_is_withdrawn() {
+    let store = Store::new();
+    let old = put(&store, &tree(OLD));
+    put(&store, &tree([("other", "one")]));
+    let mut node = Node::new(&store, tree(NEW));
+    is_file(&node.get(&format!("/static/{old}/app.js")).await, "old");
+    store.delete(&record(&Manifest::scan(tree(OLD).path()).unwrap()));
+    node.restart(&store);
+    let versions = node.releases.list().unwrap();
+    assert!(versions.iter().all(|release| release.version() != old), "{versions:?}");
+    assert!(!node.file(&old, "").exists());
+    is_stale(&node.get(&format!("/static/{old}/app.js")).await);
+}
+
+#[tokio::test]
+async fn a_store_that_is_wiped() {
+    let store = Store::new();
+    let old = put(&store, &tree(OLD));
+    let node = Node::new(&store, tree(NEW));
+    is_file(&node.get(&format!("/static/{old}/app.js")).await, "old");
+    store.keys().iter().for_each(|key| store.delete(key));
+    for _ in 0..2 {
+        is_file(&node.get(&format!("/static/{old}/app.js")).await, "old");
+        is_refused(&node.get(&format!("/static/{old}/gone.js")).await, 502);
+        is_file(&node.get(&format!("/static/{old}/css/app.css")).await, "p {}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_filled_stays_within_its_budget() {
+    let store = Store::new();
+    let content = |letter: &str| letter.repeat(1000);
+    let trees = ["a", "b", "c"].map(|letter| tree([("file", &*content(letter))]));
+    let versions = trees.each_ref().map(|root| put(&store, root));
+    let fill = |releases: Releases, store: Arc<dyn object_store::ObjectStore>| {
+        releases.filled_within(store, "site", 2500)
+    };
+    let node = Node::with(&store, tree(NEW), fill, |builder| builder);
+    let here = || versions.each_ref().map(|version| node.file(version, "file").exists());
+    let url = |i: usize| format!("/static/{}/file", versions[i]);
+    for (ask, expected) in [
+        (0, [true, false, false]),
+        (1, [true, true, false]),
+        (0, [true, true, false]),
+        (2, [true, false, true]),
+        (1, [false, true, true]),
+        (1, [false, true, true]),
+        (0, [true, true, false]),
+    ] {
+        is_file(&node.get(&url(ask)).await, &content(["a", "b", "c"][ask]));
+        assert_eq!(here(), expected, "after {ask}");
+    }
+    let large = put(&store, &tree([("large", &*content("d").repeat(3))]));
+    let answer = loop {
+        let answer = node.get(&format!("/static/{large}/large")).await;
+        // At first nobody knows the version.
+        if answer.status != 404 {
+            break answer;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    is_refused(&answer, 503);
+}
+
+/// Somebody has put another file there before the node looked.
+#[tokio::test]
+async fn a_file_of_the_directory_that_is_spoilt_is_filled_again() {
+    let store = Store::new();
+    let old = put(&store, &tree(OLD));
+    let mut node = Node::new(&store, tree(NEW));
+    is_file(&node.get(&format!("/static/{old}/app.js")).await, "old");
+    for spoilt in ["olD", "ol", ""] {
+        let file = node.file(&old, "app.js");
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, spoilt).unwrap();
+        node.restart(&store);
+        is_file(&node.get(&format!("/static/{old}/app.js")).await, "old");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "old");
+    }
+}
+
+/// A link that somebody has put into the directory leads nothing out of it.
+#[cfg(unix)]
+#[tokio::test]
+async fn nothing_is_written_through_a_link() {
+    let store = Store::new();
+    let old = put(&store, &tree(OLD));
+    let node = Node::new(&store, tree(NEW));
+    let outside = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(outside.path(), node.releases.files().join(&old)).unwrap();
+    is_refused(&node.get(&format!("/static/{old}/app.js")).await, 503);
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+}
