@@ -271,6 +271,50 @@ async fn versions_of_any_shape() {
     assert_eq!(unknown.status, 404, "nobody knows it");
 }
 
+/// A directory of the current tree that is named like a kept version keeps its pages.
+#[tokio::test]
+async fn a_directory_that_is_named_like_a_version() {
+    let fleet = Fleet::new();
+    let versioned = |root, version: &str| {
+        fleet.node_with(root, |builder| builder.version(VersionSource::literal(version)))
+    };
+    let kept = tree([("a", "kept"), ("docs/index.html", "kept"), ("index.html", "kept")]);
+    versioned(kept, "beta").layer.publish().unwrap();
+    let current = [
+        ("beta/index.html", "<p>beta"),
+        ("beta/docs/index.html", "<p>docs"),
+        ("beta/a/b", "deep"),
+        ("beta/c", "listed"),
+    ];
+    for policy in [UnlistedPolicy::Ask, UnlistedPolicy::NotFound] {
+        let node = fleet.node_with(tree(current), |builder| {
+            builder.version(VersionSource::literal("v2")).unlisted(policy)
+        });
+        for (path, page) in [("beta/", "<p>beta"), ("beta/docs/", "<p>docs"), ("beta/c", "listed")]
+        {
+            let answer = node.get(&format!("/static/{path}")).await;
+            let found = (answer.status.as_u16(), &*answer.cache_control(), &*answer.body);
+            assert_eq!(found, (200, "no-cache", page.as_bytes()), "{path}");
+        }
+        let moved = node.get("/static/beta/docs").await;
+        assert_eq!((moved.status.as_u16(), &*moved.field("location")), (307, "/static/beta/docs/"));
+        // The file of the release, not the directory, which has a slash at its end.
+        is_file(&node.get("/static/beta/a").await, "kept");
+        let page = node.get("/static/beta/index.html").await;
+        assert_eq!((page.cache_control(), &*page.body), ("no-cache".into(), &b"<p>beta"[..]));
+        is_refused(&node.get("/static/beta/b").await, 404);
+    }
+    let node = versioned(tree(current), "v2");
+    let show = async |request: Request<Body>| request.uri().to_string();
+    let app = node.layer.wrap(Router::new().fallback(show));
+    for (path, seen) in
+        [("beta/docs/", "/static/beta/docs/"), ("beta/", "/static/beta/"), ("beta/b", "/static/b")]
+    {
+        let answer = ask(app.clone(), request("OPTIONS", &format!("/static/{path}"), &[])).await;
+        assert_eq!(answer.body, seen.as_bytes());
+    }
+}
+
 /// The rest of the site keeps its paths, whatever they begin with.
 #[tokio::test]
 async fn a_mount_of_the_root() {
