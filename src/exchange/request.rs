@@ -123,19 +123,17 @@ pub(crate) fn decide(
     let method = MethodKind::of(head.method);
     let mut below = match snapshot.locate(nested, head.uri.path()) {
         Place::Below(below) => below,
-        #[cfg(feature = "releases")]
-        Place::Outside { is_version_shaped }
-            if with_releases && kept::may_be_below(&snapshot, method) =>
-        {
-            return match kept::find_outside(&snapshot, head, is_version_shaped) {
-                Some(kept) => Plan::Kept(Some(kept)),
-                None => plan_without_releases(head, nested, snapshot),
-            };
-        }
-        Place::Outside { is_version_shaped: true } if method.is_get_or_head() => {
-            return forward_foreign(head, method, snapshot);
-        }
-        Place::Outside { .. } => {
+        Place::Outside { is_version_shaped } => {
+            #[cfg(feature = "releases")]
+            if with_releases
+                && kept::may_be_below(&snapshot, method)
+                && let Some(kept) = kept::find_outside(&snapshot, head, is_version_shaped)
+            {
+                return Plan::Kept(Some(kept));
+            }
+            if is_version_shaped && method.is_get_or_head() {
+                return forward_foreign(head, method, snapshot);
+            }
             return Plan::Pass { snapshot, outcome: StaticUrlOutcome::Outside };
         }
     };

@@ -166,9 +166,10 @@ pub(crate) fn find_outside(
     is_version_shaped: bool,
 ) -> Option<Box<KeptPlan>> {
     let path = head.uri.path();
-    let rest = path.strip_prefix('/').filter(|rest| is_plain(rest))?;
+    let rest = path.strip_prefix('/')?;
     // The rest of the site may have a path that starts like a version.
-    Candidate::of(snapshot, false, path, rest, is_version_shaped)?.plan(snapshot, false, true)
+    let candidate = Candidate::of(snapshot, false, path, rest, is_version_shaped)?;
+    candidate.plan(snapshot, false, true).filter(|_| is_plain(rest))
 }
 
 /// Removes the version of a kept release from an `OPTIONS` request.
@@ -201,7 +202,8 @@ impl<'r> Candidate<'r> {
         is_versioned: bool,
     ) -> Option<Self> {
         let below = path.strip_prefix(snapshot.base(nested))?.strip_prefix('/')?;
-        let version = below.split_once('/').map(|(version, _)| version);
+        // Versions are short, and so are other segments.
+        let version = below.bytes().position(|byte| byte == b'/').map(|slash| &below[..slash]);
         let rule = snapshot.settings().fingerprinted.as_ref().filter(|_| !is_versioned);
         let fingerprinted = rule.and_then(|rule| {
             let path = decode(rest)?;

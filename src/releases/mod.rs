@@ -15,7 +15,10 @@ use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::SystemTime,
 };
 
@@ -85,8 +88,29 @@ pub struct Releases(Arc<Shared>);
 struct Shared {
     folder: Folder,
     known: ArcSwap<Known>,
+    lengths: Lengths,
     /// What was logged. Locked while the records are read.
     logged: Mutex<HashSet<NoRecord>>,
+}
+
+/// The lengths that versions have ever had, one bit each. With a mount of `/` most requests are for
+/// the rest of the site, and this tells that their first segment is no version.
+#[derive(Debug, Default)]
+struct Lengths(AtomicU64);
+
+impl Lengths {
+    fn bit(version: &str) -> u64 {
+        1 << (version.len() % 64)
+    }
+
+    fn add<'v>(&self, versions: impl Iterator<Item = &'v Box<str>>) {
+        let bits = versions.fold(0, |bits, version| bits | Self::bit(version));
+        self.0.fetch_or(bits, Relaxed);
+    }
+
+    fn may_have(&self, version: &str) -> bool {
+        self.0.load(Relaxed) & Self::bit(version) != 0
+    }
 }
 
 /// The known releases. It never changes: a refresh makes another one.
@@ -138,8 +162,8 @@ impl Releases {
     }
 
     fn new(folder: Folder) -> Result<Self, Error> {
-        let shared = Shared { folder, known: ArcSwap::default(), logged: Mutex::default() };
-        let releases = Self(Arc::new(shared));
+        let (known, lengths, logged) = Default::default();
+        let releases = Self(Arc::new(Shared { folder, known, lengths, logged }));
         releases.refresh()?;
         Ok(releases)
     }
@@ -164,6 +188,9 @@ impl Releases {
 
     /// Returns a known release. Reads nothing.
     pub(crate) fn kept(&self, version: &str) -> Option<Arc<KeptRelease>> {
+        if !self.0.lengths.may_have(version) {
+            return None;
+        }
         self.0.known.load().by_version.get(version).cloned()
     }
 
@@ -187,6 +214,7 @@ impl Releases {
             }
         }
         if let Some(known) = known {
+            self.0.lengths.add(known.by_version.keys());
             self.0.known.store(Arc::new(known));
         }
         Ok(())
