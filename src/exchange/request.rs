@@ -1,6 +1,8 @@
 //! What is done with a request? Request head + snapshot → plan.
 
 use std::mem;
+#[cfg(feature = "releases")]
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{
@@ -9,8 +11,6 @@ use http::{
 
 #[cfg(feature = "memory")]
 use crate::exchange::from_memory::LookUp;
-#[cfg(feature = "releases")]
-use crate::kept::{self, KeptPlan};
 use crate::{
     exchange::{ClientConditions, Exchange, MethodKind, Original, Target, names_content},
     header::{
@@ -23,6 +23,11 @@ use crate::{
     policy::{Match, StalePolicy, UnlistedPolicy},
     snapshot::{Below, Place, Snapshot, current::Handle, file::File, representation::is_digest},
     url::{StaticUrlOutcome, path_and_query, with_path, with_version},
+};
+#[cfg(feature = "releases")]
+use crate::{
+    kept::{self, KeptPlan},
+    manifest::FileIndex,
 };
 
 /// What to do with a request. A plan is large, and moving it costs more than most of the
@@ -173,6 +178,21 @@ pub(crate) fn decide(
     let target = incoming.target(&fields);
     let edit = RequestEdit { path, fields };
     Plan::Forward { edit, exchange: Exchange::new(snapshot, target, conditions, selection) }
+}
+
+/// Returns a 304 for a file of a kept release, if what is listed is enough for it.
+#[cfg(feature = "releases")]
+pub(crate) fn not_modified(
+    head: RequestHead<'_>,
+    snapshot: &Snapshot,
+    index: FileIndex,
+    listed: &Arc<File>,
+) -> Option<Response<Bytes>> {
+    let file = Some((index, listed));
+    let below = Below { outcome: StaticUrlOutcome::Current, rest: None, is_literal: false, file };
+    let (method, fields) = (MethodKind::of(head.method), RequestFields::of(head.headers));
+    let incoming = IncomingRequest { head, nested: false, method, fields, below };
+    incoming.not_modified_response(snapshot)
 }
 
 /// Forwards a request for the rest of the site whose path starts like a version. Its response

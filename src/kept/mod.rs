@@ -33,9 +33,10 @@ use crate::{
     exchange::{
         self, MethodKind,
         redirect::restore_mount,
-        request::{Plan, RequestHead, plan_without_releases},
+        request::{Plan, RequestHead, not_modified, plan_without_releases},
     },
     layer::service::extend_kept,
+    manifest::FileIndex,
     observe::log,
     releases::{KeptRelease, Releases},
     snapshot::{Below, Settings, Snapshot, current::Handle, evidence::LengthTrust},
@@ -344,6 +345,10 @@ impl KeptPlan {
         let rest = division.map(|division| division.rest).ok_or(StatusCode::NOT_FOUND)?;
         let path = decode(rest).ok_or(StatusCode::NOT_FOUND)?;
         let index = snapshot.find(&path).ok_or(StatusCode::NOT_FOUND)?;
+        // A client that has the listed bytes needs no others.
+        if let Some(response) = opened.not_modified(index, RequestHead::of(&request)) {
+            return Ok(response.map(ResponseBody::whole));
+        }
         // The plan looks for the path as it is spelled, too.
         for index in [Some(index), snapshot.find(rest)].into_iter().flatten() {
             kept.check(opened, index).await?;
@@ -379,6 +384,14 @@ impl KeptPlan {
         }
         restore_location(&mut response, snapshot, authority.as_deref());
         Ok(response)
+    }
+}
+
+impl KeptSnapshot {
+    /// Returns a 304 for a file that has not been read yet. For others the plan knows more.
+    fn not_modified(&self, index: FileIndex, head: RequestHead<'_>) -> Option<Response<Bytes>> {
+        let files = self.handle.files().filter(|files| !files.is_made(index))?;
+        not_modified(head, &self.handle, index, &files.listed(index)?)
     }
 }
 

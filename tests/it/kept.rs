@@ -205,6 +205,74 @@ async fn the_whole_exchange() {
     assert_eq!((beyond.status.as_u16(), beyond.cache_control()), (416, "no-store".into()));
 }
 
+/// A client that has a file is answered before anybody reads it, wherever its bytes may be.
+#[tokio::test]
+async fn a_copy_is_confirmed_by_the_listing() {
+    let fleet = Fleet::new();
+    let (content, zipped) = ("hello, world".repeat(100), gzip("hello, world".repeat(100)));
+    let old = tree([("a.js", &*content), ("alone", "alone")]);
+    write(old.path(), "a.js.gz", &zipped);
+    let old = fleet.publish(old);
+    let version = old.split('/').nth(2).unwrap();
+    for file in ["a.js", "a.js.gz", "alone"] {
+        fs::remove_file(fleet.file(version, file)).unwrap();
+    }
+    let (tag, zipped, alone) = (&*etag_of(&content), &*etag_of(&zipped), &*etag_of("alone"));
+    let gzip = ("accept-encoding", "gzip");
+    let basic = ("authorization", "Basic YTpi");
+    let private = &*YEAR.replace("public", "private");
+    let varies = "accept-encoding";
+    for (name, method, path, fields, status, cache_control, etag, vary) in [
+        ("a copy", "GET", "a.js", &[("if-none-match", tag)][..], 304, YEAR, tag, varies),
+        ("head", "HEAD", "a.js", &[("if-none-match", tag)], 304, YEAR, tag, varies),
+        (
+            "compressed",
+            "GET",
+            "a.js",
+            &[("if-none-match", zipped), gzip],
+            304,
+            YEAR,
+            zipped,
+            varies,
+        ),
+        ("one form", "GET", "alone", &[("if-none-match", alone), gzip], 304, YEAR, alone, ""),
+        ("authorized", "GET", "alone", &[("if-none-match", alone), basic], 304, private, alone, ""),
+        (
+            "refused",
+            "GET",
+            "a.js",
+            &[("if-none-match", zipped), ("accept-encoding", "br")],
+            502,
+            "no-store",
+            "",
+            "",
+        ),
+        ("another", "GET", "a.js", &[("if-none-match", "\"x\"")], 502, "no-store", "", ""),
+        ("no copy", "GET", "a.js", &[], 502, "no-store", "", ""),
+        (
+            "more conditions",
+            "GET",
+            "a.js",
+            &[("if-none-match", tag), ("if-match", tag)],
+            502,
+            "no-store",
+            "",
+            "",
+        ),
+    ] {
+        // Each has a layer that has not seen the file.
+        let node = fleet.node(tree(NEW));
+        let answer = node.send(request(method, &format!("{old}{path}"), fields)).await;
+        let expected = (status, cache_control.to_owned(), etag.to_owned());
+        assert_eq!(said(&answer), expected, "{name}: {answer:?}");
+        assert_eq!((answer.field("vary"), &*answer.body), (vary.into(), &b""[..]), "{name}");
+    }
+    // A release that is gone confirms nothing.
+    fleet.releases().withdraw(version).unwrap();
+    let asked = request("GET", &format!("{old}alone"), &[("if-none-match", alone)]);
+    assert_ne!(fleet.node(tree(NEW)).send(asked).await.status, 304);
+}
+
 /// A client with credentials gets nothing that a shared cache may keep.
 #[tokio::test]
 async fn an_authorized_client() {
