@@ -15,7 +15,7 @@ use support::{Body, Case, Measure, StaticService, respond};
 
 /// The limit of each case, relative to [`Case::Stack`]. It is hardly more than the measured
 /// value, with some room because the C library takes other paths on other processors.
-const LIMITS: [(Case, f64); 11] = [
+const LIMITS: [(Case, f64); 13] = [
     (Case::GrowingStack, 1.35),
     (Case::Extension, 0.83),
     (Case::Bare, 0.60),
@@ -27,6 +27,8 @@ const LIMITS: [(Case, f64); 11] = [
     (Case::Unversioned, 1.45),
     (Case::NotModified, 0.72),
     (Case::Remembered, 0.88),
+    (Case::Page, 1.15),
+    (Case::PageWithReleases, 1.25),
 ];
 
 const REQUESTS: usize = 1000;

@@ -324,3 +324,52 @@ fn a_folder_may_be_given_as_a_link() {
     let releases = json(&["releases", link.to_str().unwrap()]);
     assert_eq!(releases[0]["version"], json!("v1"));
 }
+
+/// Releases that belong to somebody else can be read, and are not changed.
+#[test]
+fn somebody_elses_releases() {
+    use std::os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _},
+        process::CommandExt as _,
+    };
+    let site = Site::new();
+    site.publish_as("v1");
+    let set_modes = |file: u32, directory: u32| {
+        for entry in walkdir::WalkDir::new(site.folder.path()).contents_first(directory != 0o555) {
+            let entry = entry.unwrap();
+            let mode = if entry.file_type().is_dir() { directory } else { file };
+            fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    set_modes(0o444, 0o555);
+    // Root may write everywhere.
+    let is_root = fs::metadata(site.folder.path()).unwrap().uid() == 0;
+    let folder = site.folder();
+    let copy = tempfile::tempdir().unwrap();
+    fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = copy.path().join("static-url");
+    fs::copy(env!("CARGO_BIN_EXE_static-url"), &program).unwrap();
+    fs::set_permissions(site.root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = Command::new(&program);
+        command.args(args).env_remove("STATIC_URL_SALT");
+        if is_root {
+            command.uid(65534).gid(65534);
+        }
+        run_command(command)
+    };
+    for args in [&["releases", &folder][..], &["verify", &folder], &["prune", &folder]] {
+        let Output { code, stderr, .. } = run(args);
+        assert_eq!((code, &*stderr), (0, ""), "{args:?}");
+    }
+    let new = ["publish", site.root(), "--to", &folder, "--literal", "v2"];
+    for args in [&new[..], &["prune", &folder, "--yes"], &["withdraw", "v1", &folder]] {
+        let Output { code, stderr, .. } = run(args);
+        let canonical = fs::canonicalize(&folder).unwrap();
+        let expected =
+            format!("error: cannot write to {canonical:?}: Permission denied (os error 13)\n");
+        assert_eq!((code, stderr), (1, expected), "{args:?}");
+    }
+    set_modes(0o644, 0o755);
+    assert_eq!(site.versions(), ["v1"]);
+}

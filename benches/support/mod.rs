@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     future::{Future, ready},
+    path::Path,
     pin::{Pin, pin},
     sync::LazyLock,
     task::{Context, Poll, Waker},
@@ -11,12 +12,15 @@ use std::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use tower::{Layer as _, Service};
+use tower::{Layer as _, Service, service_fn};
 use tower_http::{
     add_extension::{AddExtension, AddExtensionLayer},
     set_header::SetResponseHeaderLayer,
 };
-use tower_static_url::{Manifest, StaticPrefix, StaticUrl, StaticUrlLayer, StaticUrlLayerBuilder};
+use tower_static_url::{
+    EmptyBody, Manifest, StaticPrefix, StaticUrl, StaticUrlLayer, StaticUrlLayerBuilder,
+    releases::Releases,
+};
 
 pub type Body = Full<Bytes>;
 type Answer = Result<Response<Body>, Infallible>;
@@ -87,10 +91,14 @@ pub fn layer(files: usize) -> StaticUrlLayer {
 }
 
 fn builder(files: usize) -> StaticUrlLayerBuilder {
+    builder_at("/static", files)
+}
+
+fn builder_at(mount: &str, files: usize) -> StaticUrlLayerBuilder {
     let others = (1..files).map(|i| (format!("{}/{i}.css", i % 100), CONTENT));
     let files = others.chain([(PATH.to_owned(), CONTENT)]);
     let manifest = Manifest::from_files(files).unwrap();
-    StaticUrlLayer::builder("/static").manifest(manifest)
+    StaticUrlLayer::builder(mount).manifest(manifest)
 }
 
 /// Returns the layer with a memory that has the file of this request.
@@ -108,6 +116,22 @@ fn remembering(request: Request<Body>) -> StaticUrl<Inner> {
 fn declared() -> StaticUrlLayer {
     let version = tower_static_url::VersionSource::literal("v1.2.3");
     StaticUrlLayer::builder("/static").version(version).build().unwrap()
+}
+
+/// Returns the layer at `/`, with releases that are kept.
+fn with_releases(folder: &Path) -> StaticUrlLayer {
+    let releases = Releases::folder(folder.join("releases")).unwrap();
+    let tree = folder.join("tree");
+    std::fs::create_dir(&tree).unwrap();
+    for content in 0..10 {
+        std::fs::write(tree.join("a"), content.to_string()).unwrap();
+        let manifest = Manifest::scan(&tree).unwrap();
+        releases.publish(&manifest.digest_hex()[..16], &manifest, [&tree]).unwrap();
+    }
+    let files = service_fn(async |_: Request<EmptyBody>| {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    builder_at("/", 1).releases(releases, files).build().unwrap()
 }
 
 /// A kind of request, and the service that answers it.
@@ -130,10 +154,14 @@ pub enum Case {
     NotModified,
     /// A current URL, answered from memory.
     Remembered,
+    /// A page of the site, below a mount of `/`.
+    Page,
+    /// The same, with releases that are kept.
+    PageWithReleases,
 }
 
 impl Case {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Stack,
         Self::GrowingStack,
         Self::Extension,
@@ -146,6 +174,8 @@ impl Case {
         Self::Unversioned,
         Self::NotModified,
         Self::Remembered,
+        Self::Page,
+        Self::PageWithReleases,
     ];
 
     /// Returns a function that makes this request as a browser does.
@@ -181,6 +211,7 @@ impl Case {
             Self::CurrentWithQuery => prefix.url(&format!("{PATH}?a=b")),
             Self::CurrentUnlisted => prefix.url("css/unlisted.css"),
             Self::Unversioned => format!("/static/{PATH}"),
+            Self::Page | Self::PageWithReleases => "/blog/hello".into(),
         }
     }
 
@@ -193,6 +224,14 @@ impl Case {
             Self::Bare => measure.measure(Inner, self.requests()),
             Self::CurrentDeclared => measure.measure(declared().layer(Inner), self.requests()),
             Self::Remembered => measure.measure(remembering(self.requests()()), self.requests()),
+            Self::Page => {
+                let layer = builder_at("/", 1).build().unwrap();
+                measure.measure(layer.layer(Inner), self.requests())
+            }
+            Self::PageWithReleases => {
+                let folder = tempfile::tempdir().unwrap();
+                measure.measure(with_releases(folder.path()).layer(Inner), self.requests())
+            }
             _ => measure.measure(layer(1).layer(Inner), self.requests()),
         }
     }

@@ -1,6 +1,8 @@
 //! What is done with a request? Request head + snapshot → plan.
 
 use std::mem;
+#[cfg(feature = "releases")]
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{
@@ -9,8 +11,6 @@ use http::{
 
 #[cfg(feature = "memory")]
 use crate::exchange::from_memory::LookUp;
-#[cfg(feature = "releases")]
-use crate::kept::{self, KeptPlan};
 use crate::{
     exchange::{ClientConditions, Exchange, MethodKind, Original, Target, names_content},
     header::{
@@ -23,6 +23,11 @@ use crate::{
     policy::{Match, StalePolicy, UnlistedPolicy},
     snapshot::{Below, Place, Snapshot, current::Handle, file::File, representation::is_digest},
     url::{StaticUrlOutcome, path_and_query, with_path, with_version},
+};
+#[cfg(feature = "releases")]
+use crate::{
+    kept::{self, KeptPlan},
+    manifest::FileIndex,
 };
 
 /// What to do with a request. A plan is large, and moving it costs more than most of the
@@ -123,19 +128,17 @@ pub(crate) fn decide(
     let method = MethodKind::of(head.method);
     let mut below = match snapshot.locate(nested, head.uri.path()) {
         Place::Below(below) => below,
-        #[cfg(feature = "releases")]
-        Place::Outside { is_version_shaped }
-            if with_releases && kept::may_be_below(&snapshot, method) =>
-        {
-            return match kept::find_outside(&snapshot, head, is_version_shaped) {
-                Some(kept) => Plan::Kept(Some(kept)),
-                None => plan_without_releases(head, nested, snapshot),
-            };
-        }
-        Place::Outside { is_version_shaped: true } if method.is_get_or_head() => {
-            return forward_foreign(head, method, snapshot);
-        }
-        Place::Outside { .. } => {
+        Place::Outside { is_version_shaped } => {
+            #[cfg(feature = "releases")]
+            if with_releases
+                && kept::may_be_below(&snapshot, method)
+                && let Some(kept) = kept::find_outside(&snapshot, head, is_version_shaped)
+            {
+                return Plan::Kept(Some(kept));
+            }
+            if is_version_shaped && method.is_get_or_head() {
+                return forward_foreign(head, method, snapshot);
+            }
             return Plan::Pass { snapshot, outcome: StaticUrlOutcome::Outside };
         }
     };
@@ -175,6 +178,21 @@ pub(crate) fn decide(
     let target = incoming.target(&fields);
     let edit = RequestEdit { path, fields };
     Plan::Forward { edit, exchange: Exchange::new(snapshot, target, conditions, selection) }
+}
+
+/// Returns a 304 for a file of a kept release, if what is listed is enough for it.
+#[cfg(feature = "releases")]
+pub(crate) fn not_modified(
+    head: RequestHead<'_>,
+    snapshot: &Snapshot,
+    index: FileIndex,
+    listed: &Arc<File>,
+) -> Option<Response<Bytes>> {
+    let file = Some((index, listed));
+    let below = Below { outcome: StaticUrlOutcome::Current, rest: None, is_literal: false, file };
+    let (method, fields) = (MethodKind::of(head.method), RequestFields::of(head.headers));
+    let incoming = IncomingRequest { head, nested: false, method, fields, below };
+    incoming.not_modified_response(snapshot)
 }
 
 /// Forwards a request for the rest of the site whose path starts like a version. Its response

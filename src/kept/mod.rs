@@ -36,7 +36,7 @@ use crate::{
     exchange::{
         self, MethodKind,
         redirect::restore_mount,
-        request::{Plan, RequestHead, plan_without_releases},
+        request::{Plan, RequestHead, not_modified, plan_without_releases},
     },
     layer::service::extend_kept,
     manifest::FileIndex,
@@ -73,8 +73,11 @@ pub(crate) struct KeptPlan {
     wanted: Wanted,
     /// What has to be known first.
     refresh: Option<Arc<Flight<()>>>,
-    /// The release is not known to be kept, or not to list the path. If it turns out not to, the
-    /// request is one like any other.
+    /// A path that the release does not list belongs to the current tree, or to the rest of the
+    /// site.
+    is_shared: bool,
+    /// The release is not known to be kept, or the path is shared. If the release does not
+    /// respond, the request is one like any other.
     is_uncertain: bool,
 }
 
@@ -167,7 +170,18 @@ pub(crate) fn find(
     }
     // What is not plain keeps its version.
     let rest = below.rest?;
-    Candidate::of(snapshot, nested, head.uri.path(), rest, !is_unversioned)?.plan(snapshot, nested)
+    let is_in_tree = is_unversioned && has_in_tree(snapshot, below);
+    // A release lists files alone.
+    if is_in_tree && rest.ends_with('/') {
+        return None;
+    }
+    let candidate = Candidate::of(snapshot, nested, head.uri.path(), rest, !is_unversioned)?;
+    candidate.plan(snapshot, nested, is_in_tree || snapshot.settings().mount.is_root())
+}
+
+/// Whether the current tree has a directory or a page at a path that spells no listed file.
+fn has_in_tree(snapshot: &Snapshot, below: &Below<'_, '_>) -> bool {
+    snapshot.has_manifest() && snapshot.may_answer(below)
 }
 
 /// Whether a request that is not below the mount may be for a kept release. With a mount of `/`
@@ -186,8 +200,10 @@ pub(crate) fn find_outside(
     is_version_shaped: bool,
 ) -> Option<Box<KeptPlan>> {
     let path = head.uri.path();
-    let rest = path.strip_prefix('/').filter(|rest| is_plain(rest))?;
-    Candidate::of(snapshot, false, path, rest, is_version_shaped)?.plan(snapshot, false)
+    let rest = path.strip_prefix('/')?;
+    // The rest of the site may have a path that starts like a version.
+    let candidate = Candidate::of(snapshot, false, path, rest, is_version_shaped)?;
+    candidate.plan(snapshot, false, true).filter(|_| is_plain(rest))
 }
 
 /// Removes the version of a kept release from an `OPTIONS` request.
@@ -203,6 +219,7 @@ pub(crate) fn remove_version<'r>(
     let path = path.and_then(|path| path.strip_prefix('/')).filter(|_| below.rest.is_some());
     if let Some((version, rest)) = path.and_then(|path| path.split_once('/'))
         && below.file.is_none()
+        && !has_in_tree(snapshot, below)
         && kept.releases.kept(version).is_some()
     {
         let outcome = StaticUrlOutcome::Kept;
@@ -219,7 +236,8 @@ impl<'r> Candidate<'r> {
         is_versioned: bool,
     ) -> Option<Self> {
         let below = path.strip_prefix(snapshot.base(nested))?.strip_prefix('/')?;
-        let version = below.split_once('/').map(|(version, _)| version);
+        // Versions are short, and so are other segments.
+        let version = below.bytes().position(|byte| byte == b'/').map(|slash| &below[..slash]);
         let rule = snapshot.settings().fingerprinted.as_ref().filter(|_| !is_versioned);
         let fingerprinted = rule.and_then(|rule| {
             let path = decode(rest)?;
@@ -229,14 +247,12 @@ impl<'r> Candidate<'r> {
         Some(Self { version, is_expected, fingerprinted })
     }
 
-    fn plan(self, snapshot: &Handle, nested: bool) -> Option<Box<KeptPlan>> {
-        let settings = snapshot.settings();
-        let kept = settings.kept.as_ref()?;
+    /// `is_shared`: a path that the release does not list may belong to somebody else.
+    fn plan(self, snapshot: &Handle, nested: bool, is_shared: bool) -> Option<Box<KeptPlan>> {
+        let kept = snapshot.settings().kept.as_ref()?;
         let now = Instant::now();
         let (wanted, refresh, is_uncertain) = match self.wanted(&kept.releases) {
-            // With a mount of `/`, the rest of the site may have a path that starts like a
-            // version.
-            Some(wanted) => (wanted, kept.refresh_after(now, FRESH), settings.mount.is_root()),
+            Some(wanted) => (wanted, kept.refresh_after(now, FRESH), is_shared),
             None => {
                 let fresh = if self.is_expected { FRESH_FOR_UNKNOWN } else { FRESH };
                 let refresh = kept.refresh_after(now, fresh)?;
@@ -244,7 +260,8 @@ impl<'r> Candidate<'r> {
             }
         };
         let (kept, current) = (Arc::clone(kept), snapshot.clone());
-        Some(Box::new(KeptPlan { kept, current, nested, wanted, refresh, is_uncertain }))
+        let plan = KeptPlan { kept, current, nested, wanted, refresh, is_shared, is_uncertain };
+        Some(Box::new(plan))
     }
 
     /// Returns which known release is wanted.
@@ -324,10 +341,8 @@ impl KeptPlan {
         };
         let release = release?;
         let response = self.respond_for(&release, request).await;
-        // With a mount of `/`, what a release does not list belongs to the rest of the site.
-        let is_shared = self.current.settings().mount.is_root();
         match response {
-            Err(StatusCode::NOT_FOUND) if is_shared => None,
+            Err(StatusCode::NOT_FOUND) if self.is_shared => None,
             Err(StatusCode::BAD_GATEWAY) if self.is_gone(&release).await => {
                 Some(refuse(StatusCode::NOT_FOUND))
             }
@@ -389,6 +404,10 @@ impl KeptPlan {
         let rest = division.map(|division| division.rest).ok_or(StatusCode::NOT_FOUND)?;
         let path = decode(rest).ok_or(StatusCode::NOT_FOUND)?;
         let index = snapshot.find(&path).ok_or(StatusCode::NOT_FOUND)?;
+        // A client that has the listed bytes needs no others.
+        if let Some(response) = opened.not_modified(index, RequestHead::of(&request)) {
+            return Ok(response.map(ResponseBody::whole));
+        }
         // The plan looks for the path as it is spelled, too.
         #[cfg(feature = "object-store")]
         if let Some(source) = kept.releases.source() {
@@ -427,6 +446,14 @@ impl KeptPlan {
         }
         restore_location(&mut response, snapshot, authority.as_deref());
         Ok(response)
+    }
+}
+
+impl KeptSnapshot {
+    /// Returns a 304 for a file that has not been read yet. For others the plan knows more.
+    fn not_modified(&self, index: FileIndex, head: RequestHead<'_>) -> Option<Response<Bytes>> {
+        let files = self.handle.files().filter(|files| !files.is_made(index))?;
+        not_modified(head, &self.handle, index, &files.listed(index)?)
     }
 }
 

@@ -2,7 +2,10 @@
 //! needs to know: no timer runs.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,12 +22,15 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Refresh {
+    start: Instant,
+    /// When the last refresh began, in milliseconds after the start. Written with the lock, and
+    /// read without it: most requests need no refresh, and must not wait for each other.
+    began: AtomicU64,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    began: Instant,
     /// The last refresh has not ended. It can be under way for longer than somebody waits.
     is_running: bool,
     flight: Option<Arc<Flight<()>>>,
@@ -34,8 +40,9 @@ impl Refresh {
     /// What is known is that of `now`. Yet the first request with an unknown version makes the
     /// layer look: it may come long after.
     pub(super) fn new(now: Instant) -> Self {
-        let now = now.checked_sub(FRESH_FOR_UNKNOWN).unwrap_or(now);
-        Self { state: Mutex::new(State { began: now, is_running: false, flight: None }) }
+        let start = now.checked_sub(FRESH_FOR_UNKNOWN).unwrap_or(now);
+        let state = Mutex::new(State { is_running: false, flight: None });
+        Self { start, began: AtomicU64::new(0), state }
     }
 
     /// Returns the refresh for which to wait, if what is known is older than `fresh`. If it has
@@ -46,17 +53,31 @@ impl Refresh {
         fresh: Duration,
         begin: impl FnOnce(Landing<()>),
     ) -> Option<Arc<Flight<()>>> {
+        let is_joined = fresh < FRESH;
+        if !is_joined && !self.is_older(now, fresh) {
+            return None;
+        }
         let mut state = self.state();
-        if state.is_running || now.saturating_duration_since(state.began) < fresh {
-            let is_joined = fresh < FRESH;
+        if state.is_running || !self.is_older(now, fresh) {
             let flight = state.flight.as_ref().filter(|flight| is_joined && flight.is_under_way());
             return flight.map(Arc::clone);
         }
         let (flight, landing) = Flight::start();
-        *state = State { began: now, is_running: true, flight: Some(Arc::clone(&flight)) };
+        *state = State { is_running: true, flight: Some(Arc::clone(&flight)) };
+        self.began.store(self.since_start(now), Relaxed);
         drop(state);
         begin(landing);
         Some(flight)
+    }
+
+    /// Whether what is known is at least that old.
+    fn is_older(&self, now: Instant, age: Duration) -> bool {
+        let began = self.began.load(Relaxed);
+        self.since_start(now).saturating_sub(began) >= millis(age)
+    }
+
+    fn since_start(&self, now: Instant) -> u64 {
+        millis(now.saturating_duration_since(self.start))
     }
 
     /// Says that the refresh that was begun has ended.
@@ -67,6 +88,11 @@ impl Refresh {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Unlike `as_millis`, in 64 bits.
+fn millis(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1000) + u64::from(duration.subsec_millis())
 }
 
 #[cfg(test)]

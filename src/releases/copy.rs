@@ -66,7 +66,7 @@ type ByDigest<'c> = FxHashMap<&'c [u8; 32], (usize, &'c str)>;
 pub(super) struct Worker<'w, 'c> {
     copier: &'w Copier<'c>,
     /// What is known of the files of each kept release.
-    intact: Vec<Option<Intact>>,
+    intact: Vec<Intact>,
     buffer: Vec<u8>,
 }
 
@@ -83,8 +83,9 @@ impl<'c> Copier<'c> {
     }
 
     pub(super) fn worker(&self) -> Worker<'_, 'c> {
-        let intact =
-            self.releases.iter().map(|source| Intact::new(source.release.directory().to_owned()));
+        let intact = self.releases.iter().map(|Source { release, .. }| {
+            Intact::new(release.directory().to_owned(), release.recorded())
+        });
         Worker { copier: self, intact: intact.collect(), buffer: vec![0; BUFFER] }
     }
 
@@ -130,14 +131,13 @@ impl Worker<'_, '_> {
     /// Returns where a kept release has the content, usually at the same path.
     fn kept(&mut self, path: &str, info: &FileInfo) -> Option<PathBuf> {
         let newest = self.copier.releases.first()?;
-        if newest.manifest.get(path) == Some(info) {
-            let intact = self.intact[0].as_mut();
-            if let Some(file) = intact.and_then(|intact| intact.file(path, info)) {
-                return Some(file);
-            }
+        if newest.manifest.get(path) == Some(info)
+            && let Some(file) = self.intact[0].file(path, info)
+        {
+            return Some(file);
         }
         let &(release, path) = self.copier.by_digest().get(info.sha256())?;
-        self.intact[release].as_mut()?.file(path, info)
+        self.intact[release].file(path, info)
     }
 
     /// Copies a file, and hashes what has arrived. It keeps the time of the copy: another content

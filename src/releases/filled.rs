@@ -12,7 +12,7 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Instant, SystemTime},
+    time::Instant,
 };
 
 use data_encoding::HEXLOWER;
@@ -48,7 +48,7 @@ impl Folder {
         let write_error = |error| Error::io("write", &new, error);
         let mut file = create_file(&new)?;
         let written = file.write_all(text).and_then(|()| {
-            file.set_modified(release.published())?;
+            file.set_modified(release.published)?;
             set_read_only(&file)?;
             file.sync_all()
         });
@@ -240,11 +240,6 @@ fn length_of_files(directory: &Path) -> u64 {
 impl KeptRelease {
     fn digest_hex(&self) -> String {
         HEXLOWER.encode(&self.record.digest)
-    }
-
-    /// Returns when it was published last.
-    pub(super) fn published(&self) -> SystemTime {
-        self.record.published
     }
 }
 

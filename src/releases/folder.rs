@@ -23,6 +23,8 @@ use crate::{Error, ErrorKind};
 const MARKER: &str = ".static-url";
 const COMMIT: &str = ".static-url-commit";
 const FORMAT: &str = "tower-static-url releases 1\n";
+/// What a new file system has at its root.
+const LOST_AND_FOUND: &str = "lost+found";
 const NEW: &str = ".new-";
 const TRASH: &str = ".trash-";
 /// Before the version, in the name of its trash.
@@ -42,21 +44,26 @@ pub(super) struct Folder {
 pub(super) struct Lock(#[expect(dead_code, reason = "closing the file ends the lock")] File);
 
 impl Folder {
-    /// Creates the directory, or opens the one that is there.
+    /// Creates the directory, or opens the one that is there. What is complete is only read: it
+    /// may lie where nobody can write.
     pub(super) fn create(path: &Path) -> Result<Self, Error> {
         if fs::metadata(path).is_ok_and(|metadata| !metadata.is_dir()) {
             return Err(invalid(path, "is not a directory"));
         }
         fs::create_dir_all(path).map_err(|error| Error::io("create", path, error))?;
         let path = fs::canonicalize(path).map_err(|error| Error::io("find", path, error))?;
-        mark(&path)?;
+        if !is_marked(&path)? {
+            mark(&path)?;
+        }
         let folder = Self {
             path,
             #[cfg(test)]
             crash: Default::default(),
         };
         for directory in [folder.files(), folder.records()] {
-            create_directory(&directory)?;
+            if !exists(&directory) {
+                create_directory(&directory)?;
+            }
         }
         folder.check()?;
         Ok(folder)
@@ -135,10 +142,13 @@ impl Folder {
         Ok(entries(&self.path)?.into_iter().filter(is_leftover).collect())
     }
 
-    /// Waits until nobody deletes releases, and keeps them from it. Other publishers may have
-    /// this lock at the same time.
+    /// Waits until nobody deletes releases, and keeps them from it. Other publishers and readers
+    /// may have this lock at the same time.
     pub(super) fn lock_shared(&self) -> Result<Lock, Error> {
-        self.lock_with(MARKER, File::lock_shared)
+        let path = self.path.join(MARKER);
+        let file = open_marker(&path)?;
+        file.lock_shared().map_err(|error| Error::io("lock", &path, error))?;
+        Ok(Lock(file))
     }
 
     /// Waits until nobody publishes or deletes, and keeps everybody from it.
@@ -171,7 +181,10 @@ impl Folder {
         lock: impl FnOnce(&File) -> io::Result<()>,
     ) -> Result<Lock, Error> {
         let path = self.path.join(name);
-        let file = open_or_create(&path)?;
+        check_file(&path)?;
+        // Whoever locks it is about to write to the directory, and may not be allowed to.
+        let file =
+            open_to_write(&path).map_err(|error| Error::io("write to", &self.path, error))?;
         lock(&file).map_err(|error| Error::io("lock", &path, error))?;
         Ok(Lock(file))
     }
@@ -193,32 +206,57 @@ impl Folder {
     }
 }
 
-/// Claims the directory for releases, or checks that it is claimed.
-fn mark(path: &Path) -> Result<(), Error> {
+/// Whether the directory is claimed for releases. If it is claimed for something else, that is
+/// an error.
+fn is_marked(path: &Path) -> Result<bool, Error> {
     let marker = path.join(MARKER);
-    // Another process may create it just now, and does so before anything else.
-    if !exists(&marker) && !entries(path)?.is_empty() && !exists(&marker) {
-        let why = "is not empty and was not made for releases (it has no `.static-url`)";
-        return Err(invalid(path, why));
+    if !exists(&marker) {
+        return Ok(false);
     }
-    let mut file = open_or_create(&marker)?;
     let mut text = String::new();
-    let read = (&file).take(FORMAT.len() as u64 + 1).read_to_string(&mut text);
+    let read = open_marker(&marker)?.take(FORMAT.len() as u64 + 1).read_to_string(&mut text);
     read.map_err(|error| Error::io("read", &marker, error))?;
     match text.as_str() {
-        FORMAT => Ok(()),
-        "" => file.write_all(FORMAT.as_bytes()).map_err(|error| Error::io("write", &marker, error)),
+        FORMAT => Ok(true),
+        // Whoever created it has stopped before it was written, or is about to write it.
+        "" => Ok(false),
         _ => Err(invalid(path, "has releases in another format, or of another program")),
     }
 }
 
-fn open_or_create(path: &Path) -> Result<File, Error> {
+/// Claims the directory for releases.
+fn mark(path: &Path) -> Result<(), Error> {
+    let marker = path.join(MARKER);
+    let is_taken = |entry: &PathBuf| entry.file_name().is_some_and(|name| name != LOST_AND_FOUND);
+    // Another process may create the marker just now, and does so before anything else.
+    if !exists(&marker) && entries(path)?.iter().any(is_taken) && !exists(&marker) {
+        let why = "is not empty and was not made for releases (it has no `.static-url`)";
+        return Err(invalid(path, why));
+    }
+    check_file(&marker)?;
+    let written = open_to_write(&marker).and_then(|mut file| {
+        set_mode(&marker, 0o644)?;
+        file.write_all(FORMAT.as_bytes())
+    });
+    written.map_err(|error| Error::io("write", &marker, error))
+}
+
+fn open_marker(path: &Path) -> Result<File, Error> {
+    check_file(path)?;
+    File::open(path).map_err(|error| Error::io("read", path, error))
+}
+
+/// Opens a file, or creates it.
+fn open_to_write(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+/// Checks that what has the name of a file is one, if there is something.
+fn check_file(path: &Path) -> Result<(), Error> {
     if fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(invalid(path, "is not a file, or is a link to one"));
     }
-    let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).create(true).truncate(false).open(path);
-    file.map_err(|error| Error::io("write", path, error))
+    Ok(())
 }
 
 pub(super) fn invalid(path: &Path, why: &str) -> Error {

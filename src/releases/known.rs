@@ -31,6 +31,8 @@ pub(super) struct Known {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeptRelease {
     pub(super) record: Record,
+    /// When it was published last. The store's clock counts for all nodes.
+    pub(super) published: SystemTime,
     /// It was published to the directory, so all its files are there.
     is_own: bool,
     /// The shelves of the bucket that have it.
@@ -98,7 +100,7 @@ impl Known {
         with_digests: bool,
     ) -> Self {
         let mut newest_first = by_version.values().cloned().collect::<Vec<_>>();
-        newest_first.sort_by(|a, b| b.record.order().cmp(&a.record.order()));
+        newest_first.sort_by(|a, b| b.order().cmp(&a.order()));
         let index = Index::new(&newest_first, rules, with_digests);
         Self { by_version, newest_first, index }
     }
@@ -111,12 +113,12 @@ impl Known {
 
 /// Reads the listings of releases, which are the newest first.
 pub(super) fn list(kept: &[Arc<KeptRelease>]) -> Vec<Release> {
-    let published = kept.iter().map(|release| release.record.published).collect::<Vec<_>>();
+    let published = kept.iter().map(|release| release.published).collect::<Vec<_>>();
     let mut releases = Vec::new();
     for (kept, superseded) in kept.iter().zip(retention::superseded(&published)) {
         // One that was deleted meanwhile, or spoilt, is none.
         let Ok(Some(manifest)) = kept.read_manifest() else { continue };
-        let Record { version, digest, published, .. } = kept.record.clone();
+        let (published, Record { version, digest, .. }) = (kept.published, kept.record.clone());
         let manifest = Arc::new(manifest);
         releases.push(Release { version, digest, published, superseded, manifest });
     }
@@ -134,7 +136,8 @@ fn add_remote(
     match by_version.entry(record.version.clone()) {
         Entry::Vacant(entry) => {
             let directory = folder.files().join(&*record.version);
-            let release = KeptRelease { record, is_own: false, shelves, directory };
+            let published = record.published;
+            let release = KeptRelease { record, published, is_own: false, shelves, directory };
             entry.insert(Arc::new(release));
         }
         Entry::Occupied(own) if own.get().record.digest != record.digest => {
@@ -144,8 +147,7 @@ fn add_remote(
         }
         Entry::Occupied(mut own) => {
             let mut release = KeptRelease::clone(own.get());
-            // The store's clock counts for all nodes.
-            release.record.published = record.published;
+            release.published = record.published;
             release.shelves = shelves;
             own.insert(Arc::new(release));
         }
@@ -153,14 +155,17 @@ fn add_remote(
     None
 }
 
-impl Record {
+impl KeptRelease {
     /// The order of releases. Two of the same time are in some order, but always the same.
     fn order(&self) -> (SystemTime, &str) {
-        (self.published, &self.version)
+        (self.published, self.version())
     }
-}
 
-impl KeptRelease {
+    /// Returns when the record was written, by the clock of this machine.
+    pub(super) fn recorded(&self) -> SystemTime {
+        self.record.published
+    }
+
     /// Checks the listing of a record of the directory, unless it is known. `None` if it was
     /// deleted meanwhile.
     fn read(folder: &Folder, record: Record, old: &Known) -> Result<Option<Arc<Self>>, NoRecord> {
@@ -170,7 +175,8 @@ impl KeptRelease {
             return Ok(None);
         }
         let directory = folder.files().join(&*record.version);
-        Ok(Some(Arc::new(Self { record, is_own: true, shelves: Vec::new(), directory })))
+        let (published, shelves) = (record.published, Vec::new());
+        Ok(Some(Arc::new(Self { record, published, is_own: true, shelves, directory })))
     }
 
     /// Takes the one that is known, if it is the same.

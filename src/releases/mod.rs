@@ -25,7 +25,10 @@ use std::{
     collections::HashSet,
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::SystemTime,
 };
 
@@ -99,6 +102,7 @@ pub struct Releases(Arc<Shared>);
 struct Shared {
     folder: Folder,
     known: ArcSwap<Known>,
+    lengths: Lengths,
     /// What was logged. Locked while the records are read.
     logged: Mutex<HashSet<NoRecord>>,
     /// The rules by which layers look for files without a version.
@@ -107,6 +111,26 @@ struct Shared {
     published: Mutex<Option<Box<str>>>,
     #[cfg(feature = "object-store")]
     source: Option<source::Source>,
+}
+
+/// The lengths that versions have ever had, one bit each. With a mount of `/` most requests are for
+/// the rest of the site, and this tells that their first segment is no version.
+#[derive(Debug, Default)]
+struct Lengths(AtomicU64);
+
+impl Lengths {
+    fn bit(version: &str) -> u64 {
+        1 << (version.len() % 64)
+    }
+
+    fn add<'v>(&self, versions: impl Iterator<Item = &'v Box<str>>) {
+        let bits = versions.fold(0, |bits, version| bits | Self::bit(version));
+        self.0.fetch_or(bits, Relaxed);
+    }
+
+    fn may_have(&self, version: &str) -> bool {
+        self.0.load(Relaxed) & Self::bit(version) != 0
+    }
 }
 
 /// A release that is kept.
@@ -170,6 +194,9 @@ impl Releases {
 
     /// Returns a known release. Reads nothing.
     pub(crate) fn kept(&self, version: &str) -> Option<Arc<KeptRelease>> {
+        if !self.0.lengths.may_have(version) {
+            return None;
+        }
         self.0.known.load().by_version.get(version).cloned()
     }
 
@@ -225,6 +252,7 @@ impl Releases {
             }
         }
         if let Some(known) = known {
+            self.0.lengths.add(known.by_version.keys());
             self.0.known.store(Arc::new(known));
         }
         Ok(())
@@ -250,6 +278,7 @@ impl Shared {
         Self {
             folder,
             known: ArcSwap::default(),
+            lengths: Lengths::default(),
             logged: Mutex::default(),
             rules: ArcSwap::default(),
             published: Mutex::default(),

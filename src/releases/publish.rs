@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, OpenOptions},
+    fs::{self, File},
     io::Write as _,
     num::NonZero,
     path::{Path, PathBuf},
@@ -54,7 +54,7 @@ impl Published {
         &self.version
     }
 
-    /// Whether the version was not kept already. If it was, only its time has changed: it is
+    /// Whether the version was not kept already. If it was, at most its time has changed: it is
     /// the current one again.
     pub fn is_new(&self) -> bool {
         self.is_new
@@ -160,6 +160,12 @@ impl Releases {
     }
 }
 
+/// Where a release lies until it is complete.
+struct New {
+    directory: PathBuf,
+    record: PathBuf,
+}
+
 /// A release on its way into a folder.
 struct Publication<'p> {
     folder: &'p Folder,
@@ -205,22 +211,21 @@ impl<'p> Publication<'p> {
         if folder::exists(&records) {
             folder::check_directory(&records)?;
         }
-        let is_recorded = self.is_recorded(known)?;
-        if is_recorded && self.is_complete() {
-            let _commit = self.folder.lock_commit()?;
-            self.record()?;
-            return Ok(self.published(false, &Counts::default()));
-        }
-        let directory = self.folder.new_path();
+        let (recorded, now) = (self.recorded(known)?, SystemTime::now());
+        let new = New { directory: self.folder.new_path(), record: self.folder.new_path() };
         let counts = Counts::default();
-        let built = self.build(&directory, known, &counts);
-        let committed = built.and_then(|()| self.commit(&directory));
-        if committed.is_err() && !self.folder.has_crashed() {
+        let published = if recorded.is_some_and(|recorded| self.is_complete(recorded)) {
+            self.publish_again(&new, now)
+        } else {
+            let built = self.build(&new.directory, known, &counts);
+            built.and_then(|complete| self.commit(&new, complete))
+        };
+        if published.is_err() && !self.folder.has_crashed() {
             // The error before tells more than one of the deletion, and a later sweep deletes.
-            let _ = delete(&directory);
+            let _ = (delete(&new.directory), delete(&new.record));
         }
-        committed?;
-        Ok(self.published(!is_recorded, &counts))
+        published?;
+        Ok(self.published(recorded.is_none(), &counts))
     }
 
     fn published(&self, is_new: bool, counts: &Counts) -> Published {
@@ -233,11 +238,11 @@ impl<'p> Publication<'p> {
         }
     }
 
-    /// Whether this release is kept. Another one of its version is an error.
-    fn is_recorded(&self, known: &Known) -> Result<bool, Error> {
-        let Some(kept) = known.by_version.get(self.version) else { return Ok(false) };
+    /// Returns when this release was recorded. Another one of its version is an error.
+    fn recorded(&self, known: &Known) -> Result<Option<SystemTime>, Error> {
+        let Some(kept) = known.by_version.get(self.version) else { return Ok(None) };
         self.check_digest(&kept.record.digest)?;
-        Ok(kept.is_own())
+        Ok(kept.is_own().then(|| kept.recorded()))
     }
 
     fn check_digest(&self, kept: &[u8; 32]) -> Result<(), Error> {
@@ -255,15 +260,13 @@ impl<'p> Publication<'p> {
     }
 
     /// Whether every file is in its place and looks as it did when it was put there.
-    fn is_complete(&self) -> bool {
-        let release = Intact::new(self.folder.files().join(self.version));
-        release.is_some_and(|mut release| {
-            self.manifest.iter().all(|(path, info)| release.file(path, info).is_some())
-        })
+    fn is_complete(&self, recorded: SystemTime) -> bool {
+        let mut release = Intact::new(self.folder.files().join(self.version), recorded);
+        self.manifest.iter().all(|(path, info)| release.file(path, info).is_some())
     }
 
-    /// Puts all files into a new directory.
-    fn build(&self, directory: &Path, known: &Known, counts: &Counts) -> Result<(), Error> {
+    /// Puts all files into a new directory, and returns when they were there.
+    fn build(&self, directory: &Path, known: &Known, counts: &Counts) -> Result<SystemTime, Error> {
         self.folder.step()?;
         folder::create_directory(directory)?;
         for path in &self.directories {
@@ -272,9 +275,10 @@ impl<'p> Publication<'p> {
         }
         self.folder.step()?;
         self.put_files(directory, known, counts)?;
+        let complete = SystemTime::now();
         self.folder.step()?;
         self.sync_directories(directory)?;
-        set_modified(directory, SystemTime::now())
+        Ok(complete)
     }
 
     fn put_files(&self, directory: &Path, known: &Known, counts: &Counts) -> Result<(), Error> {
@@ -308,21 +312,33 @@ impl<'p> Publication<'p> {
         sync_directory(directory)
     }
 
-    /// Gives the complete directory its final name, and then records it.
-    fn commit(&self, directory: &Path) -> Result<(), Error> {
+    /// Gives the directory its final name, and then records it: with the time when it was
+    /// complete, so that whatever is written to it from now on is younger.
+    fn commit(&self, new: &New, complete: SystemTime) -> Result<(), Error> {
         let _commit = self.folder.lock_commit()?;
+        let committed = self.commit_alone(new, complete);
+        if committed.is_err() && !self.folder.has_crashed() {
+            // Not if a record is in it.
+            let _ = fs::remove_dir(self.folder.record_directory(self.version));
+        }
+        committed
+    }
+
+    fn commit_alone(&self, new: &New, complete: SystemTime) -> Result<(), Error> {
         // Another publisher may have been faster.
-        let mut is_recorded = false;
+        let mut recorded = None;
         for record in self.folder.find_records_of(self.version)?.records {
             if let Ok(Some(_)) = record.read() {
                 self.check_digest(&record.digest)?;
-                is_recorded = true;
+                recorded = Some(record.published);
             }
         }
-        if is_recorded && self.is_complete() {
-            delete(directory)?;
-            return self.record();
+        if recorded.is_some_and(|recorded| self.is_complete(recorded)) {
+            delete(&new.directory)?;
+            return self.record(self.write_record(&new.record)?, &new.record, complete);
         }
+        // First what needs room on the disk.
+        let record = self.write_record(&new.record)?;
         self.folder.step()?;
         let name = self.folder.files().join(self.version);
         let trash = self.folder.trash_path(self.version);
@@ -330,31 +346,47 @@ impl<'p> Publication<'p> {
             rename(&name, &trash)?;
         }
         self.folder.step()?;
-        rename(directory, &name)?;
+        rename(&new.directory, &name)?;
         self.folder.step()?;
         sync_directory(&self.folder.files())?;
-        self.record()?;
+        self.record(record, &new.record, complete)?;
         self.folder.step()?;
         delete(&trash)
     }
 
-    /// Writes the record, or writes it again with the time of now. Needs the lock for commits.
-    fn record(&self) -> Result<(), Error> {
+    /// Makes a release the newest, if it is not. At that time it was complete.
+    fn publish_again(&self, new: &New, complete: SystemTime) -> Result<(), Error> {
+        let _commit = self.folder.lock_commit()?;
+        if self.folder.newest()?.is_some_and(|newest| *newest.version == *self.version) {
+            // The others were superseded when it was published first, not now.
+            return Ok(());
+        }
+        self.record(self.write_record(&new.record)?, &new.record, complete)
+    }
+
+    /// Writes the record under another name, and makes a place for it.
+    fn write_record(&self, new: &Path) -> Result<File, Error> {
         let directory = self.folder.record_directory(self.version);
-        let record = directory.join(self.manifest.digest_hex());
         if !is_directory(&directory) {
             folder::create_directory(&directory)?;
             sync_directory(&self.folder.records())?;
         }
         self.folder.step()?;
-        let new = self.folder.new_path();
-        let write_error = |error| Error::io("write", &new, error);
-        let mut file = create_file(&new)?;
+        let write_error = |error| Error::io("write", new, error);
+        let mut file = create_file(new)?;
         file.write_all(self.listing.as_bytes()).map_err(write_error)?;
-        file.set_modified(self.folder.next_time()?).map_err(write_error)?;
         set_read_only(&file).and_then(|()| file.sync_all()).map_err(write_error)?;
+        Ok(file)
+    }
+
+    /// Gives a written record its time, and its name. Needs the lock for commits.
+    fn record(&self, record: File, new: &Path, complete: SystemTime) -> Result<(), Error> {
+        let time = self.folder.next_time(complete)?;
+        let dated = record.set_modified(time).and_then(|()| record.sync_all());
+        dated.map_err(|error| Error::io("write", new, error))?;
         self.folder.step()?;
-        rename(&new, &record)?;
+        let directory = self.folder.record_directory(self.version);
+        rename(new, &directory.join(self.manifest.digest_hex()))?;
         self.folder.step()?;
         sync_directory(&directory)
     }
@@ -383,21 +415,6 @@ fn directories(manifest: &Manifest) -> Result<BTreeSet<&str>, Error> {
 
 fn rename(from: &Path, to: &Path) -> Result<(), Error> {
     fs::rename(from, to).map_err(|error| Error::io("rename", from, error))
-}
-
-/// Sets the modification time of a directory.
-fn set_modified(path: &Path, time: SystemTime) -> Result<(), Error> {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(windows)]
-    {
-        /// Without it Windows opens no directory.
-        const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
-        use std::os::windows::fs::OpenOptionsExt as _;
-        options.write(true).custom_flags(FILE_FLAG_BACKUP_SEMANTICS);
-    }
-    let set = options.open(path).and_then(|directory| directory.set_modified(time));
-    set.map_err(|error| Error::io("set the time of", path, error))
 }
 
 /// Runs the same work on several threads.

@@ -20,6 +20,10 @@ use crate::{
 /// What every file system can tell apart, or nearly every one.
 const TICK: Duration = Duration::from_micros(1);
 
+/// When there were no records yet, as Unix time: the year 2026 began. A clock that shows less has
+/// not been set since the machine was started, and tells nothing of the records.
+const FORMAT_SINCE: Duration = Duration::from_secs(1_767_225_600);
+
 /// A record as it lies in the directory, not yet read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
@@ -80,12 +84,36 @@ impl Folder {
         Ok(found)
     }
 
-    /// Returns the time of now, or a later one if a record has the time of now already.
-    pub(super) fn next_time(&self) -> Result<SystemTime, Error> {
-        let published = self.find_records()?.records.into_iter().map(|record| record.published);
-        let after_last = published.max().and_then(|last| last.checked_add(TICK));
-        Ok(after_last.into_iter().fold(SystemTime::now(), SystemTime::max))
+    /// Returns the record of the release that was published last.
+    pub(super) fn newest(&self) -> Result<Option<Record>, Error> {
+        let records = self.find_records()?.records.into_iter();
+        Ok(records.max_by(|a, b| a.order().cmp(&b.order())))
     }
+
+    /// Returns the time of the next record: now, or a later one if a record has the time of now
+    /// already. Records from the future were written while the clock was wrong, and get the time
+    /// of now first: else all later ones would have to be from the future, too. Needs the lock for
+    /// commits, or the exclusive one.
+    pub(super) fn next_time(&self, now: SystemTime) -> Result<SystemTime, Error> {
+        let mut records = self.find_records()?.records;
+        records.sort_by(|a, b| a.order().cmp(&b.order()));
+        let is_set = now >= SystemTime::UNIX_EPOCH + FORMAT_SINCE;
+        let mut next = now;
+        for record in records {
+            let is_from_future = is_set && record.published > now;
+            let is_dated = is_from_future && set_modified(&record.path, next).is_ok();
+            let time = if is_dated { next } else { record.published };
+            next = time.checked_add(TICK).map_or(next, |after| after.max(next));
+        }
+        Ok(next)
+    }
+}
+
+/// Sets the modification time of a file that nobody may write.
+fn set_modified(path: &Path, time: SystemTime) -> io::Result<()> {
+    let file = File::open(path)?;
+    file.set_modified(time)?;
+    file.sync_all()
 }
 
 impl Found {
@@ -132,6 +160,11 @@ fn record(version: &str, path: &Path) -> Result<Option<Record>, String> {
 }
 
 impl Record {
+    /// The order of records. Two of the same time are in some order, but always the same.
+    fn order(&self) -> (SystemTime, &str) {
+        (self.published, &self.version)
+    }
+
     /// Reads the listing. `None` if the record was deleted meanwhile.
     pub(super) fn read(&self) -> Result<Option<Manifest>, NoRecord> {
         let no_record = |why: String| NoRecord { path: self.path.clone(), why };
@@ -158,4 +191,51 @@ fn parse(text: &[u8], digest: &[u8; 32]) -> Result<Manifest, String> {
         return Err("is not the text whose SHA-256 is its name".into());
     }
     Manifest::from_listing_text(text).map_err(|malformed| malformed.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn the_time_of_the_next_record() {
+        let now = SystemTime::UNIX_EPOCH + FORMAT_SINCE + 1000 * HOUR;
+        let unset = SystemTime::UNIX_EPOCH + HOUR;
+        for (name, now, records, next, dated) in [
+            ("none", now, &[][..], now, &[][..]),
+            ("past", now, &[now - HOUR], now, &[now - HOUR]),
+            ("just now", now, &[now], now + TICK, &[now]),
+            ("the future", now, &[now + HOUR], now + TICK, &[now]),
+            (
+                "past and future",
+                now,
+                &[now - HOUR, now + HOUR, now + 2 * HOUR],
+                now + 2 * TICK,
+                &[now - HOUR, now, now + TICK],
+            ),
+            (
+                "just now and the future",
+                now,
+                &[now, now + HOUR],
+                now + 2 * TICK,
+                &[now, now + TICK],
+            ),
+            ("the clock is not set", unset, &[now], now + TICK, &[now]),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let folder = Folder::create(directory.path()).unwrap();
+            for (i, time) in records.iter().enumerate() {
+                let version = folder.record_directory(&format!("v{i}"));
+                fs::create_dir(&version).unwrap();
+                let record = File::create(version.join("0".repeat(64))).unwrap();
+                record.set_modified(*time).unwrap();
+            }
+            assert_eq!(folder.next_time(now).unwrap(), next, "{name}");
+            let found = folder.find_records().unwrap().records;
+            let found = found.iter().map(|record| record.published).collect::<Vec<_>>();
+            assert_eq!(found, dated, "{name}");
+        }
+    }
 }

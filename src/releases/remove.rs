@@ -39,7 +39,10 @@ impl Releases {
     /// The same as [`list`](Self::list); and [`Io`](ErrorKind::Io) if a file cannot be deleted.
     /// The next call goes on where this one has stopped.
     pub fn prune(&self, retention: &Retention) -> Result<Vec<Release>, Error> {
-        let _alone = self.0.folder.lock()?;
+        let folder = &self.0.folder;
+        let _alone = folder.lock()?;
+        // Age counts from now for what was superseded in the future.
+        folder.next_time(SystemTime::now())?;
         let expired = self.expired(retention)?;
         for release in &expired {
             self.remove(release.version())?;
@@ -124,8 +127,11 @@ impl Releases {
             if is_empty(&records)? && is_empty(&listings)? {
                 folder.step()?;
                 delete(files)?;
-                delete(&records)?;
             }
+        }
+        for records in entries(&folder.records())?.iter().filter(|path| is_directory(path)) {
+            // Only if it is empty.
+            let _ = fs::remove_dir(records);
         }
         Ok(())
     }

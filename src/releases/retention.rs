@@ -51,9 +51,9 @@ impl Retention {
         superseded: impl IntoIterator<Item = Option<SystemTime>>,
         now: SystemTime,
     ) -> Vec<bool> {
-        let is_old = |superseded: SystemTime| {
-            now.duration_since(superseded).is_ok_and(|age| age >= self.age)
-        };
+        // The future counts as now: a clock was wrong.
+        let age = |superseded| now.duration_since(superseded).unwrap_or_default();
+        let is_old = |superseded: SystemTime| age(superseded) >= self.age;
         let superseded = superseded.into_iter().enumerate();
         superseded.map(|(i, time)| i >= self.newest && time.is_some_and(is_old)).collect()
     }
@@ -94,7 +94,8 @@ mod tests {
             assert_eq!(expired, expected, "{name}");
         }
         let future = Some(now() + DAY);
-        assert_eq!(retention(0, 0).expired([None, future], now()), [false, false]);
+        assert_eq!(retention(0, 0).expired([None, future], now()), [false, true], "now");
+        assert_eq!(retention(1, 0).expired([None, future], now()), [false, false], "not old");
     }
 
     #[test]

@@ -372,7 +372,7 @@ impl Source {
                 version: release.version().into(),
                 digest: release.record.digest,
                 shelves: release.shelves().into(),
-                published: release.record.published,
+                published: release.published,
             }),
         }
     }

@@ -112,6 +112,18 @@ impl File {
         }
     }
 
+    /// Makes a file as [`new`](Self::new) does, of which no response needs to have been seen
+    /// before a 304 is made.
+    #[cfg(feature = "releases")]
+    pub(crate) fn of_listing<'i>(
+        path: &str,
+        representations: impl Iterator<Item = (&'static str, &'i FileInfo)>,
+    ) -> Self {
+        let file = Self::new(path, representations);
+        let fields = NotModifiedFields::of_listing(file.representations.len());
+        Self { not_modified: OnceLock::from(fields), ..file }
+    }
+
     /// Returns `<base>/<path>`, for a request that spells the path without an escape. It is
     /// made once, and later calls allocate nothing.
     pub(crate) fn inner_path(&self, nested: bool, base: &str) -> Option<PathAndQuery> {
@@ -468,6 +480,15 @@ impl File {
 }
 
 impl NotModifiedFields {
+    /// Returns the fields for a file of which no response has been seen, with so many
+    /// representations.
+    #[cfg(feature = "releases")]
+    fn of_listing(representations: usize) -> Self {
+        let vary = (header::VARY, HeaderValue::from_static("accept-encoding"));
+        let lines = Some(vary).filter(|_| representations > 1).into_iter().collect();
+        Self { lines, caching: InnerCaching::default() }
+    }
+
     fn of(head: &ResponseHead<'_>) -> Self {
         let repeated = [header::VARY, header::CONTENT_LOCATION, header::CACHE_CONTROL];
         let lines = repeated.into_iter().flat_map(|name| {

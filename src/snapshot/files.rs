@@ -216,6 +216,14 @@ impl Files {
         plain.chain(siblings).collect()
     }
 
+    /// Returns the file at an index as it is listed, whatever lies on the disk.
+    #[cfg(feature = "releases")]
+    pub(crate) fn listed(&self, index: FileIndex) -> Option<Arc<File>> {
+        let parts = self.parts(index);
+        let representations = parts.iter().map(|&(coding, _, info)| (coding, info));
+        Some(Arc::new(File::of_listing(self.path(index)?, representations)))
+    }
+
     /// Makes the file at an index of other entries than those of the manifest, which have times.
     #[cfg(feature = "releases")]
     pub(crate) fn make<'i>(

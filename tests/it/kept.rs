@@ -205,6 +205,74 @@ async fn the_whole_exchange() {
     assert_eq!((beyond.status.as_u16(), beyond.cache_control()), (416, "no-store".into()));
 }
 
+/// A client that has a file is answered before anybody reads it, wherever its bytes may be.
+#[tokio::test]
+async fn a_copy_is_confirmed_by_the_listing() {
+    let fleet = Fleet::new();
+    let (content, zipped) = ("hello, world".repeat(100), gzip("hello, world".repeat(100)));
+    let old = tree([("a.js", &*content), ("alone", "alone")]);
+    write(old.path(), "a.js.gz", &zipped);
+    let old = fleet.publish(old);
+    let version = old.split('/').nth(2).unwrap();
+    for file in ["a.js", "a.js.gz", "alone"] {
+        fs::remove_file(fleet.file(version, file)).unwrap();
+    }
+    let (tag, zipped, alone) = (&*etag_of(&content), &*etag_of(&zipped), &*etag_of("alone"));
+    let gzip = ("accept-encoding", "gzip");
+    let basic = ("authorization", "Basic YTpi");
+    let private = &*YEAR.replace("public", "private");
+    let varies = "accept-encoding";
+    for (name, method, path, fields, status, cache_control, etag, vary) in [
+        ("a copy", "GET", "a.js", &[("if-none-match", tag)][..], 304, YEAR, tag, varies),
+        ("head", "HEAD", "a.js", &[("if-none-match", tag)], 304, YEAR, tag, varies),
+        (
+            "compressed",
+            "GET",
+            "a.js",
+            &[("if-none-match", zipped), gzip],
+            304,
+            YEAR,
+            zipped,
+            varies,
+        ),
+        ("one form", "GET", "alone", &[("if-none-match", alone), gzip], 304, YEAR, alone, ""),
+        ("authorized", "GET", "alone", &[("if-none-match", alone), basic], 304, private, alone, ""),
+        (
+            "refused",
+            "GET",
+            "a.js",
+            &[("if-none-match", zipped), ("accept-encoding", "br")],
+            502,
+            "no-store",
+            "",
+            "",
+        ),
+        ("another", "GET", "a.js", &[("if-none-match", "\"x\"")], 502, "no-store", "", ""),
+        ("no copy", "GET", "a.js", &[], 502, "no-store", "", ""),
+        (
+            "more conditions",
+            "GET",
+            "a.js",
+            &[("if-none-match", tag), ("if-match", tag)],
+            502,
+            "no-store",
+            "",
+            "",
+        ),
+    ] {
+        // Each has a layer that has not seen the file.
+        let node = fleet.node(tree(NEW));
+        let answer = node.send(request(method, &format!("{old}{path}"), fields)).await;
+        let expected = (status, cache_control.to_owned(), etag.to_owned());
+        assert_eq!(said(&answer), expected, "{name}: {answer:?}");
+        assert_eq!((answer.field("vary"), &*answer.body), (vary.into(), &b""[..]), "{name}");
+    }
+    // A release that is gone confirms nothing.
+    fleet.releases().withdraw(version).unwrap();
+    let asked = request("GET", &format!("{old}alone"), &[("if-none-match", alone)]);
+    assert_ne!(fleet.node(tree(NEW)).send(asked).await.status, 304);
+}
+
 /// A client with credentials gets nothing that a shared cache may keep.
 #[tokio::test]
 async fn an_authorized_client() {
@@ -269,6 +337,50 @@ async fn versions_of_any_shape() {
     is_refused(&node.get("/static/v9/v9/a").await, 404);
     let unknown = node.get("/static/v8/a").await;
     assert_eq!(unknown.status, 404, "nobody knows it");
+}
+
+/// A directory of the current tree that is named like a kept version keeps its pages.
+#[tokio::test]
+async fn a_directory_that_is_named_like_a_version() {
+    let fleet = Fleet::new();
+    let versioned = |root, version: &str| {
+        fleet.node_with(root, |builder| builder.version(VersionSource::literal(version)))
+    };
+    let kept = tree([("a", "kept"), ("docs/index.html", "kept"), ("index.html", "kept")]);
+    versioned(kept, "beta").layer.publish().unwrap();
+    let current = [
+        ("beta/index.html", "<p>beta"),
+        ("beta/docs/index.html", "<p>docs"),
+        ("beta/a/b", "deep"),
+        ("beta/c", "listed"),
+    ];
+    for policy in [UnlistedPolicy::Ask, UnlistedPolicy::NotFound] {
+        let node = fleet.node_with(tree(current), |builder| {
+            builder.version(VersionSource::literal("v2")).unlisted(policy)
+        });
+        for (path, page) in [("beta/", "<p>beta"), ("beta/docs/", "<p>docs"), ("beta/c", "listed")]
+        {
+            let answer = node.get(&format!("/static/{path}")).await;
+            let found = (answer.status.as_u16(), &*answer.cache_control(), &*answer.body);
+            assert_eq!(found, (200, "no-cache", page.as_bytes()), "{path}");
+        }
+        let moved = node.get("/static/beta/docs").await;
+        assert_eq!((moved.status.as_u16(), &*moved.field("location")), (307, "/static/beta/docs/"));
+        // The file of the release, not the directory, which has a slash at its end.
+        is_file(&node.get("/static/beta/a").await, "kept");
+        let page = node.get("/static/beta/index.html").await;
+        assert_eq!((page.cache_control(), &*page.body), ("no-cache".into(), &b"<p>beta"[..]));
+        is_refused(&node.get("/static/beta/b").await, 404);
+    }
+    let node = versioned(tree(current), "v2");
+    let show = async |request: Request<Body>| request.uri().to_string();
+    let app = node.layer.wrap(Router::new().fallback(show));
+    for (path, seen) in
+        [("beta/docs/", "/static/beta/docs/"), ("beta/", "/static/beta/"), ("beta/b", "/static/b")]
+    {
+        let answer = ask(app.clone(), request("OPTIONS", &format!("/static/{path}"), &[])).await;
+        assert_eq!(answer.body, seen.as_bytes());
+    }
 }
 
 /// The rest of the site keeps its paths, whatever they begin with.

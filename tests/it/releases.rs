@@ -61,10 +61,13 @@ impl Store {
 
     /// Every path in the directory, relative to it.
     fn all(&self) -> Vec<String> {
-        let root = self.path("");
-        let entries = walkdir::WalkDir::new(&root).min_depth(1).sort_by_file_name().into_iter();
+        Self::all_in(&self.path(""))
+    }
+
+    fn all_in(root: &Path) -> Vec<String> {
+        let entries = walkdir::WalkDir::new(root).min_depth(1).sort_by_file_name().into_iter();
         let paths = entries.map(|entry| entry.unwrap().into_path());
-        paths.map(|path| path.strip_prefix(&root).unwrap().to_str().unwrap().into()).collect()
+        paths.map(|path| path.strip_prefix(root).unwrap().to_str().unwrap().into()).collect()
     }
 
     fn assert_intact(&self) {
@@ -219,6 +222,52 @@ fn what_is_published_last_is_the_newest_whatever_the_clock_says() {
     assert_eq!(store.versions(), ["v1", "v2"]);
 }
 
+/// A clock that was wrong once does not keep old releases for ever.
+#[test]
+fn a_record_from_the_future_counts_as_one_of_now() {
+    let year = Duration::from_secs(365 * 24 * 3600);
+    let store = Store::new();
+    let trees = ["1", "2", "3"].map(|content| tree([("a", content)]));
+    let redate = |version: &str, root: &TempDir| {
+        let digest = Manifest::scan(root.path()).unwrap().digest_hex();
+        let record = fs::File::open(store.path(&format!("releases/{version}/{digest}"))).unwrap();
+        record.set_modified(SystemTime::now() + year).unwrap();
+    };
+    let is_past = |release: &tower_static_url::releases::Release| {
+        // Records of the same moment are a microsecond apart.
+        release.published() < SystemTime::now() + Duration::from_secs(1)
+    };
+    store.publish_as("v1", trees[0].path()).unwrap();
+    store.publish_as("v2", trees[1].path()).unwrap();
+    redate("v2", &trees[1]);
+    let day = Retention::default().age(Duration::from_secs(24 * 3600)).newest(0);
+    assert_eq!(store.releases.prune(&day).unwrap().len(), 0);
+    assert!(store.releases.list().unwrap().iter().all(is_past), "a deletion knows better");
+    redate("v2", &trees[1]);
+    let at_once = Retention::default().age(Duration::ZERO).newest(0);
+    assert_eq!(store.releases.expired(&at_once).unwrap().len(), 1, "superseded now");
+    store.publish_as("v3", trees[2].path()).unwrap();
+    assert_eq!(store.versions(), ["v3", "v2", "v1"], "in the order in which they were published");
+    assert!(store.releases.list().unwrap().iter().all(is_past), "and so does a publisher");
+}
+
+/// A server that publishes whenever it starts supersedes nothing by that.
+#[test]
+fn to_publish_the_newest_again_changes_no_time() {
+    let (store, root) = (Store::new(), tree([("a", "1")]));
+    store.publish_as("v1", root.path()).unwrap();
+    write(root.path(), "a", "2");
+    store.publish_as("v2", root.path()).unwrap();
+    let times = || {
+        let releases = store.releases.list().unwrap();
+        releases.iter().map(|it| (it.published(), it.superseded())).collect::<Vec<_>>()
+    };
+    let before = times();
+    assert!(!store.publish_as("v2", root.path()).unwrap().is_new());
+    assert_eq!(times(), before);
+    store.assert_intact();
+}
+
 #[test]
 fn a_version_is_bound_to_its_files() {
     let (store, root) = (Store::new(), tree([("a", "1")]));
@@ -359,6 +408,8 @@ fn a_directory_that_is_none_of_releases_is_refused() {
         assert!(error.to_string().contains(name), "{name}: {error}");
     }
     assert_eq!(fs::read_dir(at("other's")).unwrap().count(), 1, "nothing was written");
+    fs::create_dir_all(at("new disk/lost+found")).unwrap();
+    Releases::folder(at("new disk")).unwrap();
     fs::create_dir(at("empty")).unwrap();
     Releases::folder(at("empty")).unwrap();
     Releases::folder(at("empty")).unwrap();
@@ -411,11 +462,17 @@ fn links_are_not_followed_out_of_the_directory() {
 
 #[test]
 fn a_file_that_somebody_has_written_to_is_not_shared() {
-    let cases: [(&str, Change); 3] = [
+    /// Gives it the time of a later moment than that of the record.
+    fn touch(path: &Path) {
+        let later = SystemTime::now() + Duration::from_secs(1);
+        fs::File::open(path).unwrap().set_modified(later).unwrap();
+    }
+    let cases: [(&str, Change); 5] = [
         ("written", |path| {
             fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
             fs::write(path, "xyz").unwrap();
             fs::set_permissions(path, fs::Permissions::from_mode(0o444)).unwrap();
+            touch(path);
         }),
         ("longer", |path| {
             fs::remove_file(path).unwrap();
@@ -423,6 +480,22 @@ fn a_file_that_somebody_has_written_to_is_not_shared() {
         }),
         ("writable", |path| {
             fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+        }),
+        ("written, and the directory too", |path| {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+            fs::write(path, "xyz").unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o444)).unwrap();
+            touch(path);
+            touch(path.parent().unwrap());
+        }),
+        ("replaced by an old one", |path| {
+            let other = path.with_file_name("other");
+            fs::write(&other, "xyz").unwrap();
+            let past = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30);
+            fs::File::open(&other).unwrap().set_modified(past).unwrap();
+            fs::set_permissions(&other, fs::Permissions::from_mode(0o444)).unwrap();
+            fs::rename(&other, path).unwrap();
+            touch(path.parent().unwrap());
         }),
     ];
     for (name, change) in cases {
@@ -439,6 +512,22 @@ fn a_file_that_somebody_has_written_to_is_not_shared() {
         assert!(!published.is_new(), "{name}");
         store.assert_intact();
     }
+}
+
+/// A copy that keeps the times is as good as the directory itself.
+#[test]
+fn a_copy_of_the_directory_shares_its_files() {
+    let (store, root) = (Store::new(), tree([("a", "abc"), ("d/b", "1")]));
+    store.publish_as("v1", root.path()).unwrap();
+    let copy = store.folder.path().join("copy");
+    let copied = std::process::Command::new("cp").arg("-a").args([&store.path(""), &copy]).status();
+    assert!(copied.unwrap().success());
+    let releases = Releases::folder(&copy).unwrap();
+    let manifest = Manifest::scan(root.path()).unwrap();
+    let again = releases.publish("v1", &manifest, [root.path()]).unwrap();
+    assert_eq!((again.copied(), again.linked()), (0, 0));
+    let published = releases.publish("v2", &manifest, [root.path()]).unwrap();
+    assert_eq!((published.copied(), published.linked()), (0, 2));
 }
 
 #[test]
@@ -601,6 +690,75 @@ fn publishers_and_deletions_at_once() {
     store.releases.prune(&at_once).unwrap();
     assert_eq!(store.versions().len(), 1);
     store.assert_intact();
+}
+
+/// A disk without room for one more release, or for its record: nothing is left behind, and after
+/// there is room again everything is well.
+#[test]
+#[ignore = "only root can mount a small file system"]
+fn a_full_disk() {
+    let disk = Disk::mount();
+    let path = disk.0.path().join("releases");
+    let releases = Releases::folder(&path).unwrap();
+    let root = tree([("a", &*"x".repeat(100_000))]);
+    publish(&releases, root.path()).unwrap();
+    let before = Store::all_in(&path);
+    // Many names take more in the listing than in files: the record is what does not fit.
+    let names = (0..2_000).map(|i| format!("{i:0200}")).collect::<Vec<_>>();
+    let many = tree(names.iter().map(|name| (&**name, "")));
+    let large = [("large", tree([("b", &*"y".repeat(1 << 20))])), ("many", many)];
+    for (name, tree) in &large {
+        let filler = disk.fill(if *name == "many" { 16 << 10 } else { 0 });
+        let error = publish(&releases, tree.path()).unwrap_err();
+        let text = format!("{error:?}");
+        assert!(text.contains("No space left on device"), "{name}: {text}");
+        assert_eq!(Store::all_in(&path), before, "{name}");
+        assert_eq!(releases.verify().unwrap(), [], "{name}");
+        fs::remove_file(filler).unwrap();
+    }
+    disk.grow();
+    for (name, tree) in &large {
+        assert!(publish(&releases, tree.path()).unwrap().is_new(), "{name}");
+        assert_eq!(releases.verify().unwrap(), [], "{name}");
+    }
+    assert_eq!(releases.list().unwrap().len(), 3);
+}
+
+/// A small file system in memory, until it is dropped.
+struct Disk(TempDir);
+
+impl Disk {
+    fn mount() -> Self {
+        let disk = Self(tempfile::tempdir().unwrap());
+        disk.run("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs"]);
+        disk
+    }
+
+    /// Gives it room for more.
+    fn grow(&self) {
+        self.run("mount", &["-o", "remount,size=16m"]);
+    }
+
+    /// Leaves only so much room.
+    fn fill(&self, room: usize) -> PathBuf {
+        let path = self.0.path().join("filler");
+        let mut file = fs::File::create(&path).unwrap();
+        while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
+        let length = file.metadata().unwrap().len();
+        file.set_len(length.saturating_sub(room as u64)).unwrap();
+        path
+    }
+
+    fn run(&self, program: &str, args: &[&str]) {
+        let mut command = std::process::Command::new(program);
+        assert!(command.args(args).arg(self.0.path()).status().unwrap().success(), "{program}");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.run("umount", &[]);
+    }
 }
 
 /// A crash while the files of a release are replaced loses none of them.
