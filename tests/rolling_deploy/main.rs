@@ -106,7 +106,9 @@ impl Deploy {
         let nodes = Release::ALL.map(node);
         let [old, new] = nodes.each_ref().map(|(demo, _)| demo.address);
         let balancer = Balancer::start(old, new).await;
-        let proxy = Proxy::start(recipe, &balancer).await;
+        let proxy =
+            Proxy::start(recipe, balancer.address, async |proxy| balancer.is_behind(proxy).await);
+        let proxy = proxy.await;
         let (client, walks) = (http_client(), AtomicUsize::new(0));
         Self { client, proxy, is_squid: false, balancer, walks, _nodes: nodes }
     }
