@@ -16,7 +16,6 @@ mod support;
 
 mod balancer;
 mod model;
-mod proxy;
 
 use std::{
     collections::BTreeSet,
@@ -38,11 +37,11 @@ use tempfile::TempDir;
 use crate::{
     balancer::{Balancer, NODE, Passed},
     model::{CHANGED, Content, Expected, FILES, File, Kept, Release, Step, ZIPPED, sequences},
-    proxy::{Proxy, Recipe},
     support::{
         Answer, ask,
         demo::{Demo, HttpClient, http_client},
         etag_of,
+        proxy::{self, Proxy, Recipe},
     },
 };
 

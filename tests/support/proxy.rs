@@ -13,7 +13,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::demo::terminate;
+use super::demo::terminate;
 
 /// How long a cache may take to start, or to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,11 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const ATTEMPTS: usize = 5;
 
 /// Says how to start a cache: its folder, its port, and the address behind it.
-pub(crate) type Recipe = fn(&Path, u16, SocketAddr) -> Command;
+pub type Recipe = fn(&Path, u16, SocketAddr) -> Command;
 
 /// A running server. It ends with its handle.
-pub(crate) struct Proxy {
-    pub(crate) address: SocketAddr,
+pub struct Proxy {
+    pub address: SocketAddr,
     child: Child,
     folder: TempDir,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// `is_ready` tells whether it is this server that listens at an address: something else may
     /// have taken the port.
-    pub(crate) async fn start(
+    pub async fn start(
         recipe: impl Fn(&Path, u16, SocketAddr) -> Command,
         upstream: SocketAddr,
         is_ready: impl AsyncFn(SocketAddr) -> bool,
@@ -109,12 +109,12 @@ fn path_with_servers() -> OsString {
 }
 
 /// Keeps for ten minutes each file that does not say otherwise, errors too.
-pub(crate) fn nginx(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
+pub fn nginx(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
     nginx_with(folder, port, upstream, "proxy_cache_valid any 10m;")
 }
 
 /// Keeps every file for a second, whatever it says, and then asks by its validators.
-pub(crate) fn nginx_for_a_second(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
+pub fn nginx_for_a_second(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
     let settings = "proxy_ignore_headers Cache-Control Expires; proxy_cache_valid any 1s; \
                     proxy_cache_revalidate on;";
     nginx_with(folder, port, upstream, settings)
@@ -151,14 +151,14 @@ fn nginx_with(folder: &Path, port: u16, upstream: SocketAddr, settings: &str) ->
 }
 
 /// With the VCL that is built in.
-pub(crate) fn varnish(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
+pub fn varnish(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
     let mut command = Command::new("varnishd");
     command.args(["-F", "-j", "none", "-s", "malloc,64m", "-n"]).arg(folder.join("work"));
     command.args(["-a", &format!("127.0.0.1:{port}"), "-b", &upstream.to_string()]);
     command
 }
 
-pub(crate) fn squid(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
+pub fn squid(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
     let config = format!(
         "http_port 127.0.0.1:{port} accel defaultsite=localhost no-vhost
         cache_peer {ip} parent {upstream_port} 0 no-query no-digest originserver
@@ -182,7 +182,7 @@ pub(crate) fn squid(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
     command
 }
 
-pub(crate) fn haproxy(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
+pub fn haproxy(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
     let config = format!(
         "defaults
             mode http
