@@ -96,13 +96,13 @@ impl Drop for Proxy {
 }
 
 /// These programs cannot be told to take any port that is free.
-fn unused_address() -> SocketAddr {
+pub fn unused_address() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.local_addr().unwrap()
 }
 
 /// Debian has its servers where a user's own PATH does not look.
-fn path_with_servers() -> OsString {
+pub fn path_with_servers() -> OsString {
     let own = env::var_os("PATH").unwrap_or_default();
     let servers = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     env::join_paths(env::split_paths(&own).chain(servers)).unwrap()
