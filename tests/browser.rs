@@ -11,6 +11,9 @@
 //! Its address also outlives a restart of the demo; another port would be another
 //! origin, with a cache of its own.
 
+#[cfg(unix)]
+#[path = "browser/releases.rs"]
+mod releases;
 #[path = "browser/service_worker.rs"]
 mod service_worker;
 #[path = "browser/spa.rs"]

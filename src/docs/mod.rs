@@ -27,5 +27,8 @@ pub mod layer_order {}
 #[doc = include_str!("limits.md")]
 pub mod limits {}
 
+#[doc = include_str!("rolling_deploys.md")]
+pub mod rolling_deploys {}
+
 #[doc = include_str!("what_not_to_version.md")]
 pub mod what_not_to_version {}

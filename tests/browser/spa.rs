@@ -175,16 +175,16 @@ fn example() -> PathBuf {
 }
 
 /// The application built anew, from a copy of its sources.
-struct Builds {
+pub(crate) struct Builds {
     /// The copy, with Vite installed.
-    web: PathBuf,
+    pub(crate) web: PathBuf,
     same: PathBuf,
     /// With another page, and the rest as before.
     next: PathBuf,
 }
 
 impl Builds {
-    fn get() -> &'static Self {
+    pub(crate) fn get() -> &'static Self {
         static BUILDS: OnceLock<Builds> = OnceLock::new();
         BUILDS.get_or_init(Self::build)
     }
@@ -206,7 +206,7 @@ fn run(command: &mut Command) {
     assert!(status.is_ok_and(|status| status.success()), "{command:?} fails");
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     let is_installed = |path: &String| path.contains("node_modules/");
     for path in files_below(from).iter().filter(|path| !is_installed(path)) {
         let copy = to.join(path);
@@ -222,10 +222,10 @@ fn copy_of(dist: &Path) -> TempDir {
 }
 
 /// The files of a build, by their names without the hash.
-struct Files(BTreeMap<String, String>);
+pub(crate) struct Files(BTreeMap<String, String>);
 
 impl Files {
-    fn of(dist: &Path) -> Self {
+    pub(crate) fn of(dist: &Path) -> Self {
         let named = |path: String| {
             let name = path.strip_prefix("assets/")?;
             let (stem, extension) = name.rsplit_once('.')?;
@@ -235,7 +235,7 @@ impl Files {
         Self(files_below(dist).into_iter().filter_map(named).collect())
     }
 
-    fn url(&self, name: &str) -> String {
+    pub(crate) fn url(&self, name: &str) -> String {
         self.0[name].clone()
     }
 }
@@ -248,11 +248,11 @@ fn visit(browser: &Browser, recorder: &Recorder, path: &str, text: &str) {
     browser.run(&shows(text));
 }
 
-fn click(browser: &Browser, path: &str) {
+pub(crate) fn click(browser: &Browser, path: &str) {
     browser.run(&format!("document.querySelector('nav a[href={path:?}]').click(); done()"));
 }
 
-fn shows(text: &str) -> String {
+pub(crate) fn shows(text: &str) -> String {
     waits_for(&format!("document.querySelector('main').textContent === {}", json!(text)))
 }
 

@@ -1,12 +1,13 @@
 #!/bin/sh
 # Installs what the tests need on Debian beside a Rust toolchain: Chromium and its
-# WebDriver for the browser's, npm for those and for the bundlers', and four shared
-# caches for the rolling deploy.
+# WebDriver for the browser's, npm for those and for the bundlers', four shared caches
+# for the rolling deploy, and two stores for the releases.
 # Does nothing where all of it is there.
 #
 #     sh tests/e2e/install.sh
 #     cargo test --test browser --test rolling_deploy -- --ignored
 set -eu
+cd "$(dirname "$0")/../.."
 
 # Where Debian has its servers, and a user's own PATH does not look.
 PATH=$PATH:/usr/sbin:/sbin
@@ -19,6 +20,7 @@ need() { # command, package
 need chromium chromium
 need chromedriver chromium-driver
 need npm npm
+need pip3 python3-pip
 need sha256sum coreutils
 need tar tar
 need gzip gzip
@@ -29,7 +31,7 @@ need varnishd varnish
 need valgrind valgrind
 
 if [ -z "$missing" ]; then
-    echo "nothing to install"
+    sh tests/e2e/stores.sh
     exit 0
 fi
 
@@ -50,3 +52,4 @@ $as_root apt-get update -q
 # Unquoted: one word for each package.
 # shellcheck disable=SC2086
 $as_root apt-get install -q -y --no-install-recommends $missing
+sh tests/e2e/stores.sh

@@ -17,7 +17,10 @@ use tokio::net::TcpListener;
 
 use crate::{
     model::Release,
-    support::demo::{HttpClient, http_client},
+    support::{
+        self,
+        demo::{HttpClient, http_client},
+    },
 };
 
 /// Names the node that is to answer; no cache knows it.
@@ -55,6 +58,15 @@ impl Balancer {
     /// What has come for this URL since the last time.
     pub(crate) fn take(&self, url: &str) -> Vec<Passed> {
         self.passed.lock().unwrap().remove(url).unwrap_or_default()
+    }
+
+    /// Whether what comes to a proxy comes through.
+    pub(crate) async fn is_behind(&self, proxy: SocketAddr) -> bool {
+        let url = format!("/ready?{}", proxy.port());
+        let request = support::get(&format!("http://{proxy}{url}"));
+        let response = self.client.request(request).await;
+        response.is_ok_and(|response| response.status() == StatusCode::BAD_REQUEST)
+            && !self.take(&url).is_empty()
     }
 
     fn note(&self, url: &str, passed: Passed) {

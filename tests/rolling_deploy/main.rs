@@ -16,7 +16,6 @@ mod support;
 
 mod balancer;
 mod model;
-mod proxy;
 
 use std::{
     collections::BTreeSet,
@@ -38,11 +37,11 @@ use tempfile::TempDir;
 use crate::{
     balancer::{Balancer, NODE, Passed},
     model::{CHANGED, Content, Expected, FILES, File, Kept, Release, Step, ZIPPED, sequences},
-    proxy::{Proxy, Recipe},
     support::{
         Answer, ask,
         demo::{Demo, HttpClient, http_client},
         etag_of,
+        proxy::{self, Proxy, Recipe},
     },
 };
 
@@ -106,7 +105,9 @@ impl Deploy {
         let nodes = Release::ALL.map(node);
         let [old, new] = nodes.each_ref().map(|(demo, _)| demo.address);
         let balancer = Balancer::start(old, new).await;
-        let proxy = Proxy::start(recipe, &balancer).await;
+        let proxy =
+            Proxy::start(recipe, balancer.address, async |proxy| balancer.is_behind(proxy).await);
+        let proxy = proxy.await;
         let (client, walks) = (http_client(), AtomicUsize::new(0));
         Self { client, proxy, is_squid: false, balancer, walks, _nodes: nodes }
     }

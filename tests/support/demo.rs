@@ -59,7 +59,7 @@ impl Demo {
 
 /// Beside the folder of this test. A run of one test alone does not build the
 /// examples, and an old one would tell lies.
-fn example_binary(name: &str) -> PathBuf {
+pub fn example_binary(name: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
     let profile_folder = test.parent().and_then(Path::parent).unwrap();
     let mut build = Command::new(env!("CARGO"));

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "every test binary uses another part")]
 
 pub mod demo;
+#[cfg(unix)]
+pub mod proxy;
 pub mod wire;
 
 use std::{

@@ -92,7 +92,11 @@ pub struct Connection {
 
 impl Connection {
     pub fn open(server: &Server) -> Self {
-        let stream = TcpStream::connect(server.address).unwrap();
+        Self::to(server.address)
+    }
+
+    pub fn to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         Self { stream: BufReader::new(stream) }

@@ -35,6 +35,7 @@ pub(crate) enum Command {
     Prune(Prune),
     Withdraw(Withdraw),
     Verify(Verify),
+    Nginx(Nginx),
 }
 
 /// Prints the version that the layer gives the files of a directory.
@@ -138,6 +139,28 @@ pub(crate) struct Verify {
     pub(crate) format: Format,
 }
 
+/// Prints the configuration with which nginx serves the files of kept releases.
+///
+/// It is the inside of a `server`. nginx answers for what it finds in the directory; the
+/// application, with the layer, answers for everything else. nginx serves files as they lie: it
+/// does not compare them with their release, and sends each `.gz` that it finds.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  static-url nginx /var/lib/site/releases --mount /static --app http://127.0.0.1:3000 \
+    > /etc/nginx/snippets/site.conf")]
+pub(crate) struct Nginx {
+    /// The directory of releases.
+    #[arg(value_name = "FOLDER", value_parser = folder_for_nginx)]
+    pub(crate) folder: PathBuf,
+    /// The mount of the layer.
+    #[arg(long)]
+    pub(crate) mount: String,
+    /// Where the application listens.
+    #[arg(long, value_name = "URL", value_parser = app)]
+    pub(crate) app: String,
+}
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Files {
     /// The directories of the files. Of files with the same path, that in the first is taken.
@@ -183,5 +206,31 @@ fn folder(text: &str) -> Result<PathBuf, String> {
              ({scheme}://)"
         )),
         None => Ok(text.into()),
+    }
+}
+
+/// Parses the path of a directory that the configuration of nginx can name.
+fn folder_for_nginx(text: &str) -> Result<PathBuf, String> {
+    if let Some(c) = text.chars().find(|c| *c == '$' || c.is_control()) {
+        return Err(format!("nginx cannot name a path with {c:?}"));
+    }
+    let absolute = std::path::absolute(folder(text)?).map_err(|error| error.to_string())?;
+    match absolute.to_str() {
+        // Without a slash at the end.
+        Some(_) => Ok(absolute.components().collect()),
+        None => Err("nginx cannot name a path that is not UTF-8".into()),
+    }
+}
+
+/// Parses the address of the application. nginx allows no path here.
+fn app(text: &str) -> Result<String, String> {
+    let authority = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let authority = authority.map(|authority| authority.trim_end_matches('/'));
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~:[]".contains(c);
+    match authority {
+        Some(authority) if !authority.is_empty() && authority.chars().all(is_plain) => {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        _ => Err("is not `http://host:port`".into()),
     }
 }

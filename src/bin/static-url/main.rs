@@ -1,9 +1,10 @@
 //! The command `static-url`: prints the version of a directory, and publishes, lists, verifies
-//! and deletes releases.
+//! and deletes releases, and tells nginx of them.
 #![forbid(unsafe_code)]
 
 mod args;
 mod identity;
+mod nginx;
 mod output;
 mod prune;
 mod publish;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Prune(args) => prune::run(args),
         Command::Withdraw(args) => withdraw::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Nginx(args) => nginx::run(args),
     };
     match done {
         Ok(Done::WithSuccess) => ExitCode::SUCCESS,

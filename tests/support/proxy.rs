@@ -11,16 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::http::StatusCode;
 use tempfile::TempDir;
 
-use crate::{
-    balancer::Balancer,
-    support::{
-        self,
-        demo::{HttpClient, http_client, terminate},
-    },
-};
+use super::demo::terminate;
 
 /// How long a cache may take to start, or to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,33 +22,39 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const ATTEMPTS: usize = 5;
 
 /// Says how to start a cache: its folder, its port, and the address behind it.
-pub(crate) type Recipe = fn(&Path, u16, SocketAddr) -> Command;
+pub type Recipe = fn(&Path, u16, SocketAddr) -> Command;
 
-/// A running cache. It ends with its handle.
-pub(crate) struct Proxy {
-    pub(crate) address: SocketAddr,
+/// A running server. It ends with its handle.
+pub struct Proxy {
+    pub address: SocketAddr,
     child: Child,
     folder: TempDir,
 }
 
 impl Proxy {
-    pub(crate) async fn start(recipe: Recipe, balancer: &Balancer) -> Self {
+    /// `is_ready` tells whether it is this server that listens at an address: something else may
+    /// have taken the port.
+    pub async fn start(
+        recipe: impl Fn(&Path, u16, SocketAddr) -> Command,
+        upstream: SocketAddr,
+        is_ready: impl AsyncFn(SocketAddr) -> bool,
+    ) -> Self {
         for _ in 0..ATTEMPTS {
-            let mut proxy = Self::spawn(recipe, balancer);
-            if proxy.forwards_in_time(balancer).await {
+            let mut proxy = Self::spawn(&recipe, upstream);
+            if proxy.is_ready_in_time(&is_ready).await {
                 return proxy;
             }
             eprintln!("it does not start: {}", proxy.log());
         }
-        panic!("no cache after {ATTEMPTS} attempts");
+        panic!("no server after {ATTEMPTS} attempts");
     }
 
-    fn spawn(recipe: Recipe, balancer: &Balancer) -> Self {
+    fn spawn(recipe: impl Fn(&Path, u16, SocketAddr) -> Command, upstream: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Started by root, some go on as another user.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let address = unused_address();
-        let mut command = recipe(folder.path(), address.port(), balancer.address);
+        let mut command = recipe(folder.path(), address.port(), upstream);
         let log = File::create(folder.path().join("log")).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         command.env("PATH", path_with_servers());
@@ -65,24 +64,15 @@ impl Proxy {
         Self { address, child, folder }
     }
 
-    /// Only what comes through shows that it is this cache that listens.
-    async fn forwards_in_time(&mut self, balancer: &Balancer) -> bool {
-        let (client, end) = (http_client(), Instant::now() + PATIENCE);
+    async fn is_ready_in_time(&mut self, is_ready: impl AsyncFn(SocketAddr) -> bool) -> bool {
+        let end = Instant::now() + PATIENCE;
         while self.child.try_wait().unwrap().is_none() && Instant::now() < end {
-            if self.forwards(&client, balancer).await {
+            if is_ready(self.address).await {
                 return true;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         false
-    }
-
-    async fn forwards(&self, client: &HttpClient, balancer: &Balancer) -> bool {
-        let url = format!("/ready?{}", self.address.port());
-        let request = support::get(&format!("http://{}{url}", self.address));
-        let response = client.request(request).await;
-        response.is_ok_and(|response| response.status() == StatusCode::BAD_REQUEST)
-            && !balancer.take(&url).is_empty()
     }
 
     fn log(&self) -> String {
@@ -106,25 +96,25 @@ impl Drop for Proxy {
 }
 
 /// These programs cannot be told to take any port that is free.
-fn unused_address() -> SocketAddr {
+pub fn unused_address() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.local_addr().unwrap()
 }
 
 /// Debian has its servers where a user's own PATH does not look.
-fn path_with_servers() -> OsString {
+pub fn path_with_servers() -> OsString {
     let own = env::var_os("PATH").unwrap_or_default();
     let servers = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     env::join_paths(env::split_paths(&own).chain(servers)).unwrap()
 }
 
 /// Keeps for ten minutes each file that does not say otherwise, errors too.
-pub(crate) fn nginx(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
+pub fn nginx(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
     nginx_with(folder, port, upstream, "proxy_cache_valid any 10m;")
 }
 
 /// Keeps every file for a second, whatever it says, and then asks by its validators.
-pub(crate) fn nginx_for_a_second(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
+pub fn nginx_for_a_second(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
     let settings = "proxy_ignore_headers Cache-Control Expires; proxy_cache_valid any 1s; \
                     proxy_cache_revalidate on;";
     nginx_with(folder, port, upstream, settings)
@@ -161,14 +151,14 @@ fn nginx_with(folder: &Path, port: u16, upstream: SocketAddr, settings: &str) ->
 }
 
 /// With the VCL that is built in.
-pub(crate) fn varnish(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
+pub fn varnish(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
     let mut command = Command::new("varnishd");
     command.args(["-F", "-j", "none", "-s", "malloc,64m", "-n"]).arg(folder.join("work"));
     command.args(["-a", &format!("127.0.0.1:{port}"), "-b", &upstream.to_string()]);
     command
 }
 
-pub(crate) fn squid(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
+pub fn squid(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
     let config = format!(
         "http_port 127.0.0.1:{port} accel defaultsite=localhost no-vhost
         cache_peer {ip} parent {upstream_port} 0 no-query no-digest originserver
@@ -192,7 +182,7 @@ pub(crate) fn squid(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
     command
 }
 
-pub(crate) fn haproxy(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
+pub fn haproxy(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
     let config = format!(
         "defaults
             mode http
