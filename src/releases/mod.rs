@@ -114,8 +114,11 @@ pub(crate) struct KeptRelease {
 /// A release that is kept.
 #[derive(Clone, Debug)]
 pub struct Release {
-    kept: Arc<KeptRelease>,
+    version: Box<str>,
+    digest: [u8; 32],
+    published: SystemTime,
     superseded: Option<SystemTime>,
+    manifest: Arc<Manifest>,
 }
 
 impl Releases {
@@ -246,7 +249,14 @@ impl Known {
         let published = published.collect::<Vec<_>>();
         let superseded = retention::superseded(&published);
         let releases = self.newest_first.iter().cloned().zip(superseded);
-        releases.map(|(kept, superseded)| Release { kept, superseded }).collect()
+        let release = |(kept, superseded): (Arc<KeptRelease>, _)| Release {
+            version: kept.record.version.clone(),
+            digest: kept.record.digest,
+            published: kept.record.published,
+            superseded,
+            manifest: Arc::clone(&kept.manifest),
+        };
+        releases.map(release).collect()
     }
 }
 
@@ -297,18 +307,18 @@ impl KeptRelease {
 impl Release {
     /// Returns the version.
     pub fn version(&self) -> &str {
-        self.kept.version()
+        &self.version
     }
 
     /// Returns the [tree digest](crate::manifest#the-tree-digest) as 64 lower-case hexadecimal
     /// digits.
     pub fn digest_hex(&self) -> String {
-        HEXLOWER.encode(&self.kept.record.digest)
+        HEXLOWER.encode(&self.digest)
     }
 
     /// Returns when it was published last.
     pub fn published(&self) -> SystemTime {
-        self.kept.record.published
+        self.published
     }
 
     /// Returns when the next release was published. `None` for the one that was published last.
@@ -318,18 +328,18 @@ impl Release {
 
     /// Returns what it lists. The files have no times.
     pub fn manifest(&self) -> &Manifest {
-        &self.kept.manifest
+        &self.manifest
     }
 
     /// Returns the number of its files.
     pub fn file_count(&self) -> usize {
-        self.kept.manifest.len()
+        self.manifest.len()
     }
 
     /// Returns the length of all its files in bytes. Files that it shares with other releases
     /// count in each of them.
     pub fn total_length(&self) -> u64 {
-        self.kept.manifest.iter().map(|(_, info)| info.length()).sum()
+        self.manifest.iter().map(|(_, info)| info.length()).sum()
     }
 }
 

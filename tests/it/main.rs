@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bucket;
 mod bundlers;
 mod caching;
 mod compose;
