@@ -78,6 +78,10 @@ pub enum ErrorKind {
     ChangedFile,
     /// No release of this version is kept.
     NotKept,
+    /// The store does not answer, denies, or has or does something wrong.
+    Store,
+    /// The clocks of this machine and of the store are more than a day apart.
+    ClockSkew,
 }
 
 impl Error {

@@ -108,6 +108,9 @@
 //! - `cli`: the command `static-url`, which prints the version of a directory, and publishes,
 //!   lists, verifies and deletes releases: `static-url --help`
 //! - `memory`: `StaticUrlLayerBuilder::memory_budget`, to serve files from memory
+//! - `object-store`: `releases::Bucket`, which keeps the files of every published version in an
+//!   S3-compatible bucket, through the `object_store` crate, of which you turn on `aws`, `gcp` or
+//!   `azure`
 //! - `releases`: a `releases` module with `Releases`, which keeps the files of every published
 //!   version, and `StaticUrlLayerBuilder::releases`, to answer for all of them
 //! - `serde`: manifests to and from JSON, and `Serialize` for [`StaticPrefix`]

@@ -100,20 +100,20 @@ impl<'c> Copier<'c> {
             by_digest
         })
     }
+}
 
-    /// Returns the file of the first root that has one.
-    fn source(&self, path: &str) -> Result<PathBuf, Error> {
-        let mut files = self.roots.iter().filter_map(|root| below(root, path));
-        let is_file = |path: &PathBuf| fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-        files.find(is_file).ok_or_else(|| {
-            let roots = self.roots.iter().map(|root| format!("{root:?}")).collect::<Vec<_>>();
-            let message = match &*roots {
-                [] => format!("no kept release has the content of {path:?}, and no root is given"),
-                roots => format!("the file {path:?} is not in {} any more", roots.join(" or ")),
-            };
-            Error::new(ErrorKind::ChangedFile, message)
-        })
-    }
+/// Returns the file of the first root that has one.
+pub(super) fn source(roots: &[PathBuf], path: &str) -> Result<PathBuf, Error> {
+    let mut files = roots.iter().filter_map(|root| below(root, path));
+    let is_file = |path: &PathBuf| fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    files.find(is_file).ok_or_else(|| {
+        let roots = roots.iter().map(|root| format!("{root:?}")).collect::<Vec<_>>();
+        let message = match &*roots {
+            [] => format!("no kept release has the content of {path:?}, and no root is given"),
+            roots => format!("the file {path:?} is not in {} any more", roots.join(" or ")),
+        };
+        Error::new(ErrorKind::ChangedFile, message)
+    })
 }
 
 impl Worker<'_, '_> {
@@ -143,7 +143,7 @@ impl Worker<'_, '_> {
     /// Copies a file, and hashes what has arrived. It keeps the time of the copy: another content
     /// that is published under the same name has another time then, whatever the build sets.
     fn copy(&mut self, path: &str, info: &FileInfo, to: &Path) -> Result<(), Error> {
-        let from = self.copier.source(path)?;
+        let from = source(self.copier.roots, path)?;
         let source = File::open(&from).map_err(|error| Error::io("read", &from, error))?;
         let mut target = create_file(to)?;
         // A byte more than it should have is enough to see that it has changed. The system
@@ -159,7 +159,7 @@ impl Worker<'_, '_> {
     }
 }
 
-fn changed(from: &Path, path: &str) -> Error {
+pub(super) fn changed(from: &Path, path: &str) -> Error {
     let message = format!(
         "{from:?} is not the file that the manifest lists as {path:?}: it has changed since the scan"
     );

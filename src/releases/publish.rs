@@ -38,14 +38,14 @@ const BATCH: usize = 32;
 /// More threads than cores, because they wait for the disk.
 const THREADS_PER_CORE: usize = 4;
 
-/// What [`Releases::publish`] has done.
+/// What [`Releases::publish`], or that of a bucket, has done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
-    version: Box<str>,
-    is_new: bool,
-    copied: usize,
-    linked: usize,
-    copied_bytes: u64,
+    pub(super) version: Box<str>,
+    pub(super) is_new: bool,
+    pub(super) copied: usize,
+    pub(super) linked: usize,
+    pub(super) copied_bytes: u64,
 }
 
 impl Published {
@@ -60,7 +60,8 @@ impl Published {
         self.is_new
     }
 
-    /// Returns the number of files that were copied, because no kept release had their content.
+    /// Returns the number of files that were copied, because no kept release had their content,
+    /// or none of this week in a bucket.
     pub fn copied(&self) -> usize {
         self.copied
     }
@@ -79,8 +80,8 @@ impl Published {
 /// How far [`Releases::publish_with_progress`] has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    files: usize,
-    total: usize,
+    pub(super) files: usize,
+    pub(super) total: usize,
 }
 
 impl Progress {
@@ -108,6 +109,8 @@ impl Releases {
     /// To publish a version that is kept already makes it the current one again: so does a
     /// rollback, and so does a second node or a restart. Its files are then only looked at, and
     /// are put there again if one is missing.
+    ///
+    /// A directory that is filled from a bucket gets the release after the bucket has it.
     ///
     /// # Errors
     ///
@@ -150,12 +153,16 @@ impl Releases {
         let roots = roots.into_iter().map(|root| root.as_ref().to_owned()).collect::<Vec<_>>();
         let folder = &self.0.folder;
         let publication = Publication::new(folder, version, manifest, roots, &progress)?;
+        #[cfg(feature = "object-store")]
+        self.publish_to_bucket(version, manifest, &publication.roots)?;
         self.sweep_if_alone()?;
         let _no_deletion = folder.lock_shared()?;
         self.refresh()?;
         let published = publication.publish(&self.0.known.load_full())?;
         *self.0.published.lock().unwrap_or_else(PoisonError::into_inner) = Some(version.into());
         self.refresh()?;
+        #[cfg(feature = "object-store")]
+        self.keep_own_listing(version, &publication.listing)?;
         Ok(published)
     }
 }
@@ -164,6 +171,14 @@ impl Releases {
 struct New {
     directory: PathBuf,
     record: PathBuf,
+}
+
+/// What is to be published, if it can be.
+pub(super) struct Publishable<'p> {
+    pub(super) version: &'p str,
+    pub(super) manifest: &'p Manifest,
+    pub(super) listing: String,
+    directories: BTreeSet<&'p str>,
 }
 
 /// A release on its way into a folder.
@@ -177,15 +192,9 @@ struct Publication<'p> {
     progress: &'p (dyn Fn(Progress) + Sync),
 }
 
-impl<'p> Publication<'p> {
-    /// Checks what can be checked without the disk.
-    fn new(
-        folder: &'p Folder,
-        version: &'p str,
-        manifest: &'p Manifest,
-        roots: Vec<PathBuf>,
-        progress: &'p (dyn Fn(Progress) + Sync),
-    ) -> Result<Self, Error> {
+impl<'p> Publishable<'p> {
+    /// Checks what can be checked without a look at any file.
+    pub(super) fn new(version: &'p str, manifest: &'p Manifest) -> Result<Self, Error> {
         check_segment(version).map_err(|why| {
             Error::new(ErrorKind::InvalidVersion, format!("version {version:?}: {why}"))
         })?;
@@ -203,6 +212,38 @@ impl<'p> Publication<'p> {
             let message = format!("the listing is longer than {} bytes", listing::LONGEST);
             return Err(Error::new(ErrorKind::InvalidManifest, message));
         }
+        Ok(Self { version, manifest, listing, directories })
+    }
+}
+
+/// Checks that a kept release of the same version has the same files.
+pub(super) fn check_digest(
+    version: &str,
+    manifest: &Manifest,
+    kept: &[u8; 32],
+) -> Result<(), Error> {
+    if kept == manifest.digest() {
+        return Ok(());
+    }
+    let message = format!(
+        "version {version:?} is taken: a kept release of this version has the tree digest {}, and \
+         these files have {}",
+        HEXLOWER.encode(kept),
+        manifest.digest_hex()
+    );
+    Err(Error::new(ErrorKind::VersionTaken, message))
+}
+
+impl<'p> Publication<'p> {
+    fn new(
+        folder: &'p Folder,
+        version: &'p str,
+        manifest: &'p Manifest,
+        roots: Vec<PathBuf>,
+        progress: &'p (dyn Fn(Progress) + Sync),
+    ) -> Result<Self, Error> {
+        let release = Publishable::new(version, manifest)?;
+        let Publishable { version, manifest, listing, directories } = release;
         Ok(Self { folder, version, manifest, listing, directories, roots, progress })
     }
 
@@ -246,17 +287,7 @@ impl<'p> Publication<'p> {
     }
 
     fn check_digest(&self, kept: &[u8; 32]) -> Result<(), Error> {
-        if kept == self.manifest.digest() {
-            return Ok(());
-        }
-        let message = format!(
-            "version {:?} is taken: a kept release of this version has the tree digest {}, and \
-             these files have {}",
-            self.version,
-            HEXLOWER.encode(kept),
-            self.manifest.digest_hex()
-        );
-        Err(Error::new(ErrorKind::VersionTaken, message))
+        check_digest(self.version, self.manifest, kept)
     }
 
     /// Whether every file is in its place and looks as it did when it was put there.
@@ -287,7 +318,7 @@ impl<'p> Publication<'p> {
         let files = self.manifest.iter().collect::<Vec<_>>();
         let batches = files.chunks(BATCH).collect::<Vec<_>>();
         let next = AtomicUsize::new(0);
-        in_parallel(batches.len(), || {
+        in_parallel(threads(batches.len()), || {
             let mut worker = copier.worker();
             while let Some(batch) = batches.get(next.fetch_add(1, Relaxed)) {
                 for (path, info) in *batch {
@@ -303,7 +334,7 @@ impl<'p> Publication<'p> {
     fn sync_directories(&self, directory: &Path) -> Result<(), Error> {
         let directories = self.directories.iter().collect::<Vec<_>>();
         let next = AtomicUsize::new(0);
-        in_parallel(directories.len(), || {
+        in_parallel(threads(directories.len()), || {
             while let Some(path) = directories.get(next.fetch_add(1, Relaxed)) {
                 sync_directory(&directory.join(path))?;
             }
@@ -417,10 +448,17 @@ fn rename(from: &Path, to: &Path) -> Result<(), Error> {
     fs::rename(from, to).map_err(|error| Error::io("rename", from, error))
 }
 
-/// Runs the same work on several threads.
-fn in_parallel(tasks: usize, work: impl Fn() -> Result<(), Error> + Sync) -> Result<(), Error> {
+/// Returns how many threads are of use.
+fn threads(tasks: usize) -> usize {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = (cores * THREADS_PER_CORE).min(tasks);
+    (cores * THREADS_PER_CORE).min(tasks)
+}
+
+/// Runs the same work on several threads.
+pub(super) fn in_parallel(
+    threads: usize,
+    work: impl Fn() -> Result<(), Error> + Sync,
+) -> Result<(), Error> {
     thread::scope(|scope| {
         let workers = (1..threads).map(|_| scope.spawn(&work)).collect::<Vec<_>>();
         let mut done = vec![work()];

@@ -34,12 +34,20 @@ impl Releases {
     ///
     /// A browser that still has a page of such a release gets what every unknown version gets.
     ///
+    /// If the directory is filled from a bucket, deletes in the bucket first. Returned are the
+    /// releases that this directory has published.
+    ///
     /// # Errors
     ///
     /// The same as [`list`](Self::list); and [`Io`](ErrorKind::Io) if a file cannot be deleted.
     /// The next call goes on where this one has stopped.
     pub fn prune(&self, retention: &Retention) -> Result<Vec<Release>, Error> {
         let folder = &self.0.folder;
+        #[cfg(feature = "object-store")]
+        if let Some(source) = self.source() {
+            source.bucket().prune(retention)?;
+            source.look_again();
+        }
         let _alone = folder.lock()?;
         // Age counts from now for what was superseded in the future.
         folder.next_time(SystemTime::now())?;
@@ -66,17 +74,34 @@ impl Releases {
         let folder = &self.0.folder;
         let _alone = folder.lock()?;
         folder.check()?;
+        #[cfg(feature = "object-store")]
+        let was_in_bucket = self.withdraw_from_bucket(version)?;
+        #[cfg(not(feature = "object-store"))]
+        let was_in_bucket = false;
         let is_kept = check_segment(version).is_ok()
             && [folder.record_directory(version), folder.files().join(version)]
                 .iter()
                 .any(|path| exists(path));
-        if !is_kept {
+        if !is_kept && !was_in_bucket {
             let message = format!("no release of version {version:?} is kept");
             return Err(Error::new(ErrorKind::NotKept, message));
         }
         self.remove(version)?;
         self.sweep()?;
         self.refresh()
+    }
+
+    /// Returns whether the bucket had the release.
+    #[cfg(feature = "object-store")]
+    fn withdraw_from_bucket(&self, version: &str) -> Result<bool, Error> {
+        let Some(source) = self.source() else { return Ok(false) };
+        let withdrawn = source.bucket().withdraw(version);
+        source.look_again();
+        match withdrawn {
+            Err(error) if error.kind() == ErrorKind::NotKept => Ok(false),
+            Err(error) => Err(error),
+            Ok(()) => Ok(true),
+        }
     }
 
     /// Deletes a release. Needs the exclusive lock.

@@ -5,6 +5,7 @@ use std::{
     collections::{HashMap, HashSet},
     fs,
     future::Future,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc},
     time::{Duration, Instant, SystemTime},
 };
@@ -152,6 +153,27 @@ impl Releases {
         }));
     }
 
+    pub(super) fn publish_to_bucket(
+        &self,
+        version: &str,
+        manifest: &Manifest,
+        roots: &[PathBuf],
+    ) -> Result<(), Error> {
+        let Some(source) = &self.0.source else { return Ok(()) };
+        source.bucket.publish(version, manifest, roots)?;
+        source.look_again();
+        Ok(())
+    }
+
+    /// Remembers that the bucket has an own release, so that it is noticed when it has it no
+    /// longer.
+    pub(super) fn keep_own_listing(&self, version: &str, listing: &str) -> Result<(), Error> {
+        match self.kept(version).filter(|_| self.is_filled()) {
+            Some(release) => self.0.folder.keep_listing(&release, listing.as_bytes()),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn source(&self) -> Option<&Source> {
         self.0.source.as_ref()
     }
@@ -290,6 +312,10 @@ impl KeptRelease {
 }
 
 impl Source {
+    pub(super) fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
     fn new(bucket: Bucket, budget: Budget) -> Self {
         Self {
             bucket,
@@ -326,6 +352,12 @@ impl Source {
     /// Says that what is known of the bucket is outdated: the next look is at all shelves.
     pub(crate) fn distrust(&self) {
         self.state().asked_for_all = None;
+    }
+
+    /// Lets the next look be at all shelves, and at once: this node has changed something.
+    pub(super) fn look_again(&self) {
+        let mut state = self.state();
+        (state.asked, state.asked_for_all) = (None, None);
     }
 
     /// Waits for the store on the thread that calls.

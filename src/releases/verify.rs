@@ -21,8 +21,8 @@ use crate::{
     },
 };
 
-/// Something in a directory of releases that is not what was published. [`Display`](fmt::Display)
-/// shows the path and what is wrong.
+/// Something in a directory or bucket of releases that is not what was published.
+/// [`Display`](fmt::Display) shows the path or key, and what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     path: PathBuf,
@@ -30,11 +30,11 @@ pub struct Damage {
 }
 
 impl Damage {
-    fn new(path: &Path, why: impl Into<Box<str>>) -> Self {
+    pub(super) fn new(path: &Path, why: impl Into<Box<str>>) -> Self {
         Self { path: path.into(), why: why.into() }
     }
 
-    /// Returns the path of the file or directory.
+    /// Returns the path of the file or directory, or the key in the bucket.
     pub fn path(&self) -> &Path {
         &self.path
     }

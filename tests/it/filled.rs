@@ -416,3 +416,32 @@ async fn nothing_is_written_through_a_link() {
     is_refused(&node.get(&format!("/static/{old}/app.js")).await, 503);
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
 }
+
+/// Nodes publish to the bucket as well, and what one has deleted is gone everywhere.
+#[tokio::test]
+async fn nodes_that_publish() {
+    let store = Store::with_tick(Duration::from_nanos(1));
+    store.advance(SystemTime::now().duration_since(store.now()).unwrap_or_default());
+    let old = Node::new(&store, tree(OLD));
+    let published = old.layer.publish().unwrap();
+    assert!(published.is_new());
+    assert!(!old.layer.publish().unwrap().is_new());
+    let new = Node::new(&store, tree(NEW));
+    new.layer.publish().unwrap();
+    let url = |node: &Node, path: &str| node.layer.prefix().url(path);
+    for (path, content) in OLD {
+        is_file(&new.get(&url(&old, path)).await, content);
+        is_file(&old.get(&url(&old, path)).await, content);
+    }
+    let versions = |node: &Node| {
+        let releases = node.releases.list().unwrap();
+        releases.iter().map(|release| release.version().to_owned()).collect::<Vec<_>>()
+    };
+    let both = [&new, &old].map(|node| node.layer.prefix().version().to_owned());
+    assert_eq!(versions(&new), both);
+    new.releases.withdraw(&both[1]).unwrap();
+    assert_eq!(versions(&new), both[..1]);
+    is_stale(&new.get(&url(&old, "app.js")).await);
+    let error = new.releases.withdraw(&both[1]).unwrap_err();
+    assert_eq!(error.kind(), tower_static_url::ErrorKind::NotKept);
+}

@@ -12,13 +12,14 @@ const OURS: &str = "tower_static_url";
 
 /// Whose types may be seen. `notify` is not among them, nor is any crate that could be
 /// exchanged for another.
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 12] = [
     "alloc",
     "axum_core",
     "bytes",
     "core",
     "http",
     "http_body",
+    "object_store",
     "serde_core",
     "std",
     "tower_layer",

@@ -42,15 +42,6 @@ pub(crate) enum StoreError {
     Denied(String),
 }
 
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => write!(f, "the store does not have it"),
-            Self::Unavailable(why) | Self::Wrong(why) | Self::Denied(why) => f.write_str(why),
-        }
-    }
-}
-
 /// A store, and where the releases are in it.
 pub(super) struct Client {
     pub(super) store: Arc<dyn ObjectStore>,
@@ -79,10 +70,14 @@ impl Client {
 
     /// Asks for an object, until its first bytes have come.
     pub(super) async fn get(&self, key: &Path) -> Result<Got, StoreError> {
-        retry(|| in_time(self.get_once(key))).await
+        retry(|| self.get_once(key)).await
     }
 
-    async fn get_once(&self, key: &Path) -> Result<Got, StoreError> {
+    pub(super) async fn get_once(&self, key: &Path) -> Result<Got, StoreError> {
+        in_time(self.get_patiently(key)).await
+    }
+
+    async fn get_patiently(&self, key: &Path) -> Result<Got, StoreError> {
         let got = self.store.get_opts(key, GetOptions::default()).await;
         let got = got.map_err(|error| StoreError::new(key, &error))?;
         let (length, range) = (got.meta.size, got.range.clone());
@@ -227,6 +222,15 @@ pub(super) fn modified(object: &ObjectMeta) -> SystemTime {
     let seconds = u64::try_from(time.timestamp()).unwrap_or(0);
     let after = Duration::new(seconds, time.timestamp_subsec_nanos());
     SystemTime::UNIX_EPOCH.checked_add(after).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("it does not have what it has listed"),
+            Self::Unavailable(why) | Self::Wrong(why) | Self::Denied(why) => f.write_str(why),
+        }
+    }
 }
 
 impl StoreError {

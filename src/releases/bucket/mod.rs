@@ -13,9 +13,14 @@
 )]
 
 mod client;
+mod collect;
 mod keys;
+mod list;
+mod publish;
 mod read;
 mod records;
+mod verify;
+mod write;
 
 use std::{
     fmt,
@@ -53,8 +58,36 @@ const WORKERS: usize = 2;
 ///
 /// // In production this is an `AmazonS3`, made by an `AmazonS3Builder`.
 /// let bucket = Bucket::new(Arc::new(InMemory::new()), "site")?;
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let dist = folder.path();
+/// # std::fs::write(dist.join("app.css"), "p { color: teal }").unwrap();
+/// let manifest = tower_static_url::Manifest::scan(dist)?;
+/// let version = &manifest.digest_hex()[..16];
+/// assert!(bucket.publish(version, &manifest, [dist])?.is_new());
+/// assert_eq!(bucket.list()?[0].version(), version);
 /// # Ok::<(), tower_static_url::Error>(())
 /// ```
+///
+/// # What is kept, and how
+///
+/// ```text
+/// <prefix>/<week>/blobs/<sha256>                   the bytes
+/// <prefix>/<week>/releases/<version>/<digest>      the record: the listing
+/// ```
+///
+/// - The week is Unix time divided by 604,800 seconds. A release is complete within its week:
+///   the first deploy of a week puts the whole tree, the others what has changed.
+/// - The record is put last. A publisher that is killed leaves only blobs.
+/// - Only whole weeks are deleted, so nothing has to be counted or locked, and any number of
+///   nodes may publish while others delete.
+/// - Only PUT, GET, HEAD, LIST and DELETE are used, without conditions, and multipart uploads for
+///   files of more than 8 MiB. Nodes that only read need `GetObject` and `ListBucket`.
+///
+/// # Time limits
+///
+/// The store must answer a question within 2 s, and is asked twice. A change may take 30 s, and
+/// is tried four times. Turn the retries of your client off (`RetryConfig`), and let it connect
+/// within a second or less, because its defaults let a silent store hold a request for minutes.
 ///
 /// # Executors
 ///
@@ -130,6 +163,27 @@ impl Bucket {
         match (&mut task.0).await {
             Ok(done) => done,
             Err(error) => Err(StoreError::Unavailable(format!("the request has ended: {error}"))),
+        }
+    }
+
+    /// Waits for some work with the client, and names the bucket in the error.
+    fn ask<T, F>(&self, work: impl FnOnce(Arc<Client>) -> F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        self.wait(work).map_err(|error| self.error(error))
+    }
+
+    fn error(&self, error: StoreError) -> Error {
+        Error::new(ErrorKind::Store, format!("{}: {error}", self.name()))
+    }
+
+    fn name(&self) -> String {
+        let Client { store, keys, .. } = &*self.0.client;
+        match keys.prefix().as_ref() {
+            "" => store.to_string(),
+            prefix => format!("{store}/{prefix}"),
         }
     }
 

@@ -73,7 +73,7 @@ impl Client {
     }
 
     async fn text(&self, key: &Path) -> Result<Bytes, StoreError> {
-        let got = self.get(key).await?;
+        let got = self.get_once(key).await?;
         if got.length > listing::LONGEST {
             let why = format!("{key} is longer than {} bytes", listing::LONGEST);
             return Err(StoreError::Wrong(why));
