@@ -10,7 +10,7 @@ a browser takes from its cache.
 
 Usage: serve_dir [--root DIR]... [--listen ADDR:PORT] [--watch | --no-watch | --poll]
                  [--memory MIB] [--unlisted-404] [--fingerprinted RULE]
-                 [--remember FILE] [--releases DIR [--publish]]
+                 [--remember FILE] [--releases DIR|URL]... [--publish]
 
 Options:
   --root DIR           the directory to serve; if given again, a directory for the files
@@ -32,6 +32,10 @@ Options:
                        only what has changed
   --releases DIR       also answer for the versions that are kept there, so that pages from
                        before a restart still find their files; created if it is missing
+  --releases URL       also answer for the versions that a store keeps, such as
+                       s3://bucket/prefix, for all servers that use it; credentials and
+                       AWS_ENDPOINT come from the environment; with a DIR as well, files
+                       stay there over a restart, else they lie in a temporary directory
   --publish            keep the version with which the server starts there, too
   -h, --help           print this help";
 
@@ -58,7 +62,9 @@ pub(crate) struct Args {
     pub(crate) fingerprinted: Option<Fingerprinted>,
     pub(crate) remember: Option<PathBuf>,
     pub(crate) releases: Option<PathBuf>,
-    /// Only with `releases`.
+    /// The URL of a store.
+    pub(crate) store: Option<String>,
+    /// Only with one of them.
     pub(crate) publish: bool,
 }
 
@@ -78,6 +84,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command,
         fingerprinted: None,
         remember: None,
         releases: None,
+        store: None,
         publish: false,
     };
     while let Some(arg) = args.next() {
@@ -96,15 +103,19 @@ pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command,
                 parsed.remember = Some(value("--remember FILE", args.next())?.into());
             }
             Some("--releases") => {
-                parsed.releases = Some(directory(value("--releases DIR", args.next())?)?);
+                let value = value("--releases DIR|URL", args.next())?;
+                match value.to_str().filter(|value| value.contains("://")) {
+                    Some(url) => parsed.store = Some(url.into()),
+                    None => parsed.releases = Some(value.into()),
+                }
             }
             Some("--publish") => parsed.publish = true,
             Some("-h" | "--help") => return Ok(Command::Help),
             _ => return Err(format!("unknown argument {arg:?}; --help lists them all")),
         }
     }
-    if parsed.publish && parsed.releases.is_none() {
-        return Err("--publish needs a directory: --releases DIR".into());
+    if parsed.publish && parsed.releases.is_none() && parsed.store.is_none() {
+        return Err("--publish needs a directory or a store: --releases DIR|URL".into());
     }
     if parsed.roots.is_empty() {
         parsed.roots.push(crate::BUNDLED_SITE.into());
@@ -127,14 +138,6 @@ fn address(value: OsString) -> Result<String, String> {
     };
     let address = value.to_str().filter(is_address).map(String::from);
     address.ok_or_else(|| format!("{value:?} is not an address: --listen ADDR:PORT"))
-}
-
-/// Refuses a URL, which would become a directory with an odd name.
-fn directory(value: OsString) -> Result<PathBuf, String> {
-    if value.to_string_lossy().contains("://") {
-        return Err(format!("{value:?} is not a directory, and stores are not supported yet"));
-    }
-    Ok(value.into())
 }
 
 fn rule(value: OsString) -> Result<Fingerprinted, String> {

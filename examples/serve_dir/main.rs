@@ -16,6 +16,7 @@
 
 mod args;
 mod changes;
+mod kept;
 mod page;
 
 use std::{
@@ -56,6 +57,7 @@ use tower_static_url::{
 use crate::{
     args::{Args, Command},
     changes::Feed,
+    kept::Kept,
     page::Options,
 };
 
@@ -66,6 +68,9 @@ const BUNDLED_SITE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/site")
 
 /// How long `--poll` waits between two scans.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the page waits for the store of the releases.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a stopping server waits for requests that are under way.
 const GRACE: Duration = Duration::from_secs(5);
@@ -108,8 +113,9 @@ fn say(message: impl Display) {
 
 /// Scans the files before it starts the runtime, which the scan would block.
 fn run(args: Args) -> Result<(), String> {
-    let Site { layer, watcher, releases } = site(&args).map_err(|error| with_causes(&*error))?;
+    let Site { layer, watcher, kept } = site(&args).map_err(|error| with_causes(&*error))?;
     let runtime = Runtime::new().map_err(|error| format!("cannot start: {error}"))?;
+    let releases = kept.as_ref().map(|kept| kept.releases.clone());
     let served = runtime.block_on(serve(&args, layer, watcher, releases));
     // A read that hangs, such as that of a pipe, must not keep a stopped server alive.
     runtime.shutdown_background();
@@ -125,11 +131,12 @@ fn with_causes(error: &(dyn Error + 'static)) -> String {
 struct Site {
     layer: StaticUrlLayer,
     watcher: Option<Watcher>,
-    releases: Option<Releases>,
+    kept: Option<Kept>,
 }
 
 fn site(args: &Args) -> Result<Site, Box<dyn Error>> {
-    let releases = args.releases.as_ref().map(Releases::folder).transpose()?;
+    let kept = kept::open(args)?;
+    let releases = kept.as_ref().map(|kept| &kept.releases);
     let mut builder = StaticUrlLayer::builder(MOUNT)
         .scan(scan(args))
         .memory_budget(args.memory)
@@ -140,7 +147,7 @@ fn site(args: &Args) -> Result<Site, Box<dyn Error>> {
     if args.unlisted_404 {
         builder = builder.unlisted(UnlistedPolicy::NotFound);
     }
-    if let Some(releases) = &releases {
+    if let Some(releases) = releases {
         let files = ServeDir::new(releases.files())
             .precompressed_gzip()
             .precompressed_br()
@@ -154,7 +161,7 @@ fn site(args: &Args) -> Result<Site, Box<dyn Error>> {
     let options = WatchOptions::default();
     let options = if args.poll { options.poll(POLL_INTERVAL) } else { options };
     let watcher = args.watch.then(|| layer.watch_with(options)).transpose()?;
-    Ok(Site { layer, watcher, releases })
+    Ok(Site { layer, watcher, kept })
 }
 
 fn scan(Args { roots, remember, .. }: &Args) -> Scan {
@@ -244,7 +251,7 @@ async fn index(
     releases: Option<Releases>,
 ) -> impl IntoResponse {
     let kept = match releases {
-        Some(releases) => tokio::task::spawn_blocking(move || versions(&releases)).await.ok(),
+        Some(releases) => Some(versions(releases).await),
         None => None,
     };
     let headers =
@@ -252,10 +259,13 @@ async fn index(
     (headers, page::render(&prefix, kept.as_deref(), options))
 }
 
-/// Returns the kept versions, the one that was published last first. None if they cannot be read.
-fn versions(releases: &Releases) -> Vec<String> {
-    let releases = releases.list().unwrap_or_default();
-    releases.iter().map(|release| release.version().to_owned()).collect()
+/// Returns the kept versions, the one that was published last first. If the store does not tell
+/// soon, those that were kept when it was last seen.
+async fn versions(releases: Releases) -> Vec<String> {
+    let known = releases.clone();
+    let looked = tokio::task::spawn_blocking(move || releases.list());
+    let _ = tokio::time::timeout(PATIENCE, looked).await;
+    known.versions()
 }
 
 /// Drops the [`Watcher`], which ends the event streams that pages would keep open.

@@ -192,6 +192,21 @@ impl Releases {
         Ok(known::list(&self.0.known.load().newest_first))
     }
 
+    /// Returns the versions that were kept when this value last looked, the one that was published
+    /// last first. Reads nothing: see [`list`](Self::list).
+    ///
+    /// ```
+    /// # use tower_static_url::releases::Releases;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let releases = Releases::folder(folder.path())?;
+    /// assert!(releases.versions().is_empty());
+    /// # Ok::<(), tower_static_url::Error>(())
+    /// ```
+    pub fn versions(&self) -> Vec<String> {
+        let known = self.0.known.load();
+        known.newest_first.iter().map(|release| release.version().to_owned()).collect()
+    }
+
     /// Returns a known release. Reads nothing.
     pub(crate) fn kept(&self, version: &str) -> Option<Arc<KeptRelease>> {
         if !self.0.lengths.may_have(version) {
