@@ -3,8 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderMap, Response};
+#[cfg(feature = "releases")]
+use http_body::Body;
 
+#[cfg(feature = "releases")]
+use crate::{
+    exchange::request::{RequestEdit, RequestHead},
+    memory::Recorder,
+    snapshot::file::File,
+};
 use crate::{
     exchange::{
         Exchange, MethodKind,
@@ -12,21 +20,21 @@ use crate::{
     },
     header::range::Part,
     manifest::FileIndex,
-    memory::{Key, Selection, SelectionRef, StoredResponse, Variant},
+    memory::{Accept, FileKey, Key, Memory, SelectionRef, StoredResponse, Variant},
     snapshot::Snapshot,
 };
 
 /// What memory has for a request.
-pub(super) enum LookUp {
+pub(crate) enum LookUp {
     Hit(Hit),
     /// Nothing yet, but the response may be stored.
-    Miss(Selection),
+    Miss(Accept),
     /// Nothing, and the response may not be stored.
     Bypass,
 }
 
 /// A response in place of the inner service's.
-pub(super) enum Hit {
+pub(crate) enum Hit {
     /// The whole file, for a request without conditions.
     Whole(Arc<StoredResponse>),
     /// A part, or a response that is still subject to conditions.
@@ -48,24 +56,9 @@ impl IncomingRequest<'_> {
     pub(super) fn look_up(&self, snapshot: &Snapshot, fields: &FieldEdit) -> LookUp {
         let Some(memory) = snapshot.memory() else { return LookUp::Bypass };
         let Some((file, part)) = self.storable(snapshot, fields) else { return LookUp::Bypass };
+        let file = FileKey::from(file);
         let get = |coding| memory.get(Key { file, variant: Variant { coding } });
-        let hit = |stored: Option<Arc<StoredResponse>>| {
-            stored
-                .and_then(|stored| stored.part(part))
-                .map_or(LookUp::Bypass, |response| LookUp::Hit(Hit::Other(response)))
-        };
-        if let FieldEdit::Strip(stripped) = fields
-            && let Some(coding) = stripped.coding
-        {
-            return hit(get(coding));
-        }
-        let wanted = SelectionRef::of(file, self.head.headers);
-        let Some(wanted) = wanted else { return LookUp::Bypass };
-        match (memory.selected(wanted).and_then(get), part, fields) {
-            (Some(stored), Part::Whole, FieldEdit::Keep) => LookUp::Hit(Hit::Whole(stored)),
-            (None, Part::Whole, _) => LookUp::Miss(wanted.to_selection()),
-            (stored, ..) => hit(stored),
-        }
+        look_up(memory, get, (file, self.head.headers), part, fields)
     }
 
     /// Returns the file, and the part of it that was requested, if it may come from memory.
@@ -79,14 +72,90 @@ impl IncomingRequest<'_> {
         {
             return None;
         }
-        let part = match (self.method, fields) {
-            (MethodKind::Options | MethodKind::Other, _) => return None,
-            (MethodKind::Head, _) => Part::Head,
-            (MethodKind::Get, FieldEdit::Strip(stripped)) => stripped.range.part()?,
-            (MethodKind::Get, FieldEdit::Keep | FieldEdit::DropRange) => Part::Whole,
-        };
-        Some((index, part))
+        Some((index, part(self.method, fields)?))
     }
+}
+
+/// `get` returns what is stored in a coding.
+#[inline(always)]
+fn look_up(
+    memory: &Memory,
+    get: impl Fn(&'static str) -> Option<Arc<StoredResponse>>,
+    (file, headers): (FileKey, &HeaderMap),
+    part: Part,
+    fields: &FieldEdit,
+) -> LookUp {
+    let hit = |stored: Option<Arc<StoredResponse>>| {
+        stored
+            .and_then(|stored| stored.part(part))
+            .map_or(LookUp::Bypass, |response| LookUp::Hit(Hit::Other(response)))
+    };
+    if let FieldEdit::Strip(stripped) = fields
+        && let Some(coding) = stripped.coding
+    {
+        return hit(get(coding));
+    }
+    let Some(wanted) = SelectionRef::of(file, headers) else { return LookUp::Bypass };
+    match (memory.selected(wanted).and_then(get), part, fields) {
+        (Some(stored), Part::Whole, FieldEdit::Keep) => LookUp::Hit(Hit::Whole(stored)),
+        (None, Part::Whole, _) => LookUp::Miss(wanted.to_accept()),
+        (stored, ..) => hit(stored),
+    }
+}
+
+/// Returns the part of a file that an edited request wants, if it is one.
+#[inline(always)]
+fn part(method: MethodKind, fields: &FieldEdit) -> Option<Part> {
+    match (method, fields) {
+        (MethodKind::Options | MethodKind::Other, _) => None,
+        (MethodKind::Head, _) => Some(Part::Head),
+        (MethodKind::Get, FieldEdit::Strip(stripped)) => stripped.range.part(),
+        (MethodKind::Get, FieldEdit::Keep | FieldEdit::DropRange) => Some(Part::Whole),
+    }
+}
+
+#[cfg(feature = "releases")]
+impl Exchange {
+    /// Looks up what the service over the releases would send for an edited request, in a memory
+    /// that is not that of the release.
+    pub(crate) fn look_up_kept(
+        &self,
+        memory: &Memory,
+        head: RequestHead<'_>,
+        edit: &RequestEdit,
+    ) -> LookUp {
+        let file = self.file().filter(|file| {
+            self.names_content()
+                && !self.target.is_authorized
+                && !self.target.accepts_stale_coding
+                && head.uri.query().is_none()
+                && !must_bypass(file, &self.snapshot)
+        });
+        let wanted = part(self.target.method, &edit.fields);
+        let (Some(file), Some(part)) = (file, wanted) else { return LookUp::Bypass };
+        let key = kept_key(file);
+        let get = |coding| {
+            let stored = memory.get(Key { file: key, variant: Variant { coding } })?;
+            let listed = file.listed_in(coding)?;
+            (stored.sha256() == listed.sha256()).then_some(stored)
+        };
+        look_up(memory, get, (key, head.headers), part, &edit.fields)
+    }
+
+    /// Begins to record what that service sends.
+    pub(crate) fn record_kept<B: Body>(
+        &self,
+        memory: &Arc<Memory>,
+        accept: &Accept,
+        response: &Response<B>,
+    ) -> Option<Box<Recorder>> {
+        self.record_in(memory, kept_key(self.file()?), accept, response)
+    }
+}
+
+#[cfg(feature = "releases")]
+fn kept_key(file: &File) -> FileKey {
+    FileKey::of_kept(&file.digest())
 }
 
 #[cfg(test)]

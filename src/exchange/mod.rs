@@ -5,7 +5,7 @@
 //! edits, and into [observations](crate::snapshot::file::Observation) about the file.
 
 #[cfg(feature = "memory")]
-mod from_memory;
+pub(crate) mod from_memory;
 pub(crate) mod redirect;
 pub(crate) mod request;
 pub(crate) mod response;
@@ -20,7 +20,7 @@ use crate::{
         range::ForwardedRange,
     },
     manifest::FileIndex,
-    memory::Selection,
+    memory::Accept,
     snapshot::{Snapshot, current::Handle, file::File},
     url::StaticUrlOutcome,
 };
@@ -32,8 +32,8 @@ pub(crate) struct Exchange {
     target: Target,
     /// Boxed, because most requests have none, and an exchange is moved several times.
     conditions: Option<Box<ClientConditions>>,
-    /// The key under which to store the response, if it is the whole file.
-    selection: Option<Selection>,
+    /// The `Accept-Encoding` for which to store the response, if it is the whole file.
+    stored_for: Option<Accept>,
     /// The client's target, if the request was rewritten.
     original: Option<Original>,
 }
@@ -150,9 +150,9 @@ impl Exchange {
         snapshot: Handle,
         target: Target,
         conditions: Option<Box<ClientConditions>>,
-        selection: Option<Selection>,
+        stored_for: Option<Accept>,
     ) -> Self {
-        Self { snapshot, target, conditions, selection, original: None }
+        Self { snapshot, target, conditions, stored_for, original: None }
     }
 
     pub(crate) fn snapshot(&self) -> &Handle {

@@ -65,7 +65,7 @@ impl<'r> RequestHead<'r> {
 #[derive(Debug)]
 pub(crate) struct RequestEdit {
     path: PathEdit,
-    fields: FieldEdit,
+    pub(super) fields: FieldEdit,
 }
 
 #[derive(Debug)]
@@ -164,8 +164,8 @@ pub(crate) fn decide(
     }
     let (conditions, fields) = incoming.conditions(&snapshot);
     #[cfg(feature = "memory")]
-    let selection = match incoming.look_up(&snapshot, &fields) {
-        LookUp::Miss(selection) => Some(selection),
+    let stored_for = match incoming.look_up(&snapshot, &fields) {
+        LookUp::Miss(accept) => Some(accept),
         LookUp::Bypass => None,
         LookUp::Hit(hit) => {
             let target = incoming.target(&fields);
@@ -173,11 +173,11 @@ pub(crate) fn decide(
         }
     };
     #[cfg(not(feature = "memory"))]
-    let selection = None;
+    let stored_for = None;
     let path = incoming.edit_path(snapshot.base(nested));
     let target = incoming.target(&fields);
     let edit = RequestEdit { path, fields };
-    Plan::Forward { edit, exchange: Exchange::new(snapshot, target, conditions, selection) }
+    Plan::Forward { edit, exchange: Exchange::new(snapshot, target, conditions, stored_for) }
 }
 
 /// Returns a 304 for a file of a kept release, if what is listed is enough for it.

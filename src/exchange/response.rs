@@ -1,6 +1,6 @@
 //! How is a response edited? Exchange + response head → edits.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -20,7 +20,7 @@ use crate::{
         range::ForwardedRange,
         set_etag,
     },
-    memory::Recorder,
+    memory::{Accept, FileKey, Memory, Recorder},
     policy::{Match, is_error, is_redirect, is_whole_or_part},
     snapshot::{
         Place,
@@ -166,7 +166,18 @@ impl Exchange {
     /// Begins to record a response, if it may be the whole file. Call this before the response
     /// is edited.
     pub(crate) fn record<B: Body>(&self, response: &Response<B>) -> Option<Box<Recorder>> {
-        let selection = self.selection.as_ref()?;
+        let accept = self.stored_for.as_ref()?;
+        self.record_in(self.snapshot.memory()?, self.target.file?.into(), accept, response)
+    }
+
+    /// Begins to record a response as [`record`](Self::record) does.
+    pub(crate) fn record_in<B: Body>(
+        &self,
+        memory: &Arc<Memory>,
+        key: FileKey,
+        accept: &Accept,
+        response: &Response<B>,
+    ) -> Option<Box<Recorder>> {
         let fields = ResponseFields::of(response.headers());
         if response.status() != StatusCode::OK || fields.caching.is_private {
             return None;
@@ -174,7 +185,7 @@ impl Exchange {
         let file = self.file()?;
         let head = self.head(response, &fields, response.body().size_hint().exact());
         let (coding, info) = file.stored_as(&head)?;
-        self.snapshot.memory()?.record(selection, coding, response.headers(), info)
+        memory.record(key, accept, coding, response.headers(), info)
     }
 
     #[inline]

@@ -5,6 +5,11 @@
 #[cfg(feature = "object-store")]
 mod fill;
 mod flight;
+#[cfg(feature = "memory")]
+mod from_memory;
+#[cfg(not(feature = "memory"))]
+#[path = "from_memory_off.rs"]
+mod from_memory;
 mod in_flight;
 mod refresh;
 mod service;
@@ -12,6 +17,7 @@ mod shelf;
 mod worker;
 
 use std::{
+    future::ready,
     path::PathBuf,
     sync::{Arc, mpsc},
     thread,
@@ -26,8 +32,8 @@ pub use self::service::EmptyBody;
 pub(crate) use self::service::{FolderService, KeptBody};
 use self::{
     flight::{Flight, Landing},
+    from_memory::Found,
     refresh::{FRESH, FRESH_FOR_UNKNOWN, PATIENCE, Refresh},
-    service::FolderResponding,
     shelf::{KeptSnapshot, Shelf},
     worker::Worker,
 };
@@ -38,7 +44,7 @@ use crate::{
         redirect::restore_mount,
         request::{Plan, RequestHead, not_modified, plan_without_releases},
     },
-    layer::service::extend_kept,
+    layer::{body::BoxError, service::extend_kept},
     manifest::FileIndex,
     observe::log,
     releases::{KeptRelease, Releases},
@@ -126,6 +132,7 @@ impl Kept {
             // A mismatch is a fault of the store, and logged once.
             is_development: false,
             trust: LengthTrust::WithDate,
+            // The files come from the memory of the current release.
             memory_budget: 0,
             unlisted: UnlistedPolicy::Ask,
             stale_shapes: [].into(),
@@ -404,6 +411,10 @@ impl KeptPlan {
         let rest = division.map(|division| division.rest).ok_or(StatusCode::NOT_FOUND)?;
         let path = decode(rest).ok_or(StatusCode::NOT_FOUND)?;
         let index = snapshot.find(&path).ok_or(StatusCode::NOT_FOUND)?;
+        let is_current_too = self.is_current_too(opened, &path, index);
+        if is_current_too && let Some(response) = self.respond_as_current(rest, &request) {
+            return Ok(response.map(ResponseBody::whole));
+        }
         // A client that has the listed bytes needs no others.
         if let Some(response) = opened.not_modified(index, RequestHead::of(&request)) {
             return Ok(response.map(ResponseBody::whole));
@@ -427,17 +438,23 @@ impl KeptPlan {
             Plan::Pass { .. } | Plan::Kept(_) => return Err(StatusCode::NOT_FOUND.into()),
         };
         let authority = exchange::authority(&original, request.headers());
-        edit.keep_path();
-        edit.apply(&mut request, &mut exchange);
         let version = snapshot.version();
-        if let Some(path) = path_and_query(&format!("/{version}"), rest, original.query()) {
-            *request.uri_mut() = with_path(&original, path);
-        }
-        extend_kept(&mut request, &self.current, self.outcome());
-        let responding = kept.folder.respond(request);
-        let response =
-            ResponseFuture::<FolderResponding, KeptBody>::forward(responding, exchange).await;
-        let mut response = response.map_err(|error| {
+        let response = match self.look_up(is_current_too, &exchange, &edit, &request) {
+            Found::Response(response) => Ok(response),
+            Found::Nothing(recording) => {
+                edit.keep_path();
+                edit.apply(&mut request, &mut exchange);
+                if let Some(path) = path_and_query(&format!("/{version}"), rest, original.query()) {
+                    *request.uri_mut() = with_path(&original, path);
+                }
+                extend_kept(&mut request, &self.current, self.outcome());
+                let response = kept.folder.respond(request).await;
+                response.map(|response| recording.record(&exchange, response))
+            }
+        };
+        let responding = ready(response);
+        let response = ResponseFuture::<_, KeptBody>::forward(responding, exchange).await;
+        let mut response = response.map_err(|error: BoxError| {
             log::kept_service_failed(version, &path, &*error);
             StatusCode::BAD_GATEWAY
         })?;

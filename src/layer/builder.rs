@@ -352,7 +352,8 @@ impl StaticUrlLayerBuilder {
     ///   request for which it matters. A request for an unknown version that has the shape of
     ///   one (or for an unknown fingerprinted file) makes the layer look at once, but not more
     ///   than every two seconds; it waits for the answer for up to one second.
-    /// - [`memory_budget`](Self::memory_budget) is for the files of the current version only.
+    /// - With a memory budget (feature `memory`) files of all versions come from one memory, and
+    ///   what several of them have is stored once.
     ///
     /// With a mount of `/`, a path below a kept version that the release does not list belongs
     /// to the rest of the site.

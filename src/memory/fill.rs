@@ -131,7 +131,8 @@ impl Drop for Recorder {
         if self.is_the_file() {
             let headers = mem::take(&mut self.headers);
             let content = Bytes::from(mem::take(&mut self.content));
-            self.memory.store(self.reservation.key, StoredResponse::new(headers, content));
+            self.memory
+                .store(self.reservation.key, StoredResponse::new(headers, content, self.expected));
         }
     }
 }
@@ -141,7 +142,7 @@ mod tests {
     use super::*;
     use crate::{
         Manifest,
-        memory::{Selection, SelectionRef, Variant},
+        memory::{Accept, FileKey, SelectionRef, Variant},
     };
 
     const CONTENT: &str = "hello world";
@@ -159,17 +160,18 @@ mod tests {
         }
 
         fn key(&self) -> Key {
-            Key { file: self.selection().file(), variant: Variant { coding: "identity" } }
+            Key { file: self.selection().0, variant: Variant { coding: "identity" } }
         }
 
-        fn selection(&self) -> Selection {
-            let file = crate::manifest::FileIndex(0);
-            SelectionRef::of(file, &HeaderMap::new()).unwrap().to_selection()
+        fn selection(&self) -> (FileKey, Accept) {
+            let file = crate::manifest::FileIndex(0).into();
+            (file, SelectionRef::of(file, &HeaderMap::new()).unwrap().to_accept())
         }
 
         fn record(&self) -> Option<Box<Recorder>> {
             let info = self.manifest.get("a").unwrap();
-            self.memory.record(&self.selection(), "identity", &HeaderMap::new(), info)
+            let (file, accept) = self.selection();
+            self.memory.record(file, &accept, "identity", &HeaderMap::new(), info)
         }
 
         fn stored(&self) -> Option<Bytes> {
@@ -224,7 +226,7 @@ mod tests {
         // A quarter of this is less than one file; a 32nd even more so.
         let stage = Stage::new(11 * 32);
         let reservations = Arc::new(Reservations::new(4 * 20));
-        let key = |i| Key { file: crate::manifest::FileIndex(i), ..stage.key() };
+        let key = |i| Key { file: crate::manifest::FileIndex(i).into(), ..stage.key() };
         let one = Reservation::make(&reservations, key(1), 11).unwrap();
         assert!(Reservation::make(&reservations, key(2), 11).is_none(), "22 of 20 bytes");
         let small = Reservation::make(&reservations, key(2), 9).unwrap();

@@ -17,7 +17,7 @@ use rustc_hash::FxBuildHasher;
 
 pub(crate) use self::{
     fill::Recorder,
-    key::{Key, Selection, SelectionRef, Variant},
+    key::{Accept, FileKey, Key, Selection, SelectionRef, Variant},
     stored::StoredResponse,
 };
 use self::{
@@ -91,7 +91,8 @@ impl Memory {
     /// may be stored. Only one response is recorded for a key at a time.
     pub(crate) fn record(
         self: &Arc<Self>,
-        selection: &Selection,
+        file: FileKey,
+        accept: &Accept,
         coding: &'static str,
         headers: &HeaderMap,
         info: &FileInfo,
@@ -99,8 +100,8 @@ impl Memory {
         if info.length() > self.budget / LARGEST_SHARE || !may_be_stored(headers) {
             return None;
         }
-        self.selections.insert(selection.clone(), coding);
-        let key = Key { file: selection.file(), variant: Variant { coding } };
+        self.selections.insert(Selection::new(file, accept), coding);
+        let key = Key { file, variant: Variant { coding } };
         if self.responses.contains_key(&key) {
             return None;
         }

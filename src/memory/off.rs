@@ -4,13 +4,21 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-use crate::manifest::FileInfo;
+use crate::manifest::{FileIndex, FileInfo};
 
 #[derive(Debug)]
 pub(crate) enum Memory {}
 
 #[derive(Debug)]
-pub(crate) enum Selection {}
+pub(crate) enum Accept {}
+
+pub(crate) struct FileKey;
+
+impl From<FileIndex> for FileKey {
+    fn from(_: FileIndex) -> Self {
+        Self
+    }
+}
 
 pub(crate) enum Recorder {}
 
@@ -25,7 +33,8 @@ impl Memory {
 
     pub(crate) fn record(
         self: &Arc<Self>,
-        _: &Selection,
+        _: FileKey,
+        _: &Accept,
         _: &'static str,
         _: &HeaderMap,
         _: &FileInfo,

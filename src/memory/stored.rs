@@ -16,14 +16,22 @@ const VALUE: usize = 56;
 pub(crate) struct StoredResponse {
     headers: HeaderMap,
     content: Bytes,
+    #[cfg_attr(not(feature = "releases"), expect(dead_code, reason = "only they need it"))]
+    sha256: [u8; 32],
     /// The edited `headers`, for requests for the whole file without conditions. They are the
     /// same every time: the snapshot is the same, and the stored response matches the file.
     edited: OnceLock<HeaderMap>,
 }
 
 impl StoredResponse {
-    pub(crate) fn new(headers: HeaderMap, content: Bytes) -> Self {
-        Self { headers, content, edited: OnceLock::new() }
+    /// `sha256` is that of the content.
+    pub(crate) fn new(headers: HeaderMap, content: Bytes, sha256: [u8; 32]) -> Self {
+        Self { headers, content, sha256, edited: OnceLock::new() }
+    }
+
+    #[cfg(feature = "releases")]
+    pub(crate) fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
     }
 
     /// Returns the whole response, edited. Only the first call uses `edit`.
@@ -129,7 +137,7 @@ mod tests {
     }
 
     fn stored(lines: &[(&'static str, &'static str)]) -> StoredResponse {
-        StoredResponse::new(headers(lines), Bytes::from_static(b"hello world"))
+        StoredResponse::new(headers(lines), Bytes::from_static(b"hello world"), [0; 32])
     }
 
     fn range(text: &'static str) -> Part {

@@ -6,6 +6,8 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, uri::PathAndQuery};
+#[cfg(all(feature = "memory", feature = "releases"))]
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     header::{
@@ -129,6 +131,26 @@ impl File {
     pub(crate) fn inner_path(&self, nested: bool, base: &str) -> Option<PathAndQuery> {
         let known = &self.inner_paths[usize::from(nested)];
         known.get_or_init(|| path_and_query(base, &self.path, None)).clone()
+    }
+
+    /// Returns the manifest's entry for the file in a coding.
+    #[cfg(all(feature = "memory", feature = "releases"))]
+    pub(crate) fn listed_in(&self, coding: &str) -> Option<&FileInfo> {
+        let mut all = self.representations();
+        all.find(|(name, _)| *name == coding).map(|(_, one)| one.info())
+    }
+
+    /// Returns a digest of all that is listed of the file. Releases in which a file is the same
+    /// share its bytes on the disk, and with them its times.
+    #[cfg(all(feature = "memory", feature = "releases"))]
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let mut listed = format!("{:?}", self.path);
+        for (coding, representation) in self.representations() {
+            let info = representation.info();
+            let (sha256, length, modified) = (info.sha256(), info.length(), info.modified());
+            listed.push_str(&format!(" {coding} {sha256:?} {length} {modified:?}"));
+        }
+        Sha256::digest(listed).into()
     }
 
     pub(crate) fn is_literal(&self) -> bool {

@@ -213,7 +213,7 @@ impl Snapshot {
 
     #[inline]
     fn look_up(&self, path: &str) -> Option<(FileIndex, &Arc<File>)> {
-        let index = self.find(path)?;
+        let index = self.files.as_ref()?.find(path)?;
         Some((index, self.file(index)?))
     }
 
@@ -256,7 +256,9 @@ impl Snapshot {
         first.is_some_and(|segment| self.is_version(segment))
     }
 
-    /// Returns the index of the file at a logical path.
+    /// Returns the index of the file at a logical path. Not inlined, so that
+    /// [`look_up`](Self::look_up) is.
+    #[inline(never)]
     pub(crate) fn find(&self, path: &str) -> Option<FileIndex> {
         self.files.as_ref()?.find(path)
     }

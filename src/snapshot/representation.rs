@@ -368,6 +368,7 @@ impl<'r> ResponseHead<'r> {
         self.status == StatusCode::PARTIAL_CONTENT
     }
 
+    #[inline]
     fn content_range(&self) -> Option<ContentRange> {
         ContentRange::parse(self.fields.content_range?)
     }

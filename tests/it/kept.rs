@@ -1,6 +1,14 @@
 //! Every version that is kept gives its own bytes, from every node, whatever is current there.
 
-use std::{convert::Infallible, fs, path::Path};
+use std::{
+    convert::Infallible,
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 use axum::{
     Router,
@@ -10,7 +18,7 @@ use axum::{
 use http_body_util::BodyExt as _;
 use proptest::prelude::*;
 use tempfile::TempDir;
-use tower::service_fn;
+use tower::{Service, ServiceExt, service_fn};
 use tower_http::services::ServeDir;
 use tower_static_url::{
     EmptyBody, ErrorKind, Fingerprinted, StalePolicy, StaticPrefix, StaticUrlLayer,
@@ -512,6 +520,116 @@ async fn fingerprinted_files_of_other_releases() {
     assert_eq!(node.get("/static/a.js").await.status, 404, "not fingerprinted");
     let without_rule = fleet.node(tree(new));
     assert_eq!(without_rule.get("/static/assets/index-Bx7a91Zq.js").await.status, 404);
+}
+
+/// A service over the releases that counts its calls.
+fn counted(
+    releases: &Releases,
+    calls: &Arc<AtomicUsize>,
+) -> impl Service<Request<EmptyBody>, Response = Response<Body>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ Sync
++ 'static {
+    let (files, calls) = (ServeDir::new(releases.files()).precompressed_gzip(), Arc::clone(calls));
+    service_fn(move |request: Request<EmptyBody>| {
+        calls.fetch_add(1, Relaxed);
+        let files = files.clone();
+        async move { Ok(ServiceExt::oneshot(files, request).await.unwrap().map(Body::new)) }
+    })
+}
+
+/// With a memory budget, each content is read once, whatever versions have it.
+#[tokio::test]
+async fn kept_files_come_from_memory() {
+    let fleet = Fleet::new();
+    let content = "hello, world".repeat(100);
+    let (zipped, other) = (gzip(&content), "another version");
+    let publish = |own: &str| {
+        let root = tree([("a.js", &*content), ("own.js", own), ("same.js", "same")]);
+        write(root.path(), "a.js.gz", &zipped);
+        fleet.publish(root)
+    };
+    let (one, two) = (publish("one"), publish("two"));
+    let current = tree([("a.js", other), ("same.js", "same")]);
+    let (releases, calls) = (fleet.releases(), Arc::new(AtomicUsize::new(0)));
+    let builder = StaticUrlLayer::builder("/static").root(current.path());
+    let files = counted(&releases, &calls);
+    let layer = builder.releases(releases.clone(), files).memory_budget(1 << 20).build().unwrap();
+    let node = Node { root: current, layer };
+    let tag = &*etag_of(&content);
+    let accept = ("accept-encoding", "gzip");
+    let basic = ("authorization", "Basic YTpi");
+    let ask = async |name: &str, method: &str, path: &str, fields: &[(&str, &str)], called| {
+        calls.store(0, Relaxed);
+        let answer = node.send(request(method, path, fields)).await;
+        assert_eq!(calls.load(Relaxed), called, "{name}");
+        answer
+    };
+    let (a, again) = (&*format!("{one}a.js"), &*format!("{two}a.js"));
+    is_file(&ask("the first", "GET", a, &[], 1).await, &content);
+    for path in [a, again] {
+        is_file(&ask("the same bytes", "GET", path, &[], 0).await, &content);
+        let part = ask("a part", "GET", path, &[("range", "bytes=3-8")], 0).await;
+        assert_eq!((part.status.as_u16(), &*part.body), (206, &content.as_bytes()[3..9]));
+        assert_eq!(said(&part), (206, YEAR.into(), tag.into()));
+        let head = ask("head", "HEAD", path, &[], 0).await;
+        assert_eq!(head.field("content-length"), content.len().to_string());
+        let copy = ask("a copy", "GET", path, &[("if-none-match", tag)], 0).await;
+        assert_eq!(said(&copy), (304, YEAR.into(), tag.into()));
+        let failed = ask("another", "GET", path, &[("if-match", "\"x\"")], 0).await;
+        assert_eq!(failed.status.as_u16(), 412);
+    }
+    let first = ask("a sibling", "GET", a, &[accept], 1).await;
+    let second = ask("the same sibling", "GET", again, &[accept], 0).await;
+    for answer in [first, second] {
+        assert_eq!(said(&answer), (200, YEAR.into(), etag_of(&zipped)));
+        assert_eq!(answer.body, &*zipped);
+    }
+    is_file(&ask("with a query", "GET", &format!("{a}?b"), &[], 1).await, &content);
+    assert_eq!(ask("authorized", "GET", a, &[basic], 1).await.body, content.as_bytes());
+    for (prefix, own) in [(&one, "one"), (&two, "two")] {
+        is_file(&ask("its own", "GET", &format!("{prefix}own.js"), &[], 1).await, own);
+        is_file(&ask("its own", "GET", &format!("{prefix}own.js"), &[], 0).await, own);
+    }
+    // What the current version has too is stored as its own.
+    let (same, kept) = (node.layer.prefix().url("same.js"), &*format!("{one}same.js"));
+    is_file(&ask("not yet", "GET", kept, &[], 1).await, "same");
+    is_file(&ask("never twice", "GET", kept, &[], 1).await, "same");
+    is_file(&ask("the current one", "GET", &same, &[], 0).await, "same");
+    is_file(&ask("as the current one", "GET", kept, &[], 0).await, "same");
+    is_file(&ask("as the current one", "GET", &format!("{two}same.js"), &[], 0).await, "same");
+    is_file(&ask("the current one", "GET", &node.layer.prefix().url("a.js"), &[], 0).await, other);
+    // What is stored outlives no release.
+    let version = one.split('/').nth(2).unwrap();
+    releases.withdraw(version).unwrap();
+    for path in ["a.js", "own.js", "same.js"] {
+        let answer = ask("withdrawn", "GET", &format!("{one}{path}"), &[], 0).await;
+        assert_ne!(answer.cache_control(), YEAR, "{path}");
+    }
+    assert_eq!(ask("withdrawn", "GET", &format!("{one}own.js"), &[], 0).await.status, 404);
+    is_file(&ask("the other", "GET", again, &[], 0).await, &content);
+}
+
+/// A reload empties the memory, and what is asked for is stored again.
+#[tokio::test]
+async fn kept_files_come_from_memory_after_a_reload() {
+    let fleet = Fleet::new();
+    let old = fleet.publish(tree(OLD));
+    let (releases, calls) = (fleet.releases(), Arc::new(AtomicUsize::new(0)));
+    let root = tree(NEW);
+    let files = counted(&releases, &calls);
+    let builder = StaticUrlLayer::builder("/static").root(root.path());
+    let layer = builder.releases(releases, files).memory_budget(1 << 20).build().unwrap();
+    let node = Node { root, layer };
+    for round in 1..3 {
+        for _ in 0..3 {
+            is_file(&node.get(&format!("{old}gone.js")).await, "gone");
+        }
+        assert_eq!(calls.load(Relaxed), round);
+        write(node.root.path(), "app.js", round.to_string());
+        node.layer.reload().unwrap();
+    }
 }
 
 /// Somebody has written into the directory of releases: nobody gets those bytes, and an operator
