@@ -7,6 +7,7 @@ use std::{
     fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -14,16 +15,23 @@ use std::{
     time::Instant,
 };
 
-use futures_util::StreamExt as _;
+use futures_util::{
+    StreamExt as _,
+    future::{Either, select},
+};
 use http::StatusCode;
 use sha2::{Digest as _, Sha256};
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::spawn_blocking,
+};
 
 use crate::{
     kept::{
         Kept,
         flight::{Flight, Landing},
-        shelf::{CheckLanding, KeptSnapshot, Opened},
+        shelf::{CheckLanding, Checked, KeptSnapshot, LARGE, Opened},
+        streaming::{Arrived, Part, Streaming},
     },
     manifest::{FileIndex, FileInfo, stored::Wrong},
     observe::log,
@@ -128,7 +136,8 @@ impl Kept {
         });
     }
 
-    /// Fills a file and its siblings, and then checks them.
+    /// Fills a file and its siblings, and then checks them. If one is large, the requests that
+    /// wait do not wait for all of it.
     pub(super) fn fill_soon(
         self: Arc<Self>,
         opened: Arc<KeptSnapshot>,
@@ -137,45 +146,162 @@ impl Kept {
         landing: CheckLanding,
     ) {
         self.releases.clone().spawn(async move {
-            let checked = match self.fill_all(&opened, file, &current).await {
-                Ok(()) => {
-                    let (kept, opened) = (Arc::clone(&self), Arc::clone(&opened));
-                    spawn_blocking(move || kept.check_now(&opened, file)).await.unwrap_or(Ok(()))
-                }
+            let filled = match self.fill_small(&opened, file, &current).await {
+                Ok(large) if large.is_empty() => self.check_filled(&opened, file).await,
+                Ok(large) => return self.stream(&opened, file, large, landing).await,
                 Err(wrong) => Err(wrong),
             };
-            landing.land(self.conclude(&opened, file, checked));
+            landing.land(self.conclude(&opened, file, filled).map(|()| Checked::File));
         });
     }
 
-    async fn fill_all(
+    /// Fills what is not large, or is here. Returns the positions of the other parts.
+    async fn fill_small(
         &self,
         opened: &KeptSnapshot,
         file: FileIndex,
         current: &Handle,
+    ) -> Result<Vec<usize>, Wrong> {
+        let (Some(files), Some(source)) = (opened.files(), self.releases.source()) else {
+            return Ok(Vec::new());
+        };
+        let _waiting = self.fills.wait().map_err(|why| why.of(""))?;
+        let mut large = Vec::new();
+        for (position, (_, path, info)) in files.parts(file).into_iter().enumerate() {
+            let wanted = Wanted { release: &opened.release, path, info };
+            let is_filled = self.fill(&wanted, source, current).await;
+            if !is_filled.map_err(|why| why.of(path))? {
+                large.push(position);
+            }
+        }
+        Ok(large)
+    }
+
+    /// Lets requests read the large parts of a file while they come.
+    async fn stream(
+        self: Arc<Self>,
+        opened: &Arc<KeptSnapshot>,
+        file: FileIndex,
+        large: Vec<usize>,
+        landing: CheckLanding,
+    ) {
+        let (senders, parts) = self.parts(opened, file, &large);
+        let mut first = parts[large[0]].arrived.clone();
+        let filling = pin!(self.fill_large(opened, file, large.into_iter().zip(senders)));
+        let has_begun = pin!(async {
+            first.wait_for(|arrived| !matches!(arrived, Arrived::Waiting)).await.is_ok()
+        });
+        match select(filling, has_begun).await {
+            Either::Left((filled, _)) => {
+                landing.land(self.conclude(opened, file, filled).map(|()| Checked::File));
+            }
+            Either::Right((_, filling)) => {
+                let streaming = self.begin_stream(opened, file, parts).await;
+                landing.land(streaming.map(Checked::Streaming));
+                let filled = filling.await;
+                let _ = self.conclude(opened, file, filled);
+            }
+        }
+    }
+
+    /// Returns the parts of a file, and what tells how much has come of the large ones.
+    fn parts(
+        &self,
+        opened: &KeptSnapshot,
+        file: FileIndex,
+        large: &[usize],
+    ) -> (Vec<watch::Sender<Arrived>>, Vec<Part>) {
+        let listed = opened.files().map(|files| files.parts(file)).unwrap_or_default();
+        let mut senders = Vec::new();
+        let parts = listed.into_iter().enumerate().map(|(position, (coding, path, info))| {
+            let here = || opened.release.file(path).and_then(|(path, _)| File::open(path).ok());
+            let arrived = match large.contains(&position) {
+                true => Arrived::Waiting,
+                false => here().map_or(Arrived::Failed, |file| Arrived::Right(Arc::new(file))),
+            };
+            let (sender, arrived) = watch::channel(arrived);
+            if large.contains(&position) {
+                senders.push(sender);
+            }
+            Part { coding, length: info.length(), arrived }
+        });
+        let parts = parts.collect();
+        (senders, parts)
+    }
+
+    /// Fills the large parts, and checks the file then.
+    async fn fill_large(
+        self: &Arc<Self>,
+        opened: &Arc<KeptSnapshot>,
+        file: FileIndex,
+        large: impl Iterator<Item = (usize, watch::Sender<Arrived>)>,
     ) -> Result<(), Wrong> {
         let (Some(files), Some(source)) = (opened.files(), self.releases.source()) else {
             return Ok(());
         };
-        let _waiting = self.fills.wait().map_err(|why| why.of(""))?;
-        for (_, path, info) in files.parts(file) {
+        let parts = files.parts(file);
+        for (position, sender) in large {
+            let (_, path, info) = parts[position];
             let wanted = Wanted { release: &opened.release, path, info };
-            self.fill(&wanted, source, current).await.map_err(|why| why.of(path))?;
+            let _landing = self.fills.alone(info.sha256()).await;
+            let filled = match self.make_room(&wanted, source).await {
+                Ok(()) => self.fetch(&wanted, source, Some(&sender)).await,
+                Err(failure) => Err(failure),
+            };
+            if let Err(failure) = filled {
+                sender.send_replace(Arrived::Failed);
+                source.budget.remove(opened.release.version(), info.length());
+                return Err(failure.of(path));
+            }
         }
-        Ok(())
+        self.check_filled(opened, file).await
+    }
+
+    async fn check_filled(
+        self: &Arc<Self>,
+        opened: &Arc<KeptSnapshot>,
+        file: FileIndex,
+    ) -> Result<(), Wrong> {
+        let (kept, opened) = (Arc::clone(self), Arc::clone(opened));
+        spawn_blocking(move || kept.check_now(&opened, file)).await.unwrap_or(Ok(()))
+    }
+
+    /// Makes what the service over the directory needs for the heads of responses.
+    async fn begin_stream(
+        self: &Arc<Self>,
+        opened: &Arc<KeptSnapshot>,
+        file: FileIndex,
+        parts: Vec<Part>,
+    ) -> Result<Arc<Streaming>, StatusCode> {
+        let (kept, opened) = (Arc::clone(self), Arc::clone(opened));
+        let streaming = spawn_blocking(move || {
+            // The files of the one that is open have to be checked first.
+            let apart = kept.open_now(&opened.release).ok().flatten()?;
+            let files = apart.files()?;
+            let listed = files.parts(file);
+            let lengths = listed.iter().map(|(_, path, info)| (*path, info.length()));
+            let placeholders = kept.releases.placeholders(&lengths.collect::<Vec<_>>()).ok()?;
+            let at = |info: &FileInfo| info.at(placeholders.modified());
+            let made = listed.iter().map(|(coding, _, info)| (*coding, at(info)));
+            let made = made.collect::<Vec<_>>();
+            files.make(file, made.iter().map(|(coding, info)| (*coding, info)));
+            let releases = kept.releases.clone();
+            Some(Arc::new(Streaming::new(apart, placeholders, parts, releases)))
+        });
+        streaming.await.ok().flatten().ok_or(StatusCode::SERVICE_UNAVAILABLE)
     }
 
     /// Fills one file, unless it is there. If the same content is on its way already, waits for
-    /// it first.
+    /// it first. Returns whether it is there now: a large one has yet to come from the bucket.
     async fn fill(
         &self,
         wanted: &Wanted<'_>,
         source: &Source,
         current: &Handle,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let _landing = self.fills.alone(wanted.info.sha256()).await;
         if wanted.is_here().await {
-            return Ok(());
+            return Ok(true);
         }
         self.make_room(wanted, source).await?;
         let filled = self.fill_from_anywhere(wanted, source, current).await;
@@ -190,20 +316,40 @@ impl Kept {
         wanted: &Wanted<'_>,
         source: &Source,
         current: &Handle,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         if self.fill_from_here(wanted, current).await {
-            return Ok(());
+            return Ok(true);
         }
-        match self.fill_from_bucket(wanted, source).await {
-            // Perhaps the shelf is gone, and a newer one has it.
-            Err(Failure::Wrong(why)) => match self.on_other_shelves(wanted, source).await {
-                Some(release) => {
-                    let wanted = Wanted { release: &release, ..*wanted };
-                    self.fill_from_bucket(&wanted, source).await
-                }
-                None => Err(Failure::Wrong(why)),
-            },
-            filled => filled,
+        if wanted.info.length() > LARGE {
+            source.budget.remove(wanted.release.version(), wanted.info.length());
+            return Ok(false);
+        }
+        self.fetch(wanted, source, None).await.map(|()| true)
+    }
+
+    /// Fetches a file from the shelves that are known to have it, else from others.
+    async fn fetch(
+        &self,
+        wanted: &Wanted<'_>,
+        source: &Source,
+        arrived: Option<&watch::Sender<Arrived>>,
+    ) -> Result<(), Failure> {
+        let failure = match self.fill_from_bucket(wanted, source, arrived).await {
+            Err(failure @ Failure::Wrong(_)) => failure,
+            filled => return filled,
+        };
+        let has_begun =
+            |arrived: &watch::Sender<Arrived>| !matches!(*arrived.borrow(), Arrived::Waiting);
+        if arrived.is_some_and(has_begun) {
+            return Err(failure);
+        }
+        // Perhaps the shelf is gone, and a newer one has it.
+        match self.on_other_shelves(wanted, source).await {
+            Some(release) => {
+                let wanted = Wanted { release: &release, ..*wanted };
+                self.fill_from_bucket(&wanted, source, arrived).await
+            }
+            None => Err(failure),
         }
     }
 
@@ -245,7 +391,13 @@ impl Kept {
         filled.await.unwrap_or(false)
     }
 
-    async fn fill_from_bucket(&self, wanted: &Wanted<'_>, source: &Source) -> Result<(), Failure> {
+    /// Fetches a file. Tells `arrived`, if there is one, how much has come.
+    async fn fill_from_bucket(
+        &self,
+        wanted: &Wanted<'_>,
+        source: &Source,
+        arrived: Option<&watch::Sender<Arrived>>,
+    ) -> Result<(), Failure> {
         let _running = self.fills.running.acquire().await;
         let (sha256, length) = (wanted.info.sha256(), wanted.info.length());
         let mut blob = source.blob(wanted.release, sha256, length).await?;
@@ -253,11 +405,16 @@ impl Kept {
             let why = std::error::Error::source(&error).map(ToString::to_string);
             Failure::Unavailable(format!("{error}: {}", why.unwrap_or_default()))
         })?;
-        let mut digest = Sha256::new();
+        let reader = Arc::new(file.reader()?);
+        let (mut digest, mut written) = (Sha256::new(), 0);
         while let Some(piece) = blob.next().await {
             let piece = source.watch(piece)?;
             digest.update(&piece);
             file.write(&piece)?;
+            written += piece.len() as u64;
+            if let Some(arrived) = arrived {
+                arrived.send_replace(Arrived::Some(Arc::clone(&reader), written));
+            }
         }
         if <[u8; 32]>::from(digest.finalize()) != *sha256 {
             return Err(Failure::Wrong("the bucket has other bytes".into()));
@@ -265,7 +422,11 @@ impl Kept {
         let (releases, release) = (self.releases.clone(), Arc::clone(wanted.release));
         let path = wanted.path.to_owned();
         let finished = spawn_blocking(move || file.finish(&releases, &release, &path)).await;
-        finished.map_err(io::Error::other)?.map_err(Failure::from)
+        finished.map_err(io::Error::other)??;
+        if let Some(arrived) = arrived {
+            arrived.send_replace(Arrived::Right(reader));
+        }
+        Ok(())
     }
 
     /// Looks at the bucket again. Returns the release if other shelves have it than was known.

@@ -14,6 +14,8 @@ mod in_flight;
 mod refresh;
 mod service;
 mod shelf;
+#[cfg(feature = "object-store")]
+mod streaming;
 mod worker;
 
 use std::{
@@ -29,12 +31,13 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 
 pub(crate) use self::in_flight::{Content, InFlight, Responding, begin};
 pub use self::service::EmptyBody;
+use self::service::FolderResponding;
 pub(crate) use self::service::{FolderService, KeptBody};
 use self::{
     flight::{Flight, Landing},
     from_memory::Found,
     refresh::{FRESH, FRESH_FOR_UNKNOWN, PATIENCE, Refresh},
-    shelf::{KeptSnapshot, Shelf},
+    shelf::{Checked, KeptSnapshot, Shelf},
     worker::Worker,
 };
 use crate::{
@@ -424,9 +427,11 @@ impl KeptPlan {
         if let Some(source) = kept.releases.source() {
             source.budget.ask(snapshot.version(), Instant::now());
         }
-        for index in [Some(index), snapshot.find(rest)].into_iter().flatten() {
-            kept.check(opened, index, &self.current).await?;
+        let mut checked = Checked::File;
+        for index in [snapshot.find(rest), Some(index)].into_iter().flatten() {
+            checked = kept.check(opened, index, &self.current).await?;
         }
+        let snapshot = &checked.opened(opened).handle;
         let file = snapshot.file(index).cloned().ok_or(StatusCode::NOT_FOUND)?;
         let plan = plan_without_releases(RequestHead::of(&request), self.nested, snapshot.clone());
         let (mut edit, mut exchange) = match plan {
@@ -438,17 +443,17 @@ impl KeptPlan {
             Plan::Pass { .. } | Plan::Kept(_) => return Err(StatusCode::NOT_FOUND.into()),
         };
         let authority = exchange::authority(&original, request.headers());
-        let version = snapshot.version();
+        let (version, directory) = (snapshot.version(), checked.directory(snapshot.version()));
         let response = match self.look_up(is_current_too, &exchange, &edit, &request) {
             Found::Response(response) => Ok(response),
             Found::Nothing(recording) => {
                 edit.keep_path();
                 edit.apply(&mut request, &mut exchange);
-                if let Some(path) = path_and_query(&format!("/{version}"), rest, original.query()) {
+                if let Some(path) = path_and_query(&directory, rest, original.query()) {
                     *request.uri_mut() = with_path(&original, path);
                 }
                 extend_kept(&mut request, &self.current, self.outcome());
-                let response = kept.folder.respond(request).await;
+                let response = checked.respond(kept.folder.respond(request)).await;
                 response.map(|response| recording.record(&exchange, response))
             }
         };
@@ -463,6 +468,34 @@ impl KeptPlan {
         }
         restore_location(&mut response, snapshot, authority.as_deref());
         Ok(response)
+    }
+}
+
+impl Checked {
+    /// Returns the release as a snapshot that has the file.
+    fn opened<'c>(&'c self, opened: &'c Arc<KeptSnapshot>) -> &'c Arc<KeptSnapshot> {
+        match self {
+            Self::File => opened,
+            #[cfg(feature = "object-store")]
+            Self::Streaming(streaming) => &streaming.opened,
+        }
+    }
+
+    /// Returns the directory of the file, as the service sees it.
+    fn directory(&self, version: &str) -> String {
+        match self {
+            Self::File => format!("/{version}"),
+            #[cfg(feature = "object-store")]
+            Self::Streaming(streaming) => format!("/{}", streaming.directory()),
+        }
+    }
+
+    fn respond(&self, responding: FolderResponding) -> FolderResponding {
+        match self {
+            Self::File => responding,
+            #[cfg(feature = "object-store")]
+            Self::Streaming(streaming) => Arc::clone(streaming).fill(responding),
+        }
     }
 }
 

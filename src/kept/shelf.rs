@@ -8,6 +8,8 @@ use std::{
 
 use http::StatusCode;
 
+#[cfg(feature = "object-store")]
+use crate::kept::streaming::Streaming;
 use crate::{
     Manifest,
     kept::{
@@ -34,8 +36,9 @@ const UNREADABLE_FOR: Duration = Duration::from_secs(1);
 /// About how many bytes the open releases may take.
 const BUDGET: usize = 64 << 20;
 
-/// Files that are longer, with their siblings, are read by threads of their own.
-const LARGE: u64 = 64 << 20;
+/// Files that are longer are read by threads of their own, and answered while they come from a
+/// bucket.
+pub(super) const LARGE: u64 = 64 << 20;
 
 /// How many releases may be open.
 const MOST_OPEN: usize = 256;
@@ -56,8 +59,18 @@ pub(super) struct KeptSnapshot {
 }
 
 /// A check under way. The error is the status to send.
-type Check = Flight<Result<(), StatusCode>>;
-pub(super) type CheckLanding = Landing<Result<(), StatusCode>>;
+type Check = Flight<Result<Checked, StatusCode>>;
+pub(super) type CheckLanding = Landing<Result<Checked, StatusCode>>;
+
+/// What there is to respond with.
+#[derive(Clone, Debug)]
+pub(super) enum Checked {
+    /// The file.
+    File,
+    /// What has come of it so far.
+    #[cfg(feature = "object-store")]
+    Streaming(Arc<Streaming>),
+}
 
 /// Kept releases as snapshots, the ones that were used last.
 #[derive(Debug, Default)]
@@ -201,9 +214,9 @@ impl Kept {
         opened: &Arc<KeptSnapshot>,
         file: FileIndex,
         current: &Handle,
-    ) -> Result<(), StatusCode> {
+    ) -> Result<Checked, StatusCode> {
         if opened.files().is_some_and(|files| files.is_made(file)) {
-            return Ok(());
+            return Ok(Checked::File);
         }
         if let Some(status) = self.shelf.wrong_status(opened, file, Instant::now()) {
             return Err(status);
@@ -233,7 +246,7 @@ impl Kept {
                 return kept.fill_soon(opened, file, current, landing);
             }
             drop(current);
-            landing.land(kept.conclude(&opened, file, checked));
+            landing.land(kept.conclude(&opened, file, checked).map(|()| Checked::File));
         });
     }
 
@@ -288,7 +301,7 @@ impl KeptSnapshot {
 
     fn check_or_begin(&self, file: FileIndex, begin: impl FnOnce(CheckLanding)) -> Arc<Check> {
         let mut checks = lock(&self.checks);
-        if let Some(check) = checks.get(&file).filter(|check| check.is_under_way()) {
+        if let Some(check) = checks.get(&file).filter(|check| is_of_use(check)) {
             return Arc::clone(check);
         }
         let (check, landing) = Flight::start();
@@ -297,6 +310,15 @@ impl KeptSnapshot {
         begin(landing);
         check
     }
+}
+
+/// Whether a request can join a check.
+fn is_of_use(check: &Check) -> bool {
+    #[cfg(feature = "object-store")]
+    if let Some(Ok(Checked::Streaming(streaming))) = check.result() {
+        return streaming.is_under_way();
+    }
+    check.is_under_way()
 }
 
 impl Shelf {

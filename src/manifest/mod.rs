@@ -118,6 +118,12 @@ impl FileInfo {
         self.modified
     }
 
+    /// Returns the same with another modification time.
+    #[cfg(feature = "object-store")]
+    pub(crate) fn at(&self, modified: SystemTime) -> Self {
+        Self { modified: Some(modified), ..self.clone() }
+    }
+
     fn details(&self) -> Details {
         self.details.as_deref().copied().unwrap_or_default()
     }

@@ -12,7 +12,7 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use data_encoding::HEXLOWER;
@@ -22,7 +22,10 @@ use crate::{
     Error,
     releases::{
         KeptRelease, Releases,
-        folder::{self, Folder, below, create_file, delete, exists, set_read_only, sync_directory},
+        folder::{
+            self, Folder, below, create_file, delete, exists, set_read_only, sync_directory,
+            unspellable,
+        },
         record::Found,
     },
 };
@@ -90,6 +93,25 @@ impl Releases {
         placed
     }
 
+    /// Makes empty files of some lengths, as a release has them, below a name that no version has.
+    pub(crate) fn placeholders(&self, files: &[(&str, u64)]) -> Result<Placeholders, Error> {
+        let new = self.0.folder.new_path();
+        let name = new.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let directory = self.0.folder.files().join(&name);
+        folder::create_directory(&directory)?;
+        let placeholders = Placeholders { name, directory, modified: whole_seconds() };
+        for (path, length) in files {
+            let path = below(&placeholders.directory, path).ok_or_else(|| unspellable(path))?;
+            let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
+                let file = File::create_new(&path)?;
+                file.set_len(*length)?;
+                file.set_modified(placeholders.modified)
+            });
+            made.map_err(|error| Error::io("create", &path, error))?;
+        }
+        Ok(placeholders)
+    }
+
     /// Deletes the files that were filled into a release. Those of an own release stay.
     pub(crate) fn empty(&self, version: &str) -> Result<(), Error> {
         let folder = &self.0.folder;
@@ -133,6 +155,11 @@ impl NewFile {
         self.file.write_all(bytes)
     }
 
+    /// Opens the file for those who read what has been written.
+    pub(crate) fn reader(&self) -> io::Result<File> {
+        File::open(&self.path)
+    }
+
     /// Gives the file its final name. Its bytes must be those that the release lists.
     pub(crate) fn finish(
         mut self,
@@ -154,6 +181,38 @@ impl Drop for NewFile {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Empty files with the names and lengths of others. They are deleted when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Placeholders {
+    name: String,
+    directory: PathBuf,
+    modified: SystemTime,
+}
+
+impl Placeholders {
+    /// Returns the name of their directory, beside those of versions.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn modified(&self) -> SystemTime {
+        self.modified
+    }
+}
+
+impl Drop for Placeholders {
+    fn drop(&mut self) {
+        // A publisher deletes what is left.
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Every file system can store it.
+fn whole_seconds() -> SystemTime {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UNIX_EPOCH + Duration::from_secs(now.as_secs())
 }
 
 /// How much is filled, and what is emptied if it is too much: what nobody has asked for longest.
@@ -246,7 +305,6 @@ impl KeptRelease {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn what_nobody_asks_for_makes_room() {

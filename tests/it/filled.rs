@@ -10,6 +10,12 @@ use std::{
 
 use axum::{Router, body::Body, http::Request};
 use data_encoding::HEXLOWER;
+use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use http_body_util::BodyExt as _;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, path::Path as Key,
+};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tower_http::services::ServeDir;
@@ -43,8 +49,8 @@ impl Node {
         root: TempDir,
         fill: impl FnOnce(
             Releases,
-            Arc<dyn object_store::ObjectStore>,
-        ) -> Result<Releases, tower_static_url::Error>,
+            Arc<dyn ObjectStore>,
+        ) -> std::result::Result<Releases, tower_static_url::Error>,
         settings: impl FnOnce(StaticUrlLayerBuilder) -> StaticUrlLayerBuilder,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -304,9 +310,8 @@ async fn a_file_without_a_version() {
     let store = Store::new();
     put(&store, &tree([("assets/panel-9fQ2LmXc.js", "old panel")]));
     let settings = |builder: StaticUrlLayerBuilder| builder.fingerprinted(Fingerprinted::vite());
-    let fill = |releases: Releases, store: Arc<dyn object_store::ObjectStore>| {
-        releases.filled_from(store, "site")
-    };
+    let fill =
+        |releases: Releases, store: Arc<dyn ObjectStore>| releases.filled_from(store, "site");
     let node = Node::with(&store, tree([("assets/panel-Bx7a91Zq.js", "new")]), fill, settings);
     loop {
         let answer = node.get("/static/assets/panel-9fQ2LmXc.js").await;
@@ -357,7 +362,7 @@ async fn what_is_filled_stays_within_its_budget() {
     let content = |letter: &str| letter.repeat(1000);
     let trees = ["a", "b", "c"].map(|letter| tree([("file", &*content(letter))]));
     let versions = trees.each_ref().map(|root| put(&store, root));
-    let fill = |releases: Releases, store: Arc<dyn object_store::ObjectStore>| {
+    let fill = |releases: Releases, store: Arc<dyn ObjectStore>| {
         releases.filled_within(store, "site", 2500)
     };
     let node = Node::with(&store, tree(NEW), fill, |builder| builder);
@@ -444,4 +449,191 @@ async fn nodes_that_publish() {
     is_stale(&new.get(&url(&old, "app.js")).await);
     let error = new.releases.withdraw(&both[1]).unwrap_err();
     assert_eq!(error.kind(), tower_static_url::ErrorKind::NotKept);
+}
+
+/// A file of more than 64 MiB, each of whose kilobytes is another one.
+fn large() -> String {
+    let kilobyte = |i: usize| format!("{i:>1023}\n");
+    (0..66 * 1024).map(kilobyte).collect()
+}
+
+/// A large file is not waited for: it is sent while it comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_is_sent_while_it_comes() {
+    let content = large();
+    let store = Store::new();
+    let version = put(&store, &tree([("large.bin", &*content)]));
+    let url = format!("/static/{version}/large.bin");
+    let last = content.len() - 5;
+    for (name, method, fields, status, body) in [
+        ("whole", "GET", &[][..], 200, content.as_bytes()),
+        ("head", "HEAD", &[], 200, b""),
+        ("its start", "GET", &[("range", "bytes=0-9")], 206, &content.as_bytes()[..10]),
+        ("its end", "GET", &[("range", "bytes=-5")], 206, &content.as_bytes()[last..]),
+        ("nothing of it", "GET", &[("range", "bytes=99999999-")], 416, b""),
+    ] {
+        let node = Node::new(&store, tree(NEW));
+        for round in 0..2 {
+            let answer = node.send(request(method, &url, fields)).await;
+            assert_eq!(answer.status, status, "{name}, {round}: {answer:?}");
+            assert!(answer.body == body, "{name}, {round}");
+            if status != 416 {
+                let said = (answer.field("etag"), answer.cache_control());
+                assert_eq!(said, (etag_of(&content), YEAR.into()), "{name}, {round}");
+                assert_eq!(answer.field("content-type"), "application/octet-stream", "{name}");
+            }
+        }
+        store.heal();
+    }
+}
+
+/// Many clients of a large file, some of which go away: it is fetched once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_for_many() {
+    let content = Arc::new(large());
+    let store = Store::new();
+    let version = put(&store, &tree([("large.bin", &**content)]));
+    let node = Arc::new(Node::new(&store, tree(NEW)));
+    store.heal();
+    let mut asking = tokio::task::JoinSet::new();
+    for i in 0..6 {
+        let (node, content) = (Arc::clone(&node), Arc::clone(&content));
+        let url = format!("/static/{version}/large.bin");
+        asking.spawn(async move {
+            let range = format!("bytes={}-", i * 1000);
+            let answer = node.send(request("GET", &url, &[("range", &range)])).await;
+            assert!(answer.body == content.as_bytes()[i * 1000..], "{i}");
+        });
+    }
+    while let Some(asked) = asking.join_next().await {
+        asked.unwrap();
+    }
+    let blobs = store.calls().into_iter();
+    assert_eq!(blobs.filter(|call| call.key == blob_of(&content)).count(), 1);
+    let left = fs::read_dir(node.releases.files()).unwrap();
+    let left = left.map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    assert_eq!(left, [&*version], "nothing is left of what the heads were made from");
+}
+
+/// Wrong bytes of a large file never complete.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_that_is_wrong() {
+    let content = large();
+    for flipped in [5, content.len() / 2, content.len() - 1] {
+        let store = Store::new();
+        let version = put(&store, &tree([("large.bin", &*content)]));
+        let mut wrong = content.clone().into_bytes();
+        wrong[flipped] ^= 1;
+        store.write(&blob_of(&content), wrong);
+        for range in ["bytes=0-", "bytes=0-9", "bytes=-9"] {
+            let node = Node::new(&store, tree(NEW));
+            let url = format!("/static/{version}/large.bin");
+            let request = || request("GET", &url, &[("range", range)]);
+            let files = ServeDir::new(node.root.path());
+            let service = node.layer.wrap(Router::new().nest_service("/static", files));
+            let response = tower::ServiceExt::oneshot(service, request()).await.unwrap();
+            if response.status() == 206 {
+                let body = response.into_body().collect().await;
+                assert!(body.is_err(), "{range} with byte {flipped} flipped");
+            }
+            is_refused(&node.send(request()).await, 502);
+            assert!(!node.file(&version, "large.bin").exists());
+        }
+    }
+}
+
+/// A store that sends the first half of each large object, and the second when it is told to.
+#[derive(Debug)]
+struct Slow {
+    store: Store,
+    go_on: Arc<tokio::sync::Semaphore>,
+}
+
+impl std::fmt::Display for Slow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("slow")
+    }
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Slow {
+    async fn put_opts(&self, _: &Key, _: PutPayload, _: PutOptions) -> Result<PutResult> {
+        unreachable!()
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        _: &Key,
+        _: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        unreachable!()
+    }
+
+    async fn get_opts(&self, key: &Key, options: GetOptions) -> Result<GetResult> {
+        let mut got = self.store.get_opts(key, options).await?;
+        if got.meta.size < 1 << 20 {
+            return Ok(got);
+        }
+        let (meta, range) = (got.meta.clone(), got.range.clone());
+        let mut first = got.bytes().await?;
+        let second = first.split_off(first.len() / 2);
+        let go_on = Arc::clone(&self.go_on);
+        let second = stream::once(async move {
+            go_on.acquire().await.unwrap().forget();
+            Ok(second)
+        });
+        let payload = GetResultPayload::Stream(stream::iter([Ok(first)]).chain(second).boxed());
+        got = GetResult {
+            payload,
+            meta,
+            range,
+            attributes: Default::default(),
+            extensions: Default::default(),
+        };
+        Ok(got)
+    }
+
+    fn delete_stream(&self, _: BoxStream<'static, Result<Key>>) -> BoxStream<'static, Result<Key>> {
+        unreachable!()
+    }
+
+    fn list(&self, prefix: Option<&Key>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.store.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Key>) -> Result<ListResult> {
+        self.store.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, _: &Key, _: &Key, _: CopyOptions) -> Result<()> {
+        unreachable!()
+    }
+}
+
+/// What has come is sent, and the rest when it comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_of_a_large_file() {
+    let content = large();
+    let store = Store::new();
+    let version = put(&store, &tree([("large.bin", &*content)]));
+    let go_on = Arc::new(tokio::sync::Semaphore::new(0));
+    let slow: Arc<dyn ObjectStore> = Arc::new(Slow { store: store.clone(), go_on: go_on.clone() });
+    let fill = |releases: Releases, _: Arc<dyn ObjectStore>| releases.filled_from(slow, "site");
+    let node = Node::with(&store, tree(NEW), fill, |builder| builder);
+    let files = ServeDir::new(node.root.path());
+    let service = node.layer.wrap(Router::new().nest_service("/static", files));
+    let request = get(&format!("/static/{version}/large.bin"));
+    let response = tower::ServiceExt::oneshot(service, request).await.unwrap();
+    assert_eq!(response.headers()["cache-control"], YEAR);
+    let (mut body, mut read) = (response.into_body(), Vec::new());
+    while read.len() < content.len() / 2 {
+        let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        read.extend_from_slice(&piece);
+    }
+    assert!(read.len() < content.len());
+    go_on.add_permits(1);
+    while let Some(piece) = body.frame().await {
+        read.extend_from_slice(&piece.unwrap().into_data().unwrap());
+    }
+    assert!(read == content.as_bytes());
 }

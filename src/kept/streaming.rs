@@ -1,0 +1,242 @@
+//! How is a large file answered that has yet to come from the bucket? While it comes. The service
+//! over the directory makes the head of the response from an empty file of the same name and
+//! length, and the body is what has arrived. Its end is held back until the digest is known, so
+//! that wrong bytes never complete.
+
+use std::{
+    fs::File,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Response, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+use tokio::{
+    sync::{mpsc, watch},
+    task::spawn_blocking,
+};
+
+use crate::{
+    header::range::ContentRange,
+    kept::{
+        service::{FolderResponding, KeptBody},
+        shelf::KeptSnapshot,
+    },
+    layer::body::BoxError,
+    releases::{Releases, filled::Placeholders},
+};
+
+/// How much of each response is held back.
+const HELD_BACK: u64 = 64 * 1024;
+
+const PIECE: u64 = 64 * 1024;
+
+/// So many pieces wait for a slow client.
+const PIECES: usize = 2;
+
+/// A file and its siblings that are on their way.
+#[derive(Debug)]
+pub(super) struct Streaming {
+    /// The release as a snapshot of its own, in which the file is that of the placeholders.
+    pub(super) opened: Arc<KeptSnapshot>,
+    placeholders: Placeholders,
+    parts: Vec<Part>,
+    releases: Releases,
+}
+
+/// A representation of the file.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) coding: &'static str,
+    pub(super) length: u64,
+    pub(super) arrived: watch::Receiver<Arrived>,
+}
+
+/// How much of a part is here.
+#[derive(Clone, Debug)]
+pub(super) enum Arrived {
+    Waiting,
+    /// So many bytes are in the file, and nothing is known of them.
+    Some(Arc<File>, u64),
+    /// All are, and they are right.
+    Right(Arc<File>),
+    Failed,
+}
+
+impl Streaming {
+    pub(super) fn new(
+        opened: Arc<KeptSnapshot>,
+        placeholders: Placeholders,
+        parts: Vec<Part>,
+        releases: Releases,
+    ) -> Self {
+        Self { opened, placeholders, parts, releases }
+    }
+
+    /// Returns the name that the service over the directory knows the file's release by.
+    pub(super) fn directory(&self) -> &str {
+        self.placeholders.name()
+    }
+
+    /// Whether somebody still fills the file.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.parts.iter().any(|part| {
+            matches!(*part.arrived.borrow(), Arrived::Waiting | Arrived::Some(..))
+                && part.arrived.has_changed().is_ok()
+        })
+    }
+
+    /// Replaces the body of the response that the service makes.
+    pub(super) fn fill(self: Arc<Self>, responding: FolderResponding) -> FolderResponding {
+        Box::pin(async move {
+            let response = responding.await?;
+            Ok(match self.selection(&response) {
+                Some(selection) => response.map(|_| self.body(selection)),
+                None => response,
+            })
+        })
+    }
+
+    /// Returns which bytes of which part a response has. `None` if it has none of a file.
+    fn selection(&self, response: &Response<KeptBody>) -> Option<Selection<'_>> {
+        let headers = response.headers();
+        let coding = headers.get(header::CONTENT_ENCODING).map(|coding| coding.as_bytes());
+        let coding = coding.unwrap_or(b"identity");
+        let part = self.parts.iter().find(|part| part.coding.as_bytes() == coding)?;
+        let (start, end) = match response.status() {
+            StatusCode::OK => (0, part.length),
+            StatusCode::PARTIAL_CONTENT => {
+                let (first, last) =
+                    ContentRange::parse(headers.get(header::CONTENT_RANGE)?)?.part?;
+                (first, last + 1)
+            }
+            _ => return None,
+        };
+        let has_content = !response.body().is_end_stream() && start < end && end <= part.length;
+        has_content.then_some(Selection { part, start, end })
+    }
+
+    fn body(self: &Arc<Self>, Selection { part, start, end }: Selection<'_>) -> KeptBody {
+        let (sender, pieces) = mpsc::channel(PIECES);
+        let feed = Feed { arrived: part.arrived.clone(), at: start, end, sender };
+        let streaming = Arc::clone(self);
+        // The placeholders stay until the response has ended.
+        self.releases.spawn(async move {
+            feed.run().await;
+            drop(streaming);
+        });
+        Box::pin(StreamingBody { pieces, left: end - start })
+    }
+}
+
+struct Selection<'s> {
+    part: &'s Part,
+    start: u64,
+    end: u64,
+}
+
+/// Hands what has arrived to one response.
+struct Feed {
+    arrived: watch::Receiver<Arrived>,
+    at: u64,
+    end: u64,
+    sender: mpsc::Sender<Result<Bytes, BoxError>>,
+}
+
+impl Feed {
+    async fn run(mut self) {
+        while self.at < self.end {
+            let piece = self.next().await;
+            let has_failed = piece.is_err();
+            if let Ok(piece) = &piece {
+                self.at += piece.len() as u64;
+            }
+            let piece = piece.map_err(|error| Box::new(error) as BoxError);
+            if self.sender.send(piece).await.is_err() || has_failed {
+                return;
+            }
+        }
+    }
+
+    async fn next(&mut self) -> io::Result<Bytes> {
+        let (at, end) = (self.at, self.end);
+        let is_of_use = |arrived: &Arrived| match arrived {
+            Arrived::Waiting => false,
+            Arrived::Some(_, length) => at < readable(*length, end),
+            Arrived::Right(_) | Arrived::Failed => true,
+        };
+        let arrived = self.arrived.wait_for(is_of_use).await.map_err(|_| failed())?.clone();
+        let (file, readable) = match arrived {
+            Arrived::Some(file, length) => (file, readable(length, end)),
+            Arrived::Right(file) => (file, end),
+            Arrived::Waiting | Arrived::Failed => return Err(failed()),
+        };
+        let length = (readable - at).min(PIECE);
+        spawn_blocking(move || read_at(&file, at, length)).await.map_err(io::Error::other)?
+    }
+}
+
+/// Returns how far a response may be read that ends at `end`, when nothing is known of the bytes.
+fn readable(arrived: u64, end: u64) -> u64 {
+    arrived.min(end.saturating_sub(HELD_BACK))
+}
+
+fn failed() -> io::Error {
+    io::Error::other("the file could not be fetched from the bucket")
+}
+
+fn read_at(file: &File, at: u64, length: u64) -> io::Result<Bytes> {
+    // Not `try_clone`: the position would be shared.
+    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    #[cfg(unix)]
+    std::os::unix::fs::FileExt::read_exact_at(file, &mut bytes, at)?;
+    #[cfg(windows)]
+    {
+        let mut read = 0;
+        while read < bytes.len() {
+            let rest = &mut bytes[read..];
+            let count = std::os::windows::fs::FileExt::seek_read(file, rest, at + read as u64)?;
+            read += if count == 0 { return Err(failed()) } else { count };
+        }
+    }
+    Ok(bytes.into())
+}
+
+/// The content of one response.
+struct StreamingBody {
+    pieces: mpsc::Receiver<Result<Bytes, BoxError>>,
+    left: u64,
+}
+
+impl Body for StreamingBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let piece = std::task::ready!(self.pieces.poll_recv(cx));
+        // An end before all has come is an error, too.
+        let piece = piece.unwrap_or_else(|| Err(Box::new(failed())));
+        self.left = match &piece {
+            Ok(piece) => self.left.saturating_sub(piece.len() as u64),
+            Err(_) => 0,
+        };
+        Poll::Ready(Some(piece.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
