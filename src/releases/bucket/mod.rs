@@ -6,12 +6,6 @@
 //! <prefix>/clock                                   written to ask the store for its time
 //! ```
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the nodes that fill their directory from a bucket use it"
-)]
-
 mod client;
 mod collect;
 mod keys;
