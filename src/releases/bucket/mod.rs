@@ -3,7 +3,7 @@
 //! ```text
 //! <prefix>/<shelf>/blobs/<sha256>                  the bytes
 //! <prefix>/<shelf>/releases/<version>/<digest>     the record: the listing
-//! <prefix>/clock                                   written to ask the store for its time
+//! <prefix>/<shelf>/clock                           written to ask the store for its time
 //! ```
 
 mod client;
