@@ -7,9 +7,11 @@ mod support;
 use std::{
     ffi::OsStr,
     fs,
+    net::TcpListener,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -248,20 +250,151 @@ fn every_failure_is_one_line_that_names_its_input() {
     assert_eq!(site.versions(), ["v1"]);
 }
 
+/// A store without a server: a directory in the form of a bucket.
+fn store(site: &Site) -> String {
+    fs::create_dir(site.folder.path().join("bucket")).unwrap();
+    format!("file://{}/bucket", site.folder.path().to_str().unwrap())
+}
+
+fn versions_of(url: &str) -> Vec<String> {
+    let releases = json(&["releases", url]);
+    let releases = releases.as_array().unwrap().iter();
+    releases.map(|release| release["version"].as_str().unwrap().to_owned()).collect()
+}
+
 #[test]
-fn a_store_is_refused_as_long_as_none_is_reached() {
+fn a_release_in_a_store_from_its_publication_to_its_end() {
     let site = Site::new();
-    for args in [
-        &["publish", site.root(), "--to", "s3://bucket/site"][..],
-        &["releases", "s3://bucket/site"],
-        &["prune", "https://example.com/site"],
-        &["withdraw", "v1", "gs://bucket"],
-        &["verify", "file:///releases"],
-    ] {
-        let Output { code, stderr, .. } = run(args);
-        assert_eq!(code, 2, "{args:?}");
-        assert!(stderr.contains("only reaches directories of this machine"), "{stderr}");
+    let url = store(&site);
+    let publish = |version| succeed(&["publish", site.root(), "--to", &url, "--literal", version]);
+    assert_eq!(json(&["releases", &url]), json!([]));
+    let line = publish("v1");
+    assert_eq!(line, "v1  published: 2 files copied (21 bytes), 0 shared with other releases\n");
+    write(site.root.path(), "same", "other");
+    let published = json(&["publish", site.root(), "--to", &url, "--literal", "v2"]);
+    assert_eq!((&published["new"], &published["copied"]), (&json!(true), &json!(1)));
+    let taken = run(["publish", site.root(), "--to", &url, "--literal", "v1"]);
+    assert_eq!(taken.code, 3);
+    assert!(taken.stderr.starts_with(&format!("error: {url}: version \"v1\"")), "{}", taken.stderr);
+    write(site.root.path(), "same", "same");
+    assert_eq!(publish("v1"), "v1  was published before, and is the current release again\n");
+    assert_eq!(versions_of(&url), ["v1", "v2"]);
+    assert!(succeed(&["releases", &url]).contains("v1  2 files, 21 bytes  published "));
+    assert_eq!(succeed(&["verify", &url]), "all files are as they were published\n");
+    let strict = ["prune", &*url, "--days", "0", "--newest", "1", "--yes"];
+    assert_eq!(succeed(&strict), "nothing to delete\n", "nothing of this week");
+    assert_eq!(succeed(&["withdraw", "v2", &url]), "v2  withdrawn\n");
+    assert_eq!(versions_of(&url), ["v1"]);
+    let gone = run(["withdraw", "v2", &url]);
+    assert_eq!(gone.code, 1);
+    assert!(gone.stderr.contains(&url) && gone.stderr.contains("\"v2\""), "{}", gone.stderr);
+    let bucket = site.folder.path().join("bucket");
+    let week = fs::read_dir(&bucket).unwrap().map(|entry| entry.unwrap().path());
+    let blobs = week.map(|week| week.join("blobs")).find(|blobs| blobs.is_dir()).unwrap();
+    for blob in fs::read_dir(blobs).unwrap() {
+        fs::write(blob.unwrap().path(), "xxxx").unwrap();
     }
+    let damaged = run(["verify", &*url]);
+    assert_eq!((damaged.code, damaged.stdout.lines().count()), (4, 2), "{}", damaged.stdout);
+}
+
+/// Runs the command with keys for S3 and an endpoint.
+fn run_s3(args: &[&str], endpoint: &str, variables: &[(&str, &str)]) -> Output {
+    let mut command = command(args);
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"AWS_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("AWS_ENDPOINT", endpoint).env("AWS_METADATA_ENDPOINT", endpoint);
+    command.env("NO_PROXY", "127.0.0.1").envs(variables.iter().copied());
+    run_command(command)
+}
+
+const KEYS: [(&str, &str); 3] =
+    [("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "sesame"), ("AWS_ALLOW_HTTP", "true")];
+
+#[test]
+fn a_store_that_cannot_be_reached_is_one_line_that_names_it() {
+    let site = Site::new();
+    let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (refusing, silent) =
+        (format!("http://{refusing}"), format!("http://{}", silent.local_addr().unwrap()));
+    let url = "s3://bucket/site";
+    let publish = ["publish", site.root(), "--to", url];
+    for (name, args, endpoint, variables, what) in [
+        ("refused", &publish[..], &refusing, &KEYS[..], "refused"),
+        ("refused, to read", &["releases", url], &refusing, &KEYS, "refused"),
+        ("refused, to prune", &["prune", url, "--yes"], &refusing, &KEYS, "refused"),
+        ("refused, to verify", &["verify", url], &refusing, &KEYS, "refused"),
+        ("silent", &publish, &silent, &KEYS, "no answer within 2 s"),
+        ("plain HTTP", &publish, &refusing, &KEYS[..2], "AWS_ALLOW_HTTP=true"),
+        ("no credentials", &publish, &refusing, &KEYS[2..], "AWS_ACCESS_KEY_ID"),
+    ] {
+        let start = Instant::now();
+        let Output { code, stdout, stderr } = run_s3(args, endpoint, variables);
+        assert_eq!((code, &*stdout), (1, ""), "{name}: {stderr}");
+        assert!(
+            stderr.starts_with("error: s3://bucket/site: Generic S3") || name == "silent",
+            "{name}: {stderr}"
+        );
+        assert!(stderr.starts_with("error: s3://bucket/site: "), "{name}: {stderr}");
+        assert!(stderr.contains(what), "{name}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{name}: {stderr}");
+        assert!(!stderr.contains("sesame"), "{name}: {stderr}");
+        assert!(start.elapsed() < Duration::from_secs(20), "{name}: {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_url_that_names_no_store_is_a_wrong_argument() {
+    let site = Site::new();
+    for (url, shown) in [
+        ("memory:///site", "memory:///site"),
+        ("https://example.com/site", "https://example.com/site"),
+        ("ftp://me:sesame@example.com/site?sig=sesame", "ftp://me@example.com/site"),
+        ("s3://", "s3://"),
+        ("://", "://"),
+        ("s3://bucket/a//b", "s3://bucket/a//b"),
+        ("s3://bucket/%00", "s3://bucket/%00"),
+    ] {
+        for args in [&["publish", site.root(), "--to", url][..], &["releases", url]] {
+            let Output { code, stderr, stdout } = run_s3(args, "http://127.0.0.1:1", &KEYS);
+            assert_eq!((code, &*stdout), (2, ""), "{args:?}: {stderr}");
+            assert!(stderr.starts_with(&format!("error: {shown}: ")), "{args:?}: {stderr}");
+            assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
+            assert!(!stderr.contains("sesame"), "{args:?}: {stderr}");
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_publisher_leaves_only_blobs_in_a_store() {
+    let site = Site::new();
+    let url = store(&site);
+    succeed(&["publish", site.root(), "--to", &url, "--literal", "v1"]);
+    for i in 0..500 {
+        write(site.root.path(), &format!("many/{i}"), format!("{i}").repeat(10_000));
+    }
+    let blobs = || {
+        let weeks = fs::read_dir(site.folder.path().join("bucket")).unwrap();
+        let blobs = weeks.filter_map(|week| fs::read_dir(week.unwrap().path().join("blobs")).ok());
+        blobs.map(Iterator::count).sum::<usize>()
+    };
+    let mut publish = command(["publish", site.root(), "--to", &*url, "--literal", "v2"]);
+    let mut child = publish.stdout(Stdio::null()).spawn().unwrap();
+    while blobs() < 10 && child.try_wait().unwrap().is_none() {}
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(interrupt.unwrap().success());
+    let has_finished = child.wait().unwrap().success();
+    let expected = if has_finished { &["v2", "v1"][..] } else { &["v1"] };
+    let versions = versions_of(&url);
+    assert!(versions == expected || versions == ["v2", "v1"], "{versions:?}");
+    succeed(&["verify", &url]);
+    succeed(&["publish", site.root(), "--to", &url, "--literal", "v2"]);
+    assert_eq!(versions_of(&url), ["v2", "v1"]);
+    succeed(&["verify", &url]);
 }
 
 #[test]

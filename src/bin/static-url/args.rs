@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use crate::place::Place;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
@@ -15,8 +17,16 @@ Exit codes:
 Examples:
   static-url version dist
   static-url publish dist --to /var/lib/site/releases
+  static-url publish dist --to s3://bucket/site
   static-url releases /var/lib/site/releases --json
-  static-url prune /var/lib/site/releases --yes";
+  static-url prune s3://bucket/site --yes
+
+Stores:
+  s3://bucket/prefix     S3 and what speaks like it: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+                         AWS_REGION, AWS_ENDPOINT, AWS_ALLOW_HTTP=true for http://
+  gs://bucket/prefix     Google Cloud Storage: GOOGLE_SERVICE_ACCOUNT, ...
+  az://container/prefix  Azure: AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY, ...
+  file:///path           a directory in the form of a bucket";
 
 /// Keeps the files of every published version, so that each URL that a page has ever linked to
 /// gives the bytes that it named.
@@ -54,7 +64,8 @@ pub(crate) struct Version {
     pub(crate) format: Format,
 }
 
-/// Publishes the files of a directory: copies what is new into a directory of releases.
+/// Publishes the files of a directory: copies what is new into a directory of releases, or into
+/// a store.
 ///
 /// Publish before the new version goes live. The exit code stops a deploy that went wrong. To
 /// roll back, publish the old files again.
@@ -63,13 +74,14 @@ pub(crate) struct Version {
 Examples:
   static-url publish dist --to /var/lib/site/releases
   static-url publish dist public --to /var/lib/site/releases
+  static-url publish dist --to s3://bucket/site
   static-url publish dist --to /var/lib/site/releases --literal v1.2.3")]
 pub(crate) struct Publish {
     #[command(flatten)]
     pub(crate) files: Files,
-    /// The directory of releases. It is created if it is not there.
-    #[arg(long, value_name = "FOLDER", value_parser = folder)]
-    pub(crate) to: PathBuf,
+    /// The directory of releases, which is created if it is not there; or the URL of a store.
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Place,
     #[command(flatten)]
     pub(crate) identity: Identity,
     #[command(flatten)]
@@ -81,24 +93,27 @@ pub(crate) struct Publish {
 #[command(after_help = "\
 Examples:
   static-url releases /var/lib/site/releases
-  static-url releases /var/lib/site/releases --json")]
+  static-url releases s3://bucket/site --json")]
 pub(crate) struct Releases {
     #[command(flatten)]
-    pub(crate) folder: Folder,
+    pub(crate) at: At,
     #[command(flatten)]
     pub(crate) format: Format,
 }
 
 /// Deletes old releases. Without `--yes` it only shows which.
+///
+/// In a store, releases are deleted together with all that were published in the same week,
+/// when none of them is to be kept any longer.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
   static-url prune /var/lib/site/releases
   static-url prune /var/lib/site/releases --yes
-  static-url prune /var/lib/site/releases --days 7 --newest 3 --yes")]
+  static-url prune s3://bucket/site --days 7 --newest 3 --yes")]
 pub(crate) struct Prune {
     #[command(flatten)]
-    pub(crate) folder: Folder,
+    pub(crate) at: At,
     /// Delete them.
     #[arg(long)]
     pub(crate) yes: bool,
@@ -113,16 +128,20 @@ pub(crate) struct Prune {
 }
 
 /// Deletes one release at once, whatever its age.
+///
+/// In a store its record is deleted, so that nobody finds it any longer. The bytes of its files
+/// are deleted with those of its week.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
-  static-url withdraw 3f9c2a7be01d4c55 /var/lib/site/releases")]
+  static-url withdraw 3f9c2a7be01d4c55 /var/lib/site/releases
+  static-url withdraw 3f9c2a7be01d4c55 s3://bucket/site")]
 pub(crate) struct Withdraw {
     /// The version, as it is in URLs.
     #[arg(value_name = "VERSION")]
     pub(crate) release: String,
     #[command(flatten)]
-    pub(crate) folder: Folder,
+    pub(crate) at: At,
     #[command(flatten)]
     pub(crate) format: Format,
 }
@@ -131,10 +150,11 @@ pub(crate) struct Withdraw {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
-  static-url verify /var/lib/site/releases")]
+  static-url verify /var/lib/site/releases
+  static-url verify s3://bucket/site")]
 pub(crate) struct Verify {
     #[command(flatten)]
-    pub(crate) folder: Folder,
+    pub(crate) at: At,
     #[command(flatten)]
     pub(crate) format: Format,
 }
@@ -173,10 +193,10 @@ pub(crate) struct Files {
 }
 
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Folder {
-    /// The directory of releases.
-    #[arg(value_name = "FOLDER", value_parser = folder)]
-    pub(crate) folder: PathBuf,
+pub(crate) struct At {
+    /// The directory of releases, or the URL of a store.
+    #[arg(value_name = "URL")]
+    pub(crate) place: Place,
 }
 
 /// The same as the builder of the layer has. The salt is taken from the variable
@@ -198,23 +218,15 @@ pub(crate) struct Format {
     pub(crate) json: bool,
 }
 
-/// Parses the path of a directory. A URL names a store, and is no path.
-fn folder(text: &str) -> Result<PathBuf, String> {
-    match text.split_once("://") {
-        Some((scheme, _)) => Err(format!(
-            "this version of the command only reaches directories of this machine, not stores \
-             ({scheme}://)"
-        )),
-        None => Ok(text.into()),
-    }
-}
-
 /// Parses the path of a directory that the configuration of nginx can name.
 fn folder_for_nginx(text: &str) -> Result<PathBuf, String> {
     if let Some(c) = text.chars().find(|c| *c == '$' || c.is_control()) {
         return Err(format!("nginx cannot name a path with {c:?}"));
     }
-    let absolute = std::path::absolute(folder(text)?).map_err(|error| error.to_string())?;
+    if text.contains("://") {
+        return Err("nginx serves a directory of this machine, not a store".into());
+    }
+    let absolute = std::path::absolute(text).map_err(|error| error.to_string())?;
     match absolute.to_str() {
         // Without a slash at the end.
         Some(_) => Ok(absolute.components().collect()),

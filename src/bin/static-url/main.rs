@@ -6,6 +6,7 @@ mod args;
 mod identity;
 mod nginx;
 mod output;
+mod place;
 mod prune;
 mod publish;
 mod releases;
@@ -25,6 +26,13 @@ const FAILED: u8 = 1;
 const WRONG_ARGUMENTS: u8 = 2;
 const VERSION_TAKEN: u8 = 3;
 const DAMAGED: u8 = 4;
+
+/// What goes to stderr, in one line, and the exit code.
+#[derive(Debug)]
+struct Failure {
+    text: String,
+    code: u8,
+}
 
 /// What a subcommand has to say besides its output.
 enum Done {
@@ -46,10 +54,16 @@ fn main() -> ExitCode {
     match done {
         Ok(Done::WithSuccess) => ExitCode::SUCCESS,
         Ok(Done::WithDamage) => DAMAGED.into(),
-        Err(error) => {
-            eprintln!("error: {}", one_line(&error));
-            code(error.kind()).into()
+        Err(Failure { text, code }) => {
+            eprintln!("error: {text}");
+            code.into()
         }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { text: one_line(&error), code: code(error.kind()) }
     }
 }
 

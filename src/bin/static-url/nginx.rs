@@ -4,9 +4,9 @@ use std::{fmt::Write as _, path::Path};
 
 use tower_static_url::{Error, StaticUrlLayer, VersionSource, releases::Releases};
 
-use crate::{Done, args::Nginx, output::say};
+use crate::{Done, Failure, args::Nginx, output::say};
 
-pub(crate) fn run(args: Nginx) -> Result<Done, Error> {
+pub(crate) fn run(args: Nginx) -> Result<Done, Failure> {
     let folder = args.folder.as_path();
     // The configuration may be made before the first release, and on another machine.
     if folder.exists() {

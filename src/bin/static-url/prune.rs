@@ -1,26 +1,22 @@
-//! `static-url prune FOLDER [--yes]`
+//! `static-url prune URL [--yes]`
 
 use std::time::Duration;
 
 use serde_json::json;
-use tower_static_url::{
-    Error,
-    releases::{Release, Releases, Retention},
-};
+use tower_static_url::releases::{Release, Retention};
 
 use crate::{
-    Done,
+    Done, Failure,
     args::Prune,
     output::{say, to_json, to_line},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-pub(crate) fn run(args: Prune) -> Result<Done, Error> {
-    let releases = Releases::open(args.folder.folder)?;
+pub(crate) fn run(args: Prune) -> Result<Done, Failure> {
+    let store = args.at.place.open()?;
     let retention = Retention::default().age(DAY * args.days).newest(args.newest);
-    let pruned =
-        if args.yes { releases.prune(&retention)? } else { releases.expired(&retention)? };
+    let pruned = if args.yes { store.prune(&retention)? } else { store.expired(&retention)? };
     if args.format.json {
         let releases = pruned.iter().map(to_json).collect::<Vec<_>>();
         say(json!({ "deleted": args.yes, "releases": releases }));

@@ -1,27 +1,23 @@
-//! `static-url publish DIR --to FOLDER`
+//! `static-url publish DIR --to URL`
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use tower_static_url::{
-    Error,
-    releases::{Published, Releases},
-};
+use tower_static_url::releases::Published;
 
 use crate::{
-    Done,
+    Done, Failure,
     args::Publish,
     identity::Tree,
     output::{bytes, files, say},
 };
 
-pub(crate) fn run(args: Publish) -> Result<Done, Error> {
+pub(crate) fn run(args: Publish) -> Result<Done, Failure> {
     let Tree { manifest, version } = Tree::scan(&args.files, &args.identity)?;
-    let releases = Releases::folder(args.to)?;
+    let store = args.to.create()?;
     let bar = bar(manifest.len());
-    let published =
-        releases.publish_with_progress(&version, &manifest, &args.files.directories, |progress| {
-            bar.set_position(progress.files() as u64)
-        });
+    let published = store.publish(&version, &manifest, &args.files.directories, |progress| {
+        bar.set_position(progress.files() as u64)
+    });
     bar.finish_and_clear();
     let published = published?;
     if args.format.json {

@@ -1,15 +1,13 @@
-//! `static-url releases FOLDER`
-
-use tower_static_url::Error;
+//! `static-url releases URL`
 
 use crate::{
-    Done,
+    Done, Failure,
     args::Releases,
     output::{say, to_json, to_line},
 };
 
-pub(crate) fn run(args: Releases) -> Result<Done, Error> {
-    let releases = tower_static_url::releases::Releases::open(args.folder.folder)?.list()?;
+pub(crate) fn run(args: Releases) -> Result<Done, Failure> {
+    let releases = args.at.place.open()?.list()?;
     if args.format.json {
         say(releases.iter().map(to_json).collect::<serde_json::Value>());
     } else {

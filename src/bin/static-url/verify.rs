@@ -1,15 +1,12 @@
-//! `static-url verify FOLDER`
+//! `static-url verify URL`
 
 use serde_json::json;
-use tower_static_url::{
-    Error,
-    releases::{Damage, Releases},
-};
+use tower_static_url::releases::Damage;
 
-use crate::{Done, args::Verify, output::say};
+use crate::{Done, Failure, args::Verify, output::say};
 
-pub(crate) fn run(args: Verify) -> Result<Done, Error> {
-    let damages = Releases::open(args.folder.folder)?.verify()?;
+pub(crate) fn run(args: Verify) -> Result<Done, Failure> {
+    let damages = args.at.place.open()?.verify()?;
     if args.format.json {
         say(damages.iter().map(to_json).collect::<serde_json::Value>());
     } else if damages.is_empty() {

@@ -1,11 +1,9 @@
 //! `static-url version DIR`
 
+use crate::{Done, Failure, args::Version, identity::Tree, output::say};
 use serde_json::json;
-use tower_static_url::Error;
 
-use crate::{Done, args::Version, identity::Tree, output::say};
-
-pub(crate) fn run(args: Version) -> Result<Done, Error> {
+pub(crate) fn run(args: Version) -> Result<Done, Failure> {
     let Tree { manifest, version } = Tree::scan(&args.files, &args.identity)?;
     if args.format.json {
         say(json!({

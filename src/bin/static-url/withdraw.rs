@@ -1,12 +1,11 @@
-//! `static-url withdraw VERSION FOLDER`
+//! `static-url withdraw VERSION URL`
 
 use serde_json::json;
-use tower_static_url::{Error, releases::Releases};
 
-use crate::{Done, args::Withdraw, output::say};
+use crate::{Done, Failure, args::Withdraw, output::say};
 
-pub(crate) fn run(args: Withdraw) -> Result<Done, Error> {
-    Releases::open(args.folder.folder)?.withdraw(&args.release)?;
+pub(crate) fn run(args: Withdraw) -> Result<Done, Failure> {
+    args.at.place.open()?.withdraw(&args.release)?;
     if args.format.json {
         say(json!({ "withdrawn": args.release }));
     } else {

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashSet,
+    error::Error as _,
     fmt,
     future::Future,
     sync::{Arc, Mutex, PoisonError},
@@ -268,7 +269,7 @@ impl StoreError {
 /// Returns the text of an error in one line, without queries, which may have a signature in
 /// them.
 pub(super) fn tidy(error: &object_store::Error) -> String {
-    let text = error.to_string();
+    let text = with_cause(error);
     let words = text.split(|c: char| c.is_whitespace() || c.is_control());
     let words = words.filter(|word| !word.is_empty()).map(|word| match word.split_once('?') {
         Some((url, _)) if url.contains("://") => url,
@@ -278,6 +279,19 @@ pub(super) fn tidy(error: &object_store::Error) -> String {
     match text.char_indices().nth(LONGEST_TEXT) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
+    }
+}
+
+/// Returns the text of an error and that of its first cause, which is often the one that helps.
+fn with_cause(error: &object_store::Error) -> String {
+    let text = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause.and_then(|cause| cause.source()) {
+        cause = Some(deeper);
+    }
+    match cause.map(ToString::to_string) {
+        Some(cause) if !text.contains(&cause) => format!("{text}: {cause}"),
+        _ => text,
     }
 }
 

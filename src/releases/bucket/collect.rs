@@ -155,7 +155,9 @@ impl Client {
         let records = self.records_on(shelf).await?;
         self.delete(records.iter().map(|found| self.key_of(found)).collect()).await?;
         let blobs = self.blobs_on(shelf).await?;
-        self.delete(blobs.keys().map(|sha256| self.keys.blob(shelf, sha256)).collect()).await
+        self.delete(blobs.keys().map(|sha256| self.keys.blob(shelf, sha256)).collect()).await?;
+        // As long as it is there, every store lists the shelf.
+        self.delete(vec![self.keys.clock(shelf)]).await
     }
 
     /// Returns the blobs of a shelf, with their lengths.

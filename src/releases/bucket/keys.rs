@@ -31,13 +31,14 @@ impl Keys {
         &self.prefix
     }
 
-    /// Returns the key that is written to ask the store for its time.
-    pub(super) fn clock(&self) -> Path {
-        self.prefix.clone().join("clock")
-    }
-
     pub(super) fn shelf(&self, shelf: u64) -> Path {
         self.prefix.clone().join(shelf.to_string())
+    }
+
+    /// Returns the key that is written to ask the store for its time. It lies on the shelf, because
+    /// some stores list no directory that has nothing but directories in it.
+    pub(super) fn clock(&self, shelf: u64) -> Path {
+        self.shelf(shelf).join("clock")
     }
 
     pub(super) fn blobs(&self, shelf: u64) -> Path {

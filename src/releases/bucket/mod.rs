@@ -3,14 +3,8 @@
 //! ```text
 //! <prefix>/<shelf>/blobs/<sha256>                  the bytes
 //! <prefix>/<shelf>/releases/<version>/<digest>     the record: the listing
-//! <prefix>/clock                                   written to ask the store for its time
+//! <prefix>/<shelf>/clock                           written to ask the store for its time
 //! ```
-
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the nodes that fill their directory from a bucket use it"
-)]
 
 mod client;
 mod collect;

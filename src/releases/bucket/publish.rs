@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Bucket, StoreError, client::Client, records::Found};
 use crate::{
-    Error, ErrorKind, Manifest,
+    Error, Manifest,
     manifest::FileInfo,
     releases::{
         Progress, Published,
@@ -67,19 +67,20 @@ impl Bucket {
     /// After an error the bucket has the releases that it had before, and perhaps some blobs
     /// more, which the next call makes use of. But see `VersionTaken`.
     ///
-    /// - [`VersionTaken`](ErrorKind::VersionTaken): a kept release of this version has other
+    /// - [`VersionTaken`](crate::ErrorKind::VersionTaken): a kept release of this version has other
     ///   files. That happens to a literal or a build id that was used twice. If both are
     ///   published at the very same time, neither may succeed until the version is
     ///   [withdrawn](Self::withdraw).
-    /// - [`ChangedFile`](ErrorKind::ChangedFile): a file differs from the manifest.
-    /// - [`InvalidVersion`](ErrorKind::InvalidVersion), [`InvalidPath`](ErrorKind::InvalidPath),
-    ///   [`EmptyManifest`](ErrorKind::EmptyManifest) and
-    ///   [`InvalidManifest`](ErrorKind::InvalidManifest): as
+    /// - [`ChangedFile`](crate::ErrorKind::ChangedFile): a file differs from the manifest.
+    /// - [`InvalidVersion`](crate::ErrorKind::InvalidVersion),
+    ///   [`InvalidPath`](crate::ErrorKind::InvalidPath),
+    ///   [`EmptyManifest`](crate::ErrorKind::EmptyManifest) and
+    ///   [`InvalidManifest`](crate::ErrorKind::InvalidManifest): as
     ///   [`Releases::publish`](crate::releases::Releases::publish).
-    /// - [`ClockSkew`](ErrorKind::ClockSkew): this machine and the store disagree by more than a
-    ///   day about what time it is.
-    /// - [`Store`](ErrorKind::Store): the store does not answer, denies, or is no store.
-    /// - [`Io`](ErrorKind::Io): a file cannot be read.
+    /// - [`ClockSkew`](crate::ErrorKind::ClockSkew): this machine and the store disagree by more
+    ///   than a day about what time it is.
+    /// - [`Store`](crate::ErrorKind::Store): the store does not answer, denies, or is no store.
+    /// - [`Io`](crate::ErrorKind::Io): a file cannot be read.
     pub fn publish<P: AsRef<FilePath>>(
         &self,
         version: &str,
@@ -179,6 +180,9 @@ impl Publication<'_> {
 
     /// Counts files that are done.
     fn count(&self, files: usize) {
+        if files == 0 {
+            return;
+        }
         let files = self.counts.files.fetch_add(files, Relaxed) + files;
         (self.progress)(Progress { files, total: self.release.manifest.len() });
     }

@@ -144,8 +144,8 @@ impl Client {
     }
 
     /// Returns the time of the store.
-    async fn time(&self) -> Result<SystemTime, StoreError> {
-        let clock = self.keys.clock();
+    async fn time(&self, shelf: u64) -> Result<SystemTime, StoreError> {
+        let clock = self.keys.clock(shelf);
         insist(|| self.put_once(&clock, Bytes::from_static(CLOCK))).await?;
         Ok(modified(&self.head(&clock).await?))
     }
@@ -155,13 +155,17 @@ impl Bucket {
     /// Checks that this machine and the store agree to a day about what time it is. If they do
     /// not, a release may be put on a shelf that others collect.
     pub(super) fn check_clock(&self) -> Result<(), Error> {
-        let theirs = self.ask(|client| async move { client.time().await })?;
         let calendar = &self.0.client.calendar;
+        let shelf = calendar.shelf((calendar.now)());
+        let theirs = self.ask(move |client| async move { client.time(shelf).await })?;
         let ours = (calendar.now)();
         let apart = ours.duration_since(theirs).unwrap_or_else(|error| error.duration());
         if apart <= calendar.day() {
             return Ok(());
         }
+        // If it stays, a week that has no releases is listed until it is over.
+        let _ = self
+            .wait(move |client| async move { client.delete(vec![client.keys.clock(shelf)]).await });
         let message = format!(
             "the clock of this machine is {} h {} that of the store {}: set it, because a release \
              is kept by the week in which it was published",

@@ -27,7 +27,7 @@ fn a_release_is_its_blobs_and_its_listing() {
     assert_eq!((published.copied(), published.copied_bytes(), published.linked()), (1, 3, 1));
     let record = format!("site/2900/releases/v1~*/{}", manifest.digest_hex());
     let blob = format!("site/2900/blobs/{ABC}");
-    assert_eq!(store.keys(), [blob.as_str(), &record, "site/clock"]);
+    assert_eq!(store.keys(), [blob.as_str(), "site/2900/clock", &record]);
     assert_eq!(store.read(&blob), b"abc");
     assert_eq!(store.read(&record), format!("1:a 3:{ABC}\n1:b 3:{ABC}\n").as_bytes());
     let release = &store.bucket().list().unwrap()[0];
@@ -258,7 +258,7 @@ fn clocks_that_are_days_apart_are_an_error() {
         assert!(!is_good, "{name}: {error}");
         assert_eq!(error.kind(), ErrorKind::ClockSkew);
         assert!(error.to_string().contains("ahead of"), "{error}");
-        assert_eq!(store.keys(), ["site/clock"]);
+        assert!(store.keys().is_empty(), "{:?}", store.keys());
         let error = store.bucket_ahead(ahead).prune(&Default::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ClockSkew);
     }
