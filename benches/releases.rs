@@ -3,7 +3,9 @@
 //!
 //! - `publish` with `cp -r` and the scan together: at most 1.3 times as long
 //! - `publish with one file changed` with `cp -rl`, which makes a link of every file too, and
-//!   with the walk with metadata
+//!   with the walk with metadata. To link 10,000 files alone takes 2.6 times as long as that walk
+//!   (on two cores and ext4; four times on one core), so that is the least that a directory with
+//!   real files can cost.
 //!
 //! `cp -r` waits for no disk, and a publisher does: a release that is listed survives a power
 //! failure. The row with `sync` has the same promise.

@@ -93,7 +93,9 @@ use crate::{Error, Fingerprinted, Manifest, observe::log};
 /// The release that was published last is the current one, and the others are superseded: each
 /// since the one after it was published. That time is the modification time of the record, so
 /// copy the directory with its times (`rsync -a`, `cp -a`). A rollback is to publish an old
-/// version again: its files are there, so that only the time of its record changes.
+/// version again: its files are there, so that only the time of its record changes. To publish
+/// the current version again changes nothing. A time in the future, from a clock that was wrong,
+/// counts as now.
 ///
 /// Clones are cheap and share all state.
 #[derive(Clone)]
@@ -144,13 +146,14 @@ pub struct Release {
 }
 
 impl Releases {
-    /// Opens a directory of releases, or creates it.
+    /// Opens a directory of releases, or creates it. One that is there is only read, so that a
+    /// server needs no right to write to it: publishing and deleting do.
     ///
     /// # Errors
     ///
     /// - [`InvalidReleases`](crate::ErrorKind::InvalidReleases): the path is a file, or a
     ///   directory that has something else in it.
-    /// - [`Io`](crate::ErrorKind::Io): the directory cannot be created, read or written.
+    /// - [`Io`](crate::ErrorKind::Io): the directory cannot be created or read.
     pub fn folder(path: impl Into<PathBuf>) -> Result<Self, Error> {
         Self::new(Folder::create(&path.into())?)
     }
@@ -161,7 +164,7 @@ impl Releases {
     ///
     /// - [`InvalidReleases`](crate::ErrorKind::InvalidReleases): the path is not a directory of
     ///   releases.
-    /// - [`Io`](crate::ErrorKind::Io): the directory cannot be read or written.
+    /// - [`Io`](crate::ErrorKind::Io): the directory cannot be read.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         Self::new(Folder::open(&path.into())?)
     }

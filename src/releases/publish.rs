@@ -31,8 +31,7 @@ use crate::{
     url::check_segment,
 };
 
-/// How many files one thread takes at a time. They are neighbours, and threads that write to one
-/// directory wait for each other.
+/// How many files one thread takes at a time, all of one directory.
 const BATCH: usize = 32;
 
 /// More threads than cores, because they wait for the disk.
@@ -316,7 +315,7 @@ impl<'p> Publication<'p> {
         let sources = Source::read(known.own());
         let copier = Copier::new(directory, &self.roots, &sources);
         let files = self.manifest.iter().collect::<Vec<_>>();
-        let batches = files.chunks(BATCH).collect::<Vec<_>>();
+        let batches = batches(&files);
         let next = AtomicUsize::new(0);
         in_parallel(threads(batches.len()), || {
             let mut worker = copier.worker();
@@ -413,8 +412,8 @@ impl<'p> Publication<'p> {
     /// Gives a written record its time, and its name. Needs the lock for commits.
     fn record(&self, record: File, new: &Path, complete: SystemTime) -> Result<(), Error> {
         let time = self.folder.next_time(complete)?;
-        let dated = record.set_modified(time).and_then(|()| record.sync_all());
-        dated.map_err(|error| Error::io("write", new, error))?;
+        // If that does not survive a power failure, the time of writing does, which is as good.
+        record.set_modified(time).map_err(|error| Error::io("write", new, error))?;
         self.folder.step()?;
         let directory = self.folder.record_directory(self.version);
         rename(new, &directory.join(self.manifest.digest_hex()))?;
@@ -442,6 +441,17 @@ fn directories(manifest: &Manifest) -> Result<BTreeSet<&str>, Error> {
             Err(Error::new(ErrorKind::InvalidPath, message))
         }
     }
+}
+
+/// Divides files into batches. Threads that write to one directory wait for each other, so batches
+/// that follow each other are of different directories, as far as there are any.
+fn batches<'b, 'm>(files: &'b [(&'m str, &'m FileInfo)]) -> Vec<&'b [(&'m str, &'m FileInfo)]> {
+    let directory = |path: &'m str| path.rsplit_once('/').map(|(directory, _)| directory);
+    let directories = files.chunk_by(|(a, _), (b, _)| directory(a) == directory(b));
+    let batches = directories.flat_map(|files| files.chunks(BATCH).enumerate());
+    let mut batches = batches.collect::<Vec<_>>();
+    batches.sort_by_key(|(position, _)| *position);
+    batches.into_iter().map(|(_, batch)| batch).collect()
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), Error> {
@@ -490,5 +500,33 @@ impl Counts {
         };
         count.fetch_add(1, Relaxed);
         self.files.fetch_add(1, Relaxed) + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_that_follow_each_other_are_of_different_directories() {
+        let file = |directory: &str, i: usize| (format!("{directory}{i:03}"), "");
+        let files = |directory, count| (0..count).map(move |i| file(directory, i));
+        for (name, directories, expected) in [
+            ("one directory", &[("", 70)][..], &["000+32", "032+32", "064+6"][..]),
+            ("small ones", &[("a/", 1), ("b/", 2), ("c/", 1)], &["a/000+1", "b/000+2", "c/000+1"]),
+            (
+                "large ones",
+                &[("a/", 33), ("b/", 65), ("c/", 1)],
+                &["a/000+32", "b/000+32", "c/000+1", "a/032+1", "b/032+32", "b/064+1"],
+            ),
+            ("a directory in another", &[("a/", 1), ("a/b/", 1)], &["a/000+1", "a/b/000+1"]),
+        ] {
+            let files = directories.iter().flat_map(|&(directory, count)| files(directory, count));
+            let manifest = Manifest::from_files(files).unwrap();
+            let files = manifest.iter().collect::<Vec<_>>();
+            let batches = batches(&files).into_iter();
+            let batches = batches.map(|batch| format!("{}+{}", batch[0].0, batch.len()));
+            assert_eq!(batches.collect::<Vec<_>>(), expected, "{name}");
+        }
     }
 }
