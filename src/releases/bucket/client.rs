@@ -261,6 +261,21 @@ impl StoreError {
             E::NotSupported { .. } | E::NotImplemented { .. } => {
                 Self::Wrong(format!("the store cannot do what is needed: {text}"))
             }
+            _ => Self::by_status(key, text, denied),
+        }
+    }
+
+    /// Tells what a status means. In answer to a LIST, `object_store` only has it in its text.
+    fn by_status(key: &Path, text: String, denied: &str) -> Self {
+        match status(&text) {
+            Some("401" | "403") => Self::Denied(format!(
+                "the credentials may not use {:?}, {denied}: {text}",
+                key.as_ref()
+            )),
+            Some("404") => Self::Missing,
+            Some("405" | "501") => {
+                Self::Wrong(format!("the store cannot do what is needed: {text}"))
+            }
             _ => Self::Unavailable(text),
         }
     }
@@ -269,7 +284,7 @@ impl StoreError {
 /// Returns the text of an error in one line, without queries, which may have a signature in
 /// them.
 pub(super) fn tidy(error: &object_store::Error) -> String {
-    let text = with_cause(error);
+    let text = without_xml(with_cause(error));
     let words = text.split(|c: char| c.is_whitespace() || c.is_control());
     let words = words.filter(|word| !word.is_empty()).map(|word| match word.split_once('?') {
         Some((url, _)) if url.contains("://") => url,
@@ -280,6 +295,24 @@ pub(super) fn tidy(error: &object_store::Error) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
+}
+
+/// Returns the status that a store has answered with.
+fn status(text: &str) -> Option<&str> {
+    let (_, after) = text.split_once("status code: ")?;
+    after.get(..3).filter(|status| status.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Replaces the XML in which S3 tells about an error by what it tells.
+fn without_xml(text: String) -> String {
+    let Some(start) = text.find("<?xml").or_else(|| text.find("<Error>")) else { return text };
+    let (before, xml) = text.split_at(start);
+    let tag = |name| {
+        let (_, after) = xml.split_once(&format!("<{name}>"))?;
+        Some(after.split_once("</")?.0)
+    };
+    let told = [tag("Code"), tag("Message")].into_iter().flatten().collect::<Vec<_>>();
+    format!("{before}{}", told.join(": "))
 }
 
 /// Returns the text of an error and that of its first cause, which is often the one that helps.
@@ -303,8 +336,13 @@ mod tests {
     fn texts_of_errors_are_one_line_and_hide_signatures() {
         let generic =
             |text: String| object_store::Error::Generic { store: "S3", source: text.into() };
-        let error = generic("GET http://h/b/k?sig=secret:\n  <Error>\r\n".into());
-        assert_eq!(tidy(&error), "Generic S3 error: GET http://h/b/k <Error>");
+        let error = generic("GET http://h/b/k?sig=secret:\n  no\r\n".into());
+        assert_eq!(tidy(&error), "Generic S3 error: GET http://h/b/k no");
+        let xml = "403 Forbidden: <?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Code>\
+                   <Message>No.</Message><Resource>/b</Resource></Error>";
+        let told = "Generic S3 error: 403 Forbidden: AccessDenied: No.";
+        assert_eq!(tidy(&generic(xml.into())), told);
+        assert_eq!(tidy(&generic("500: <Error><Code>Sl".into())), "Generic S3 error: 500:");
         let long = tidy(&generic("ü".repeat(10_000)));
         assert_eq!(long.chars().count(), LONGEST_TEXT + 1);
     }
@@ -322,6 +360,18 @@ mod tests {
         assert!(why.contains("may not LIST"), "{why}");
         let silent = E::Generic { store: "S3", source: source() };
         assert!(matches!(StoreError::new(&key, &silent), StoreError::Unavailable(_)));
+        for (status, is_expected) in [
+            ("403 Forbidden", (|error| matches!(error, StoreError::Denied(_))) as fn(_) -> bool),
+            ("401 Unauthorized", |error| matches!(error, StoreError::Denied(_))),
+            ("404 Not Found", |error| matches!(error, StoreError::Wrong(_))),
+            ("501 Not Implemented", |error| matches!(error, StoreError::Wrong(_))),
+            ("503 Slow Down", |error| matches!(error, StoreError::Unavailable(_))),
+            ("400 Bad Request", |error| matches!(error, StoreError::Unavailable(_))),
+        ] {
+            let text = format!("Server returned non-2xx status code: {status}: ");
+            let error = E::Generic { store: "S3", source: text.into() };
+            assert!(is_expected(StoreError::list(&key, &error)), "{status}");
+        }
         let no_list = E::NotSupported { source: source() };
         assert!(matches!(StoreError::list(&key, &no_list), StoreError::Wrong(_)));
     }
