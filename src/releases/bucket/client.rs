@@ -24,6 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Before the one retry of a question.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Between the attempts of who is patient.
+pub(super) const PAUSES: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];
+
 /// So many log lines about odd keys are remembered.
 const MOST_LOGGED: usize = 1000;
 
@@ -49,7 +53,9 @@ pub(super) struct Client {
     pub(super) keys: Keys,
     pub(super) calendar: Calendar,
     /// The keys that were logged.
-    logged: Mutex<HashSet<String>>,
+    logged: Arc<Mutex<HashSet<String>>>,
+    /// Whether nobody waits for a response meanwhile.
+    is_patient: bool,
 }
 
 /// What the store has under a key, and the bytes.
@@ -66,12 +72,20 @@ pub(super) struct Pieces {
 
 impl Client {
     pub(super) fn new(store: Arc<dyn ObjectStore>, keys: Keys, calendar: Calendar) -> Self {
-        Self { store, keys, calendar, logged: Mutex::default() }
+        Self { store, keys, calendar, logged: Arc::default(), is_patient: false }
+    }
+
+    /// Returns a client for those who publish and delete. It asks more often if the store answers
+    /// that it cannot just now.
+    pub(super) fn patient(&self) -> Self {
+        let (store, logged) = (Arc::clone(&self.store), Arc::clone(&self.logged));
+        let (keys, calendar) = (self.keys.clone(), self.calendar.clone());
+        Self { store, keys, calendar, logged, is_patient: true }
     }
 
     /// Asks for an object, until its first bytes have come.
     pub(super) async fn get(&self, key: &Path) -> Result<Got, StoreError> {
-        retry(|| self.get_once(key)).await
+        self.retry(|| self.get_once(key)).await
     }
 
     pub(super) async fn get_once(&self, key: &Path) -> Result<Got, StoreError> {
@@ -95,7 +109,7 @@ impl Client {
     pub(super) async fn head(&self, key: &Path) -> Result<ObjectMeta, StoreError> {
         let head =
             || async { self.store.head(key).await.map_err(|error| StoreError::new(key, &error)) };
-        retry(|| in_time(head())).await
+        self.retry(|| in_time(head())).await
     }
 
     /// Lists all keys below a prefix, and returns what `parse` makes of them. Odd keys are
@@ -106,7 +120,7 @@ impl Client {
         most: usize,
         parse: impl Fn(&ObjectMeta) -> Result<T, String>,
     ) -> Result<Vec<T>, StoreError> {
-        retry(|| self.list_once(prefix, most, &parse)).await
+        self.retry(|| self.list_once(prefix, most, &parse)).await
     }
 
     async fn list_once<T>(
@@ -143,13 +157,34 @@ impl Client {
             listed.map_err(|error| StoreError::list(prefix, &error))
         };
         let mut shelves = Vec::new();
-        for key in retry(|| in_time(list())).await?.common_prefixes {
+        for key in self.retry(|| in_time(list())).await?.common_prefixes {
             match self.keys.parse_shelf(&key) {
                 Ok(shelf) => shelves.push(shelf),
                 Err(why) => self.log_odd_key(&key, &why),
             }
         }
         Ok(shelves)
+    }
+
+    /// Asks a second time if the store was not available.
+    pub(super) async fn retry<T, F>(&self, ask: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut answer = ask().await;
+        if matches!(answer, Err(StoreError::Unavailable(_))) {
+            sleep(PAUSE).await;
+            answer = ask().await;
+        }
+        for pause in PAUSES {
+            match &answer {
+                Err(StoreError::Unavailable(why)) if self.is_patient && status(why).is_some() => {}
+                _ => break,
+            }
+            sleep(pause).await;
+            answer = ask().await;
+        }
+        answer
     }
 
     /// Logs a key that is ignored, once.
@@ -201,20 +236,6 @@ pub(super) fn cut_off(length: u64, of: u64) -> StoreError {
 async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let late = || format!("no answer within {} s", PATIENCE.as_secs_f64());
     timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(StoreError::Unavailable(late())))
-}
-
-/// Asks a second time if the store was not available.
-pub(super) async fn retry<T, F>(ask: impl Fn() -> F) -> Result<T, StoreError>
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    match ask().await {
-        Err(StoreError::Unavailable(_)) => {
-            sleep(PAUSE).await;
-            ask().await
-        }
-        answer => answer,
-    }
 }
 
 /// Returns when an object was written last. What no system can tell is the start of 1970.

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     Bucket, StoreError,
-    client::{Client, modified},
+    client::{Client, PAUSES, modified},
 };
 use crate::{Error, ErrorKind};
 
@@ -22,10 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The slowest connection that is worth the wait, in bytes per second.
 const SLOWEST: u64 = 64 << 10;
-
-/// Between the attempts to change something.
-const PAUSES: [Duration; 3] =
-    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];
 
 /// So many deletions are on their way at once.
 const DELETIONS: usize = 32;
