@@ -159,9 +159,12 @@ impl Bucket {
         if apart <= calendar.day() {
             return Ok(());
         }
-        // If it stays, a week that has no releases is listed until it is over.
-        let _ = self
-            .wait(move |client| async move { client.delete(vec![client.keys.clock(shelf)]).await });
+        // If it stays in a week that nobody uses, that is listed until it is over. In the week of
+        // others, these may be about to read it.
+        if !calendar.current_shelves(theirs).contains(&shelf) {
+            let clock = self.0.client.keys.clock(shelf);
+            let _ = self.wait(move |client| async move { client.delete(vec![clock]).await });
+        }
         let message = format!(
             "the clock of this machine is {} h {} that of the store {}: set it, because a release \
              is kept by the week in which it was published",
