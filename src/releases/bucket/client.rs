@@ -24,6 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Before the one retry of a question.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Between the attempts of who is patient.
+pub(super) const PAUSES: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];
+
 /// So many log lines about odd keys are remembered.
 const MOST_LOGGED: usize = 1000;
 
@@ -49,7 +53,9 @@ pub(super) struct Client {
     pub(super) keys: Keys,
     pub(super) calendar: Calendar,
     /// The keys that were logged.
-    logged: Mutex<HashSet<String>>,
+    logged: Arc<Mutex<HashSet<String>>>,
+    /// Whether nobody waits for a response meanwhile.
+    is_patient: bool,
 }
 
 /// What the store has under a key, and the bytes.
@@ -66,12 +72,20 @@ pub(super) struct Pieces {
 
 impl Client {
     pub(super) fn new(store: Arc<dyn ObjectStore>, keys: Keys, calendar: Calendar) -> Self {
-        Self { store, keys, calendar, logged: Mutex::default() }
+        Self { store, keys, calendar, logged: Arc::default(), is_patient: false }
+    }
+
+    /// Returns a client for those who publish and delete. It asks more often if the store answers
+    /// that it cannot just now.
+    pub(super) fn patient(&self) -> Self {
+        let (store, logged) = (Arc::clone(&self.store), Arc::clone(&self.logged));
+        let (keys, calendar) = (self.keys.clone(), self.calendar.clone());
+        Self { store, keys, calendar, logged, is_patient: true }
     }
 
     /// Asks for an object, until its first bytes have come.
     pub(super) async fn get(&self, key: &Path) -> Result<Got, StoreError> {
-        retry(|| self.get_once(key)).await
+        self.retry(|| self.get_once(key)).await
     }
 
     pub(super) async fn get_once(&self, key: &Path) -> Result<Got, StoreError> {
@@ -95,7 +109,7 @@ impl Client {
     pub(super) async fn head(&self, key: &Path) -> Result<ObjectMeta, StoreError> {
         let head =
             || async { self.store.head(key).await.map_err(|error| StoreError::new(key, &error)) };
-        retry(|| in_time(head())).await
+        self.retry(|| in_time(head())).await
     }
 
     /// Lists all keys below a prefix, and returns what `parse` makes of them. Odd keys are
@@ -106,7 +120,7 @@ impl Client {
         most: usize,
         parse: impl Fn(&ObjectMeta) -> Result<T, String>,
     ) -> Result<Vec<T>, StoreError> {
-        retry(|| self.list_once(prefix, most, &parse)).await
+        self.retry(|| self.list_once(prefix, most, &parse)).await
     }
 
     async fn list_once<T>(
@@ -143,13 +157,34 @@ impl Client {
             listed.map_err(|error| StoreError::list(prefix, &error))
         };
         let mut shelves = Vec::new();
-        for key in retry(|| in_time(list())).await?.common_prefixes {
+        for key in self.retry(|| in_time(list())).await?.common_prefixes {
             match self.keys.parse_shelf(&key) {
                 Ok(shelf) => shelves.push(shelf),
                 Err(why) => self.log_odd_key(&key, &why),
             }
         }
         Ok(shelves)
+    }
+
+    /// Asks a second time if the store was not available.
+    pub(super) async fn retry<T, F>(&self, ask: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut answer = ask().await;
+        if matches!(answer, Err(StoreError::Unavailable(_))) {
+            sleep(PAUSE).await;
+            answer = ask().await;
+        }
+        for pause in PAUSES {
+            match &answer {
+                Err(StoreError::Unavailable(why)) if self.is_patient && status(why).is_some() => {}
+                _ => break,
+            }
+            sleep(pause).await;
+            answer = ask().await;
+        }
+        answer
     }
 
     /// Logs a key that is ignored, once.
@@ -203,20 +238,6 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Resu
     timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(StoreError::Unavailable(late())))
 }
 
-/// Asks a second time if the store was not available.
-pub(super) async fn retry<T, F>(ask: impl Fn() -> F) -> Result<T, StoreError>
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    match ask().await {
-        Err(StoreError::Unavailable(_)) => {
-            sleep(PAUSE).await;
-            ask().await
-        }
-        answer => answer,
-    }
-}
-
 /// Returns when an object was written last. What no system can tell is the start of 1970.
 pub(super) fn modified(object: &ObjectMeta) -> SystemTime {
     let time = object.last_modified;
@@ -261,6 +282,21 @@ impl StoreError {
             E::NotSupported { .. } | E::NotImplemented { .. } => {
                 Self::Wrong(format!("the store cannot do what is needed: {text}"))
             }
+            _ => Self::by_status(key, text, denied),
+        }
+    }
+
+    /// Tells what a status means. In answer to a LIST, `object_store` only has it in its text.
+    fn by_status(key: &Path, text: String, denied: &str) -> Self {
+        match status(&text) {
+            Some("401" | "403") => Self::Denied(format!(
+                "the credentials may not use {:?}, {denied}: {text}",
+                key.as_ref()
+            )),
+            Some("404") => Self::Missing,
+            Some("405" | "501") => {
+                Self::Wrong(format!("the store cannot do what is needed: {text}"))
+            }
             _ => Self::Unavailable(text),
         }
     }
@@ -269,7 +305,7 @@ impl StoreError {
 /// Returns the text of an error in one line, without queries, which may have a signature in
 /// them.
 pub(super) fn tidy(error: &object_store::Error) -> String {
-    let text = with_cause(error);
+    let text = without_xml(with_cause(error));
     let words = text.split(|c: char| c.is_whitespace() || c.is_control());
     let words = words.filter(|word| !word.is_empty()).map(|word| match word.split_once('?') {
         Some((url, _)) if url.contains("://") => url,
@@ -280,6 +316,24 @@ pub(super) fn tidy(error: &object_store::Error) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
+}
+
+/// Returns the status that a store has answered with.
+fn status(text: &str) -> Option<&str> {
+    let (_, after) = text.split_once("status code: ")?;
+    after.get(..3).filter(|status| status.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Replaces the XML in which S3 tells about an error by what it tells.
+fn without_xml(text: String) -> String {
+    let Some(start) = text.find("<?xml").or_else(|| text.find("<Error>")) else { return text };
+    let (before, xml) = text.split_at(start);
+    let tag = |name| {
+        let (_, after) = xml.split_once(&format!("<{name}>"))?;
+        Some(after.split_once("</")?.0)
+    };
+    let told = [tag("Code"), tag("Message")].into_iter().flatten().collect::<Vec<_>>();
+    format!("{before}{}", told.join(": "))
 }
 
 /// Returns the text of an error and that of its first cause, which is often the one that helps.
@@ -303,8 +357,13 @@ mod tests {
     fn texts_of_errors_are_one_line_and_hide_signatures() {
         let generic =
             |text: String| object_store::Error::Generic { store: "S3", source: text.into() };
-        let error = generic("GET http://h/b/k?sig=secret:\n  <Error>\r\n".into());
-        assert_eq!(tidy(&error), "Generic S3 error: GET http://h/b/k <Error>");
+        let error = generic("GET http://h/b/k?sig=secret:\n  no\r\n".into());
+        assert_eq!(tidy(&error), "Generic S3 error: GET http://h/b/k no");
+        let xml = "403 Forbidden: <?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Code>\
+                   <Message>No.</Message><Resource>/b</Resource></Error>";
+        let told = "Generic S3 error: 403 Forbidden: AccessDenied: No.";
+        assert_eq!(tidy(&generic(xml.into())), told);
+        assert_eq!(tidy(&generic("500: <Error><Code>Sl".into())), "Generic S3 error: 500:");
         let long = tidy(&generic("ü".repeat(10_000)));
         assert_eq!(long.chars().count(), LONGEST_TEXT + 1);
     }
@@ -322,6 +381,18 @@ mod tests {
         assert!(why.contains("may not LIST"), "{why}");
         let silent = E::Generic { store: "S3", source: source() };
         assert!(matches!(StoreError::new(&key, &silent), StoreError::Unavailable(_)));
+        for (status, is_expected) in [
+            ("403 Forbidden", (|error| matches!(error, StoreError::Denied(_))) as fn(_) -> bool),
+            ("401 Unauthorized", |error| matches!(error, StoreError::Denied(_))),
+            ("404 Not Found", |error| matches!(error, StoreError::Wrong(_))),
+            ("501 Not Implemented", |error| matches!(error, StoreError::Wrong(_))),
+            ("503 Slow Down", |error| matches!(error, StoreError::Unavailable(_))),
+            ("400 Bad Request", |error| matches!(error, StoreError::Unavailable(_))),
+        ] {
+            let text = format!("Server returned non-2xx status code: {status}: ");
+            let error = E::Generic { store: "S3", source: text.into() };
+            assert!(is_expected(StoreError::list(&key, &error)), "{status}");
+        }
         let no_list = E::NotSupported { source: source() };
         assert!(matches!(StoreError::list(&key, &no_list), StoreError::Wrong(_)));
     }

@@ -80,8 +80,9 @@ const WORKERS: usize = 2;
 /// # Time limits
 ///
 /// The store must answer a question within 2 s, and is asked twice. A change may take 30 s, and
-/// is tried four times. Turn the retries of your client off (`RetryConfig`), and let it connect
-/// within a second or less, because its defaults let a silent store hold a request for minutes.
+/// is tried four times, as is a question of a publisher that the store answers with an error.
+/// Turn the retries of your client off (`RetryConfig`), and let it connect within a second or
+/// less, because its defaults let a silent store hold a request for minutes.
 ///
 /// # Executors
 ///
@@ -94,6 +95,8 @@ pub struct Bucket(Arc<Shared>);
 
 struct Shared {
     client: Arc<Client>,
+    /// The same store, for methods that block.
+    patient: Arc<Client>,
     runtime: Option<Runtime>,
 }
 
@@ -133,7 +136,8 @@ impl Bucket {
         let runtime = runtime.build().map_err(Error::no_thread)?;
         let calendar = Calendar { week, now: Arc::new(now) };
         let client = Arc::new(Client::new(store, keys, calendar));
-        Ok(Self(Arc::new(Shared { client, runtime: Some(runtime) })))
+        let patient = Arc::new(client.patient());
+        Ok(Self(Arc::new(Shared { client, patient, runtime: Some(runtime) })))
     }
 
     /// Runs a future on the threads of the bucket, where the timers and sockets of a store work.
@@ -189,7 +193,7 @@ impl Bucket {
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         let (sender, receiver) = mpsc::sync_channel(1);
-        let work = work(Arc::clone(&self.0.client));
+        let work = work(Arc::clone(&self.0.patient));
         self.0.spawn(async move { sender.send(work.await) });
         let ended = |_| Err(StoreError::Unavailable("the request has ended".into()));
         receiver.recv().unwrap_or_else(ended)

@@ -13,7 +13,7 @@ use tokio::{sync::mpsc, task::AbortHandle};
 
 use super::{
     Bucket, BucketRecord, StoreError,
-    client::{Client, Pieces, cut_off, retry, too_long},
+    client::{Client, Pieces, cut_off, too_long},
 };
 use crate::manifest::listing;
 
@@ -66,7 +66,7 @@ impl Client {
     }
 
     async fn proven_text(&self, key: &Path, digest: &[u8; 32]) -> Result<Bytes, StoreError> {
-        let text = retry(|| self.text(key)).await?;
+        let text = self.retry(|| self.text(key)).await?;
         let is_right = <[u8; 32]>::from(Sha256::digest(&text)) == *digest;
         let why = || format!("{key} is not the text whose SHA-256 is its name");
         if is_right { Ok(text) } else { Err(StoreError::Wrong(why())) }

@@ -108,7 +108,7 @@ impl Calendar {
 
     /// Returns the shelves on which a release that was just published may be, the likeliest
     /// first.
-    fn current_shelves(&self, now: SystemTime) -> Vec<u64> {
+    pub(super) fn current_shelves(&self, now: SystemTime) -> Vec<u64> {
         let (shelf, since) = self.weeks(now);
         let day = self.day().as_nanos();
         if since < day {

@@ -74,7 +74,7 @@ impl Client {
         length: u64,
     ) -> Result<Option<Damage>, StoreError> {
         // Once more if the connection is lost in the middle.
-        let hash = super::client::retry(|| self.hash(key, length)).await;
+        let hash = self.retry(|| self.hash(key, length)).await;
         match hash {
             Ok(hash) if hash == *sha256 => Ok(None),
             Ok(_) => Ok(Some(damage(key, "has other content than was published"))),

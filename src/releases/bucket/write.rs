@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     Bucket, StoreError,
-    client::{Client, modified},
+    client::{Client, PAUSES, modified},
 };
 use crate::{Error, ErrorKind};
 
@@ -22,10 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The slowest connection that is worth the wait, in bytes per second.
 const SLOWEST: u64 = 64 << 10;
-
-/// Between the attempts to change something.
-const PAUSES: [Duration; 3] =
-    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];
 
 /// So many deletions are on their way at once.
 const DELETIONS: usize = 32;
@@ -163,9 +159,12 @@ impl Bucket {
         if apart <= calendar.day() {
             return Ok(());
         }
-        // If it stays, a week that has no releases is listed until it is over.
-        let _ = self
-            .wait(move |client| async move { client.delete(vec![client.keys.clock(shelf)]).await });
+        // If it stays in a week that nobody uses, that is listed until it is over. In the week of
+        // others, these may be about to read it.
+        if !calendar.current_shelves(theirs).contains(&shelf) {
+            let clock = self.0.client.keys.clock(shelf);
+            let _ = self.wait(move |client| async move { client.delete(vec![clock]).await });
+        }
         let message = format!(
             "the clock of this machine is {} h {} that of the store {}: set it, because a release \
              is kept by the week in which it was published",

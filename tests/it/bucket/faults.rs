@@ -120,6 +120,18 @@ fn what_a_store_cannot_do_is_one_clear_error() {
 }
 
 #[test]
+fn a_publisher_asks_a_busy_store_several_times() {
+    let store = Store::new();
+    let root = build("1");
+    store.fail(|number, _| if number < 3 { Fault::Busy } else { Fault::None });
+    publish(&store.bucket(), root.path()).unwrap();
+    store.fail(|_, _| Fault::Busy);
+    let error = store.bucket().list().unwrap_err();
+    assert!(error.to_string().contains("503"), "{error}");
+    assert_eq!(store.calls().len(), 5);
+}
+
+#[test]
 fn a_silent_store_is_given_up() {
     let store = Store::new();
     store.fail(|_, _| Fault::Hang);

@@ -37,6 +37,8 @@ pub enum Fault {
     Fail,
     /// It does as it is asked, and says that it is not available.
     LoseAnswer,
+    /// It does nothing, and answers that it cannot just now.
+    Busy,
     /// It says that it is forbidden.
     Deny,
     /// It says that it cannot do such a thing.
@@ -203,6 +205,7 @@ fn error(fault: Fault) -> Option<Error> {
     let source = || "as the test wants it".into();
     match fault {
         Fault::Fail => Some(Error::Generic { store: "test", source: source() }),
+        Fault::Busy => Some(Error::Generic { store: "test", source: "status code: 503".into() }),
         Fault::Deny => Some(Error::PermissionDenied { path: "key".into(), source: source() }),
         Fault::Unsupported => Some(Error::NotSupported { source: source() }),
         _ => None,
