@@ -724,3 +724,27 @@ async fn a_version_that_is_published_anew() {
     let listings = fs::read_dir(node.folder.path().join("releases/filled/v1")).unwrap();
     assert_eq!(listings.count(), 1);
 }
+
+/// Somebody has written into a listing.
+#[tokio::test]
+async fn a_listing_of_the_directory_that_is_spoilt_is_fetched_again() {
+    let store = Store::new();
+    let old = put(&store, &tree(OLD));
+    let mut node = Node::new(&store, tree(NEW));
+    let url = format!("/static/{old}/app.js");
+    is_file(&node.get(&url).await, "old");
+    let digest = Manifest::scan(tree(OLD).path()).unwrap().digest_hex();
+    let listing = node.folder.path().join("releases/filled").join(&old).join(digest);
+    let right = fs::read_to_string(&listing).unwrap();
+    for spoilt in [right.replace("app.js", "app.JS"), right[..9].into(), String::new()] {
+        fs::remove_file(&listing).unwrap();
+        fs::write(&listing, spoilt).unwrap();
+        store.fail(|_, _| Fault::Fail);
+        node.restart(&store);
+        is_refused(&node.get(&url).await, 503);
+        store.heal();
+        node.restart(&store);
+        is_file(&node.get(&url).await, "old");
+        assert_eq!(fs::read_to_string(&listing).unwrap(), right);
+    }
+}
