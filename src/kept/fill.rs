@@ -35,14 +35,14 @@ use crate::{
     },
     manifest::{FileIndex, FileInfo, stored::Wrong},
     observe::log,
-    releases::{KeptRelease, Releases, bucket::StoreError, source::Source},
+    releases::{KeptRelease, Releases, bucket::StoreError, filled::NewFile, source::Source},
     snapshot::current::Handle,
 };
 
 /// How many files come from the bucket at the same time.
 const MOST_RUNNING: usize = 16;
 
-/// How many requests for other files wait for these.
+/// How many requests for other files and listings wait for these.
 const MOST_WAITING: usize = 256;
 
 const BUFFER: usize = 128 * 1024;
@@ -51,6 +51,8 @@ const BUFFER: usize = 128 * 1024;
 #[derive(Debug)]
 pub(super) struct Fills {
     running: Semaphore,
+    /// The same for listings, so that they do not wait for large files.
+    listings: Semaphore,
     waiting: AtomicUsize,
     by_digest: Mutex<HashMap<[u8; 32], Arc<Flight<()>>>>,
     /// Where the files of the current release are.
@@ -62,6 +64,7 @@ impl Fills {
         Self {
             roots,
             running: Semaphore::new(MOST_RUNNING),
+            listings: Semaphore::new(MOST_RUNNING),
             waiting: AtomicUsize::new(0),
             by_digest: Mutex::default(),
         }
@@ -118,9 +121,14 @@ impl Kept {
         landing: Landing<Opened>,
     ) {
         self.releases.clone().spawn(async move {
+            let Ok(_waiting) = self.fills.wait() else {
+                return landing.land(Err(StatusCode::SERVICE_UNAVAILABLE));
+            };
+            let _running = self.fills.listings.acquire().await;
             let status = match self.releases.fetch_listing(&release).await {
                 Ok(()) => {
-                    let opened = spawn_blocking(move || self.open_now(&release)).await;
+                    let kept = Arc::clone(&self);
+                    let opened = spawn_blocking(move || kept.open_now(&release)).await;
                     let failed = |_| Err(StatusCode::SERVICE_UNAVAILABLE);
                     let opened = opened.unwrap_or_else(failed);
                     return landing.land(
@@ -151,6 +159,10 @@ impl Kept {
                 Ok(large) => return self.stream(&opened, file, large, landing).await,
                 Err(wrong) => Err(wrong),
             };
+            if filled.is_err() && !self.releases.has_listing(&opened.release) {
+                // It was withdrawn. If the bucket still has it, it is opened anew.
+                self.shelf.forget(&opened.release);
+            }
             landing.land(self.conclude(&opened, file, filled).map(|()| Checked::File));
         });
     }
@@ -257,13 +269,18 @@ impl Kept {
         self.check_filled(opened, file).await
     }
 
+    /// Checks a file that has been filled. Its bytes were right: if they are not any more, or were
+    /// deleted to make room, that is no fault of the bucket.
     async fn check_filled(
         self: &Arc<Self>,
         opened: &Arc<KeptSnapshot>,
         file: FileIndex,
     ) -> Result<(), Wrong> {
         let (kept, opened) = (Arc::clone(self), Arc::clone(opened));
-        spawn_blocking(move || kept.check_now(&opened, file)).await.unwrap_or(Ok(()))
+        let checked = spawn_blocking(move || kept.check_now(&opened, file)).await;
+        let checked =
+            checked.unwrap_or_else(|error| Err(Failure::Unavailable(error.to_string()).of("")));
+        checked.map_err(|wrong| Wrong { is_unreadable: true, ..wrong })
     }
 
     /// Makes what the service over the directory needs for the heads of responses.
@@ -401,10 +418,7 @@ impl Kept {
         let _running = self.fills.running.acquire().await;
         let (sha256, length) = (wanted.info.sha256(), wanted.info.length());
         let mut blob = source.blob(wanted.release, sha256, length).await?;
-        let mut file = self.releases.begin_file().map_err(|error| {
-            let why = std::error::Error::source(&error).map(ToString::to_string);
-            Failure::Unavailable(format!("{error}: {}", why.unwrap_or_default()))
-        })?;
+        let mut file = self.begin_file().await?;
         let reader = Arc::new(file.reader()?);
         let (mut digest, mut written) = (Sha256::new(), 0);
         while let Some(piece) = blob.next().await {
@@ -427,6 +441,17 @@ impl Kept {
             arrived.send_replace(Arrived::Right(reader));
         }
         Ok(())
+    }
+
+    /// Begins a file, on a thread that may wait: whoever deletes keeps others from it, and needs
+    /// those of the bucket meanwhile.
+    async fn begin_file(&self) -> Result<NewFile, Failure> {
+        let releases = self.releases.clone();
+        let begun = spawn_blocking(move || releases.begin_file()).await;
+        begun.map_err(io::Error::other)?.map_err(|error| {
+            let why = std::error::Error::source(&error).map(ToString::to_string);
+            Failure::Unavailable(format!("{error}: {}", why.unwrap_or_default()))
+        })
     }
 
     /// Looks at the bucket again. Returns the release if other shelves have it than was known.

@@ -20,6 +20,7 @@ use crate::{
         breaker::Breaker,
         bucket::{BlobStream, BucketRecord, MOST_RECORDS, StoreError},
         filled::{self, Budget},
+        folder::delete,
         index,
         known::Remote,
         record::Record,
@@ -35,7 +36,7 @@ const NEWEST: Duration = Duration::from_millis(1900);
 /// How often it looks at the neighbour of the newest shelf too, in looks.
 const NEIGHBOUR: u32 = 3;
 
-/// For how long a record that is wrong or missing is not read again.
+/// For how long a record that is wrong, missing or denied is not read again.
 const WRONG_FOR: Duration = Duration::from_secs(60);
 
 /// How many listings are read at the same time.
@@ -56,6 +57,8 @@ pub(crate) struct Source {
 struct State {
     /// `None` before the bucket has answered.
     records: Option<HashMap<Box<str>, BucketRecord>>,
+    /// An earlier process has seen releases in the bucket.
+    had_some: bool,
     looks: u32,
     asked: Option<Instant>,
     asked_for_all: Option<Instant>,
@@ -122,10 +125,14 @@ impl Releases {
         let bucket = Bucket::new(store, prefix)?;
         let folder = Folder::create(self.0.folder.path())?;
         let budget = Budget::new(bytes, &folder, Instant::now())?;
-        let source = Source::new(bucket, budget);
+        let had_some = !folder.find_filled()?.records.is_empty();
+        let source = Source::new(bucket, budget, had_some);
         let shared = Arc::new(Shared { source: Some(source), ..Shared::new(folder) });
         let releases = Self(shared);
         releases.read_folder()?;
+        // What an earlier process has left when it was killed. If this cannot delete it, the next
+        // one may.
+        let _ = releases.sweep_if_alone();
         releases.look_regularly();
         Ok(releases)
     }
@@ -213,15 +220,22 @@ impl Releases {
     /// Deletes what the bucket had, and has no longer: it was withdrawn or pruned there.
     fn delete_withdrawn(&self, source: &Source) -> Result<(), Error> {
         let here = self.0.folder.find_filled()?.records;
-        let withdrawn = {
+        let (withdrawn, replaced) = {
             let state = source.state();
             let Some(records) = state.records.as_ref() else { return Ok(()) };
             if records.len() >= MOST_RECORDS {
                 return Ok(());
             }
-            let is_gone = |version: &str| !records.contains_key(version);
-            here.into_iter().filter(|record| is_gone(&record.version)).collect::<Vec<_>>()
+            let is_other = |here: &Record| {
+                records.get(&here.version).is_none_or(|record| record.digest != here.digest)
+            };
+            let is_gone = |here: &Record| !records.contains_key(&here.version);
+            here.into_iter().filter(|here| is_other(here)).partition::<Vec<_>, _>(is_gone)
         };
+        // The version was published anew, with other files.
+        for record in replaced {
+            delete(&record.path)?;
+        }
         let current = self.0.published.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let withdrawn = withdrawn.iter().filter(|record| current.as_ref() != Some(&record.version));
         let versions = withdrawn.map(|record| &*record.version).collect::<HashSet<_>>();
@@ -316,13 +330,13 @@ impl Source {
         &self.bucket
     }
 
-    fn new(bucket: Bucket, budget: Budget) -> Self {
+    fn new(bucket: Bucket, budget: Budget, had_some: bool) -> Self {
         Self {
             bucket,
             breaker: Breaker::default(),
             budget,
             looking: Mutex::default(),
-            state: Mutex::default(),
+            state: Mutex::new(State { had_some, ..State::default() }),
         }
     }
 
@@ -409,9 +423,9 @@ impl Source {
         }
     }
 
-    /// Remembers that a record is wrong or missing, and logs it once.
+    /// Remembers that a record is wrong, missing or denied, and logs it once.
     fn note(&self, release: &KeptRelease, error: &StoreError, now: Instant) {
-        if matches!(error, StoreError::Wrong(_) | StoreError::Missing) {
+        if !matches!(error, StoreError::Unavailable(_)) {
             let wrong = (now + WRONG_FOR, error.clone());
             if self.state().wrong.insert(release.record.digest, wrong).is_none() {
                 log::wrong_record(release.version(), error);
@@ -443,19 +457,23 @@ impl State {
 
     /// Takes what the bucket has answered. Returns whether it counts.
     fn learn(&mut self, question: Question, records: Vec<BucketRecord>, now: Instant) -> bool {
-        let known = self.records.take().unwrap_or_default();
         if question == Question::All {
             self.asked_for_all = Some(now);
-            // Who deletes releases leaves the newest ones.
-            let is_wiped = records.is_empty() && !known.is_empty();
-            if is_wiped {
+        }
+        let had_some = self.records.as_ref().map_or(self.had_some, |known| !known.is_empty());
+        // Who deletes releases leaves the newest ones.
+        if records.is_empty() && had_some {
+            if question == Question::All {
                 log::bucket_is_empty();
             }
-            let new = records.into_iter().map(|record| (record.version.clone(), record));
-            self.records = Some(if is_wiped { known } else { new.collect() });
-            return !is_wiped;
+            return question != Question::All;
         }
-        let mut all = known;
+        if question == Question::All {
+            let new = records.into_iter().map(|record| (record.version.clone(), record));
+            self.records = Some(new.collect());
+            return true;
+        }
+        let mut all = self.records.take().unwrap_or_default();
         for record in records {
             match all.get_mut(&record.version) {
                 Some(known) if known.digest == record.digest => known.add(record),
@@ -540,5 +558,17 @@ mod tests {
         assert_eq!(learn(newest, vec![record("a", 8)]), (true, again.clone()), "on two shelves");
         assert_eq!(learn(Question::All, vec![]), (false, again), "wiped");
         assert_eq!(learn(Question::All, vec![b()]), (true, shelves(&[("b", &[8])])), "withdrawn");
+    }
+
+    #[test]
+    fn a_bucket_that_was_wiped_while_the_node_was_down() {
+        let (mut state, now) = (State { had_some: true, ..State::default() }, Instant::now());
+        let newest = Question::Newest { with_neighbour: false };
+        for (question, counts) in [(Question::All, false), (newest, true)] {
+            assert_eq!(state.learn(question, vec![], now), counts);
+            assert!(state.records.is_none(), "what the directory has stays");
+        }
+        assert!(state.learn(newest, vec![record("a", 7)], now));
+        assert_eq!(state.records.map(|records| records.len()), Some(1));
     }
 }

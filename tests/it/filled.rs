@@ -637,3 +637,228 @@ async fn half_of_a_large_file() {
     }
     assert!(read == content.as_bytes());
 }
+
+/// Whoever deletes keeps others from filling, and asks the store meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_can_be_asked_while_fills_wait_for_a_deletion() {
+    let store = Store::new();
+    let content = |i: usize| format!("content {i}");
+    let files = (0..40).map(|i| (format!("{i}.js"), content(i))).collect::<Vec<_>>();
+    let root = tree(files.iter().map(|(path, content)| (&**path, &**content)));
+    let (version, other) = (put(&store, &root), tree(OLD));
+    let other_version = put(&store, &other);
+    let node = Arc::new(Node::new(&store, tree(NEW)));
+    is_file(&node.get(&format!("/static/{version}/0.js")).await, &content(0));
+    let deletion = fs::File::open(node.folder.path().join("releases/.static-url")).unwrap();
+    deletion.lock().unwrap();
+    store.heal();
+    let mut asking = tokio::task::JoinSet::new();
+    for i in 1..40 {
+        let (node, url) = (Arc::clone(&node), format!("/static/{version}/{i}.js"));
+        asking.spawn(async move { is_file(&node.get(&url).await, &format!("content {i}")) });
+    }
+    let is_asked = async |is_enough: &dyn Fn() -> bool| {
+        let asked = async {
+            while !is_enough() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), asked).await.expect("the store is asked");
+    };
+    is_asked(&|| store.count("GET") >= 16).await;
+    let (asked, url) = (Arc::clone(&node), format!("/static/{other_version}/app.js"));
+    asking.spawn(async move { is_file(&asked.get(&url).await, "old") });
+    let listing = record(&Manifest::scan(other.path()).unwrap());
+    is_asked(&|| store.calls().iter().any(|call| call.key == listing)).await;
+    drop(deletion);
+    while let Some(asked) = asking.join_next().await {
+        asked.unwrap();
+    }
+}
+
+/// A node that starts with a wrong prefix, or while the bucket is empty, keeps what it has.
+#[tokio::test]
+async fn a_store_that_is_wiped_while_the_node_is_down() {
+    let store = Store::with_tick(Duration::from_nanos(1));
+    store.advance(SystemTime::now().duration_since(store.now()).unwrap_or_default());
+    let old = put(&store, &tree(OLD));
+    let mut node = Node::new(&store, tree(NEW));
+    node.layer.publish().unwrap();
+    let own = node.layer.prefix().version().to_owned();
+    let url = format!("/static/{old}/app.js");
+    is_file(&node.get(&url).await, "old");
+    store.keys().iter().for_each(|key| store.delete(key));
+    for _ in 0..2 {
+        node.restart(&store);
+        node.releases.list().unwrap();
+        is_file(&node.get(&url).await, "old");
+        assert!(node.file(&own, "app.js").exists());
+        assert!(node.releases.versions().contains(&own));
+    }
+}
+
+/// A version with a name of somebody's own is withdrawn, and published with other files.
+#[tokio::test]
+async fn a_version_that_is_published_anew() {
+    let store = Store::new();
+    let put_as_v1 = |root: &TempDir| {
+        let manifest = Manifest::scan(root.path()).unwrap();
+        put(&store, root);
+        let (key, to) = (record(&manifest), format!("/releases/v1/{}", manifest.digest_hex()));
+        let to = format!("site/{}{to}", shelf());
+        store.write(&to, store.read(&key));
+        store.delete(&key);
+        to
+    };
+    let first = put_as_v1(&tree(OLD));
+    let mut node = Node::new(&store, tree([("other", "one")]));
+    is_file(&node.get("/static/v1/app.js").await, "old");
+    store.delete(&first);
+    put_as_v1(&tree(NEW));
+    node.restart(&store);
+    node.releases.list().unwrap();
+    is_file(&node.get("/static/v1/app.js").await, "new!");
+    store.fail(|_, _| Fault::Fail);
+    node.restart(&store);
+    is_file(&node.get("/static/v1/app.js").await, "new!");
+    let listings = fs::read_dir(node.folder.path().join("releases/filled/v1")).unwrap();
+    assert_eq!(listings.count(), 1);
+}
+
+/// Somebody has written into a listing.
+#[tokio::test]
+async fn a_listing_of_the_directory_that_is_spoilt_is_fetched_again() {
+    let store = Store::new();
+    let old = put(&store, &tree(OLD));
+    let mut node = Node::new(&store, tree(NEW));
+    let url = format!("/static/{old}/app.js");
+    is_file(&node.get(&url).await, "old");
+    let digest = Manifest::scan(tree(OLD).path()).unwrap().digest_hex();
+    let listing = node.folder.path().join("releases/filled").join(&old).join(digest);
+    let right = fs::read_to_string(&listing).unwrap();
+    for spoilt in [right.replace("app.js", "app.JS"), right[..9].into(), String::new()] {
+        fs::remove_file(&listing).unwrap();
+        fs::write(&listing, spoilt).unwrap();
+        store.fail(|_, _| Fault::Fail);
+        node.restart(&store);
+        is_refused(&node.get(&url).await, 503);
+        store.heal();
+        node.restart(&store);
+        is_file(&node.get(&url).await, "old");
+        assert_eq!(fs::read_to_string(&listing).unwrap(), right);
+    }
+}
+
+/// What has just been filled is deleted to make room for its own sibling. That is no fault of the
+/// store, and may go better the next time.
+#[tokio::test]
+async fn a_file_that_has_to_make_room_before_it_is_served() {
+    let store = Store::new();
+    let (content, zipped) = (large()[..5000].to_owned(), gzip(&large()[..5000]));
+    let root = tree([("a.js", &*content)]);
+    write(root.path(), "a.js.gz", &zipped);
+    let version = put(&store, &root);
+    let limit = (content.len() + zipped.len() - 1) as u64;
+    let fill = |releases: Releases, store: Arc<dyn ObjectStore>| {
+        releases.filled_within(store, "site", limit)
+    };
+    let node = Node::with(&store, tree(NEW), fill, |builder| builder);
+    is_refused(&node.get(&format!("/static/{version}/a.js")).await, 503);
+}
+
+/// Credentials that may LIST, and not GET.
+#[tokio::test]
+async fn a_store_that_denies_the_listings() {
+    let store = Store::new();
+    let version = put(&store, &tree(OLD));
+    let node = Node::new(&store, tree(NEW));
+    store.fail(|_, call| if call.method == "GET" { Fault::Deny } else { Fault::None });
+    for _ in 0..10 {
+        is_refused(&node.get(&format!("/static/{version}/app.js")).await, 503);
+    }
+    assert_eq!(store.count("GET"), 1, "it is not asked for each client");
+}
+
+/// A node that never publishes was killed while it filled files.
+#[tokio::test]
+async fn what_a_killed_node_has_left() {
+    let store = Store::new();
+    let old = put(&store, &tree(OLD));
+    let mut node = Node::new(&store, tree(NEW));
+    is_file(&node.get(&format!("/static/{old}/app.js")).await, "old");
+    let folder = node.folder.path().join("releases");
+    for left in [".new-1-2-3", "files/.new-1-2-4/large.bin", "files/0123456789abcdef/app.js"] {
+        write(&folder, left, "left");
+    }
+    node.restart(&store);
+    let left = fs::read_dir(node.releases.files()).unwrap();
+    let left = left.map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    assert_eq!(left, [&*old]);
+    assert!(!folder.join(".new-1-2-3").exists());
+    assert_eq!(fs::read_to_string(node.file(&old, "app.js")).unwrap(), "old");
+}
+
+/// The release is withdrawn when a file of it is on its way: it must not come back.
+#[tokio::test]
+async fn a_release_that_is_withdrawn_while_it_is_filled() {
+    let store = Store::new();
+    let old = put(&store, &tree(OLD));
+    let node = Node::new(&store, tree(NEW));
+    is_file(&node.get(&format!("/static/{old}/app.js")).await, "old");
+    let (folder, version) = (node.folder.path().join("releases"), old.clone());
+    store.fail(move |_, call| {
+        if call.key == blob_of("gone") {
+            Releases::folder(&folder).unwrap().withdraw(&version).unwrap();
+        }
+        Fault::None
+    });
+    is_refused(&node.get(&format!("/static/{old}/gone.js")).await, 503);
+    assert!(!node.file(&old, "").exists());
+}
+
+/// A client that does not read keeps nothing on the disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_for_a_client_that_does_not_read() {
+    let content = large();
+    let store = Store::new();
+    let version = put(&store, &tree([("large.bin", &*content)]));
+    let node = Node::new(&store, tree(NEW));
+    let files = ServeDir::new(node.root.path());
+    let service = node.layer.wrap(Router::new().nest_service("/static", files));
+    let request = get(&format!("/static/{version}/large.bin"));
+    let response = tower::ServiceExt::oneshot(service, request).await.unwrap();
+    let names = || {
+        let left = fs::read_dir(node.releases.files()).unwrap();
+        left.map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>()
+    };
+    let is_tidy = async {
+        while !node.file(&version, "large.bin").exists() || names() != [&*version] {
+            tokio::task::yield_now().await;
+        }
+    };
+    let is_tidy = tokio::time::timeout(Duration::from_secs(30), is_tidy).await;
+    assert!(is_tidy.is_ok(), "{:?}", names());
+    assert!(response.into_body().collect().await.unwrap().to_bytes() == content.as_bytes());
+}
+
+/// Requests for many releases at once: not all listings are held in memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn few_listings_are_fetched_at_the_same_time() {
+    let store = Store::new();
+    let versions = (0..40).map(|i| put(&store, &tree([("a", &*i.to_string())])));
+    let versions = versions.collect::<Vec<_>>();
+    let node = Arc::new(Node::new(&store, tree(NEW)));
+    node.releases.list().map(drop).unwrap();
+    fs::remove_dir_all(node.folder.path().join("releases/filled")).unwrap();
+    store.fail(|_, call| if call.method == "GET" { Fault::Hang } else { Fault::None });
+    let mut asking = tokio::task::JoinSet::new();
+    for version in versions {
+        let node = Arc::clone(&node);
+        asking.spawn(async move { node.get(&format!("/static/{version}/a")).await });
+    }
+    while let Some(answer) = asking.join_next().await {
+        is_refused(&answer.unwrap(), 503);
+    }
+    let gets = store.count("GET");
+    assert!(gets <= 2 * 16, "{gets}: after these have failed, the store is left alone");
+}
