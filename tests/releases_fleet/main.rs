@@ -15,3 +15,4 @@ mod faults;
 mod fleet;
 mod flood;
 mod nginx;
+mod together;
