@@ -366,6 +366,10 @@ impl Kept {
                 let wanted = Wanted { release: &release, ..*wanted };
                 self.fill_from_bucket(&wanted, source, arrived).await
             }
+            // Known from the disk alone: the bucket has not answered since the start.
+            None if wanted.release.shelves().is_empty() => {
+                Err(Failure::Unavailable("the bucket has not been listed yet".into()))
+            }
             None => Err(failure),
         }
     }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use self::shell::Shell;
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
     support::{
         YEAR, etag_of,
         proxy::unused_address,
+        store::{OWNER, Store},
         tree,
         wire::{Answer, Connection},
     },
@@ -78,6 +80,38 @@ fn every_process_answers_from_the_moment_of_the_publication() {
     desk.run(publication);
     desk.assert_current(desk.app, &version(&desk.dist));
     desk.assert_serves_both(desk.app);
+}
+
+#[test]
+#[ignore = "needs SeaweedFS: tests/e2e/install.sh"]
+fn many_machines_and_a_bucket() {
+    let runtime = Runtime::new().unwrap();
+    let store = runtime.block_on(Store::seaweedfs());
+    let mut desk = Desk { store: Some(store.address()), ..Desk::new() };
+    let [settings, first, deploy, rest, cleaning] = commands("Many machines and a bucket");
+    let (old, new) = (version(&desk.dist), version(&desk.next));
+    let [one, two] = desk.nodes;
+
+    desk.run(&settings);
+    desk.run(&first);
+    desk.assert_current(one, &old);
+    desk.assert_current(two, &old);
+    desk.run(&deploy);
+    desk.assert_current(one, &new);
+    desk.assert_current(two, &old);
+    for node in [one, two] {
+        desk.assert_serves_both(node);
+    }
+    desk.run(&rest);
+    desk.assert_current(two, &new);
+    for node in [one, two] {
+        desk.assert_serves_both(node);
+    }
+
+    let said = desk.run(&cleaning);
+    let lines = said.lines().collect::<Vec<_>>();
+    assert!(lines[0].starts_with(&new) && lines[1].starts_with(&old), "{said}");
+    assert_eq!(lines[2..], ["nothing to delete", "all files are as they were published"]);
 }
 
 #[test]
@@ -146,6 +180,8 @@ struct Desk {
     next: PathBuf,
     app: SocketAddr,
     front: SocketAddr,
+    nodes: [SocketAddr; 2],
+    store: Option<SocketAddr>,
     _builds: [TempDir; 2],
 }
 
@@ -162,6 +198,8 @@ impl Desk {
             next: new.path().into(),
             app: unused_address(),
             front: unused_address(),
+            nodes: [(); 2].map(|()| unused_address()),
+            store: None,
             _builds: [old, new],
         }
     }
@@ -185,7 +223,7 @@ impl Desk {
     fn run(&mut self, commands: &str) -> String {
         let commands = self.replaced(commands);
         let said = self.shell.run(&commands);
-        for address in [self.app, self.front] {
+        for address in [self.app, self.front].into_iter().chain(self.nodes) {
             if commands.contains(&format!("{address} ")) && commands.contains(" &\n") {
                 wait_for(address);
             }
@@ -199,7 +237,12 @@ impl Desk {
         [
             ("127.0.0.1:3000", self.app.to_string()),
             ("127.0.0.1:8080", self.front.to_string()),
-            ("/var/lib/site/releases", folder("releases")),
+            ("127.0.0.1:3001", self.nodes[0].to_string()),
+            ("127.0.0.1:3002", self.nodes[1].to_string()),
+            ("127.0.0.1:9000", self.store.map(|store| store.to_string()).unwrap_or_default()),
+            ("=publisher-secret", format!("={}", OWNER.secret)),
+            ("=publisher", format!("={}", OWNER.id)),
+            ("/var/lib/site", folder("site")),
             ("/var/cache/site", folder("cache")),
             ("/etc/nginx", folder("nginx")),
             (" dist ", format!(" {} ", self.dist.display())),
@@ -322,11 +365,9 @@ fn blocks<const N: usize>(heading: &str, language: &str) -> [String; N] {
 fn every_command_of_the_page_is_run_by_a_test() {
     let fenced = PAGE.split("\n```").skip(1).step_by(2);
     let count = fenced.filter(|block| block.starts_with("sh\n")).count();
-    let [one, nginx, cdn] = [4, 2, 1];
-    let _ = (
-        commands::<4>("One machine"),
-        commands::<2>("nginx in front"),
-        commands::<1>("A CDN in front"),
-    );
-    assert_eq!(count, one + nginx + cdn);
+    let one = commands::<4>("One machine").len();
+    let many = commands::<5>("Many machines and a bucket").len();
+    let nginx = commands::<2>("nginx in front").len();
+    let cdn = commands::<1>("A CDN in front").len();
+    assert_eq!(count, one + many + nginx + cdn);
 }

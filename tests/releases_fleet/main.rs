@@ -11,4 +11,8 @@ mod support;
 
 mod command;
 mod docs;
+mod faults;
+mod fleet;
+mod flood;
 mod nginx;
+mod together;

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use axum::{
@@ -32,8 +35,8 @@ pub(crate) const NODE: &str = "x-node";
 pub(crate) struct Balancer {
     pub(crate) address: SocketAddr,
     client: HttpClient,
-    old: SocketAddr,
-    new: SocketAddr,
+    nodes: Arc<Vec<(Release, SocketAddr)>>,
+    count: Arc<AtomicUsize>,
     passed: Arc<Mutex<HashMap<String, Vec<Passed>>>>,
 }
 
@@ -45,10 +48,16 @@ pub(crate) struct Passed {
 }
 
 impl Balancer {
-    pub(crate) async fn start(old: SocketAddr, new: SocketAddr) -> Self {
+    pub(crate) async fn start(nodes: Vec<(Release, SocketAddr)>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let balancer = Self { address, client: http_client(), old, new, passed: Arc::default() };
+        let balancer = Self {
+            address,
+            client: http_client(),
+            nodes: Arc::new(nodes),
+            count: Arc::default(),
+            passed: Arc::default(),
+        };
         let router = Router::new().fallback(forward).with_state(balancer.clone());
         let listener = listener.tap_io(|connection| connection.set_nodelay(true).unwrap());
         tokio::spawn(async { axum::serve(listener, router).await });
@@ -73,11 +82,14 @@ impl Balancer {
         self.passed.lock().unwrap().entry(url.to_owned()).or_default().push(passed);
     }
 
+    /// Returns a node of the release that the request names, one after the other.
     fn node(&self, request: &Request) -> Option<SocketAddr> {
         let name = request.headers().get(NODE)?.to_str().ok()?;
-        [(Release::Old, self.old), (Release::New, self.new)]
-            .into_iter()
-            .find_map(|(release, node)| (release.name() == name).then_some(node))
+        let is_named = |(release, _): &&(Release, SocketAddr)| release.name() == name;
+        let named = self.nodes.iter().filter(is_named).collect::<Vec<_>>();
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let (_, address) = named.get(count % named.len().max(1))?;
+        Some(*address)
     }
 }
 

@@ -9,6 +9,9 @@
 //! files of the other, in any order, and the cache keeps what it may. Here a client walks
 //! through all of these orders, before, during and after a deploy and its rollback. The
 //! request itself names the node that is to answer, so that nothing is left to chance.
+//!
+//! Once with nodes that have nothing but their own release, and once with nodes that fill
+//! their directories with the releases of all from a bucket.
 #![cfg(unix)]
 
 #[path = "../support/mod.rs"]
@@ -36,38 +39,41 @@ use tempfile::TempDir;
 
 use crate::{
     balancer::{Balancer, NODE, Passed},
-    model::{CHANGED, Content, Expected, FILES, File, Kept, Release, Step, ZIPPED, sequences},
+    model::{
+        CHANGED, Content, Expected, FILES, File, Kept, Nodes, Release, Step, ZIPPED, sequences,
+    },
     support::{
-        Answer, ask,
+        Answer, YEAR, ask,
         demo::{Demo, HttpClient, http_client},
         etag_of,
         proxy::{self, Proxy, Recipe},
+        store::{BUCKET, OWNER, Store, variables},
     },
 };
 
 #[tokio::test]
 #[ignore = "needs nginx: tests/e2e/install.sh"]
 async fn nginx() {
-    Deploy::behind(proxy::nginx).await.walk_all().await;
+    Deploy::behind(proxy::nginx).await.walk_all(3).await;
 }
 
 #[tokio::test]
 #[ignore = "needs Varnish: tests/e2e/install.sh"]
 async fn varnish() {
-    Deploy::behind(proxy::varnish).await.walk_all().await;
+    Deploy::behind(proxy::varnish).await.walk_all(3).await;
 }
 
 #[tokio::test]
 #[ignore = "needs Squid: tests/e2e/install.sh"]
 async fn squid() {
     let deploy = Deploy::behind(proxy::squid).await;
-    Deploy { is_squid: true, ..deploy }.walk_all().await;
+    Deploy { is_squid: true, ..deploy }.walk_all(3).await;
 }
 
 #[tokio::test]
 #[ignore = "needs HAProxy: tests/e2e/install.sh"]
 async fn haproxy() {
-    Deploy::behind(proxy::haproxy).await.walk_all().await;
+    Deploy::behind(proxy::haproxy).await.walk_all(3).await;
 }
 
 /// Where `Cache-Control` is not honoured, the tags still tell releases apart.
@@ -75,6 +81,27 @@ async fn haproxy() {
 #[ignore = "needs nginx: tests/e2e/install.sh"]
 async fn nginx_that_asks_every_second() {
     Deploy::behind(proxy::nginx_for_a_second).await.follow().await;
+}
+
+#[tokio::test]
+#[ignore = "needs nginx and SeaweedFS: tests/e2e/install.sh"]
+async fn nginx_with_releases() {
+    let store = Store::seaweedfs().await;
+    Deploy::with_releases(proxy::nginx, store).await.walk_all(2).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Varnish and s3rver: tests/e2e/install.sh"]
+async fn varnish_with_releases() {
+    let store = Store::s3rver().await;
+    Deploy::with_releases(proxy::varnish, store).await.walk_all(2).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Squid and s3rver: tests/e2e/install.sh"]
+async fn squid_with_releases() {
+    let deploy = Deploy::with_releases(proxy::squid, Store::s3rver().await).await;
+    Deploy { is_squid: true, ..deploy }.walk_all(2).await;
 }
 
 /// How long a cache may keep what it was told not to.
@@ -97,24 +124,43 @@ struct Deploy {
     is_squid: bool,
     balancer: Balancer,
     walks: AtomicUsize,
-    _nodes: [(Demo, TempDir); 2],
+    has: Nodes,
+    _nodes: Vec<Node>,
+    _store: Option<Store>,
 }
 
 impl Deploy {
     async fn behind(recipe: Recipe) -> Self {
-        let nodes = Release::ALL.map(node);
-        let [old, new] = nodes.each_ref().map(|(demo, _)| demo.address);
-        let balancer = Balancer::start(old, new).await;
-        let proxy =
-            Proxy::start(recipe, balancer.address, async |proxy| balancer.is_behind(proxy).await);
-        let proxy = proxy.await;
-        let (client, walks) = (http_client(), AtomicUsize::new(0));
-        Self { client, proxy, is_squid: false, balancer, walks, _nodes: nodes }
+        let nodes = Release::ALL.map(Node::start);
+        Self::start(recipe, Nodes::Alone, nodes.into()).await
     }
 
-    async fn walk_all(&self) {
+    /// One node is at the old release, and two at the new one. None shares a disk with another.
+    async fn with_releases(recipe: Recipe, store: Store) -> Self {
+        let releases = [Release::Old, Release::New, Release::New];
+        let nodes = releases.map(|release| Node::start_with(release, &store));
+        let deploy = Self::start(recipe, Nodes::WithReleases, nodes.into()).await;
+        for node in &deploy._nodes {
+            node.knows_all_releases(&deploy._nodes).await;
+        }
+        Self { _store: Some(store), ..deploy }
+    }
+
+    async fn start(recipe: Recipe, has: Nodes, nodes: Vec<Node>) -> Self {
+        let addresses = nodes.iter().map(|node| (node.release, node.demo.address));
+        let balancer = Balancer::start(addresses.collect()).await;
+        let proxy =
+            Proxy::start(recipe, balancer.address, async |proxy| balancer.is_behind(proxy).await);
+        let (proxy, client) = (proxy.await, http_client());
+        let walks = AtomicUsize::new(0);
+        let is_squid = false;
+        Self { client, proxy, is_squid, balancer, walks, has, _nodes: nodes, _store: None }
+    }
+
+    /// All sequences of so many steps.
+    async fn walk_all(&self, longest: usize) {
         for file in &FILES {
-            for steps in sequences(3) {
+            for steps in sequences(longest) {
                 self.walk(file, &steps).await;
             }
         }
@@ -138,9 +184,9 @@ impl Deploy {
     /// already. And where an `If-Range` does not match, what it sends from its memory starts
     /// at the offset of the range.
     fn is_safe(&self, condition: &Condition, before: &[Step]) -> bool {
-        let is_settled = |it: &Step| it.link == Some(it.node);
+        let is_exact = |it: &Step| self.has.is_exact(*it);
         let is_mismatch = condition.name == "if-range" && condition.tags == "other";
-        !self.is_squid || before.iter().all(is_settled) && !is_mismatch
+        !self.is_squid || before.iter().all(is_exact) && !is_mismatch
     }
 
     async fn walk(&self, file: &File, steps: &[Step]) {
@@ -162,7 +208,7 @@ impl Deploy {
         }
         let status = walk.ask_with(condition, last).await;
         // What it has left in the cache, if anything, is the cache's choice.
-        walk.kept = Kept::default();
+        walk.kept = Kept::new(self.has);
         for step in DEPLOYED_ROLLED_BACK_DEPLOYED {
             let expected = walk.kept.next(&CHANGED, step);
             walk.step(step, &expected).await;
@@ -186,7 +232,7 @@ impl Deploy {
 
     fn begin<'a>(&'a self, file: &'a File) -> Walk<'a> {
         let query = format!("walk={}", self.walks.fetch_add(1, Ordering::Relaxed));
-        Walk { deploy: self, file, query, kept: Kept::default(), done: Vec::new() }
+        Walk { deploy: self, file, query, kept: Kept::new(self.has), done: Vec::new() }
     }
 
     /// Every URL shows each release in time, and from then on.
@@ -234,9 +280,7 @@ impl Deploy {
     async fn prefix(&self, release: Release) -> String {
         let page = self.get("/", release, &[]).await;
         assert_eq!(self.balancer.take("/").len(), 1, "nobody keeps a page");
-        let html = std::str::from_utf8(&page.body).unwrap();
-        let (_, rest) = html.split_once("id=\"prefix\">").expect(html);
-        rest.split_once('<').expect(html).0.to_owned()
+        prefix_of(&page)
     }
 
     async fn get(&self, url: &str, node: Release, fields: &[(&str, &str)]) -> Answer {
@@ -277,18 +321,20 @@ impl Walk<'_> {
     /// had answered, although a 304 has said since that it need not (RFC 9111 §4.3.4). It
     /// gets no bytes by it.
     fn may_ask_on(&self, step: Step) -> bool {
-        let is_mixed = |it: &Step| it.link == step.link && it.link != Some(it.node);
+        let is_mixed = |it: &Step| it.link == step.link && !self.deploy.has.is_exact(*it);
         self.deploy.is_squid && self.done.iter().any(is_mixed)
     }
 
     /// Where a cache has the one coding, it may make the other of it.
     async fn ask_for(&mut self, coding: &str, step: Step) -> Vec<Passed> {
-        let is_kept = step.link.is_some_and(|link| self.done.contains(&Step::settled(link)));
+        let has_kept = |it: &Step| it.link == step.link && self.deploy.has.is_exact(*it);
+        let is_kept = self.done.iter().any(has_kept);
         let (url, answer) = self.ask(step, &[("accept-encoding", coding)]).await;
         let case = format!("{coding}: {answer:?} {self:?}");
         assert!([coding, ""].contains(&&*answer.field("content-encoding")), "{case}");
         let release = zipped_release(&answer).expect(&case);
-        let is_right = release == step.node || is_kept && step.link == Some(release);
+        let is_sent = release == self.deploy.has.release(step);
+        let is_right = is_sent || is_kept && step.link == Some(release);
         assert!(is_right, "{case}");
         let etag = answer.field("etag");
         assert!(etag == etag_of(&answer.body) || etag.starts_with("W/"), "{case}");
@@ -355,22 +401,72 @@ fn other_text(file: &File, text: &str) -> &'static str {
     others.next_back().expect("the file changes")
 }
 
+/// As the page of the demo shows it.
+fn prefix_of(page: &Answer) -> String {
+    let html = std::str::from_utf8(&page.body).unwrap();
+    let (_, rest) = html.split_once("id=\"prefix\">").expect(html);
+    rest.split_once('<').expect(html).0.to_owned()
+}
+
 fn has_confirmed(passed: &[Passed]) -> bool {
     passed == [Passed { has_tag: true, status: StatusCode::NOT_MODIFIED }]
 }
 
-fn node(release: Release) -> (Demo, TempDir) {
-    let root = tempfile::tempdir().unwrap();
-    for file in FILES.iter().chain([&ZIPPED]) {
-        match file.content(release) {
-            Content::Text(text) => support::write(root.path(), file.path, text),
-            Content::Loop => link_to_itself(&root.path().join(file.path)),
-            Content::Nothing => {}
+/// The demo at a release.
+struct Node {
+    release: Release,
+    demo: Demo,
+    _root: TempDir,
+}
+
+impl Node {
+    fn start(release: Release) -> Self {
+        Self::run(release, |_| {})
+    }
+
+    /// Publishes the release to a bucket.
+    fn start_with(release: Release, store: &Store) -> Self {
+        Self::run(release, |command| {
+            command.envs(variables(store.address(), OWNER));
+            command.args(["--releases", &format!("s3://{BUCKET}/site"), "--publish"]);
+        })
+    }
+
+    fn run(release: Release, settings: impl FnOnce(&mut Command)) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        for file in FILES.iter().chain([&ZIPPED]) {
+            match file.content(release) {
+                Content::Text(text) => support::write(root.path(), file.path, text),
+                Content::Loop => link_to_itself(&root.path().join(file.path)),
+                Content::Nothing => {}
+            }
+        }
+        let Content::Text(text) = ZIPPED.content(release) else { unreachable!() };
+        support::write(root.path(), &format!("{}.gz", ZIPPED.path), gzip(text));
+        let mut command = Demo::command("--no-watch", root.path());
+        settings(&mut command);
+        Self { release, demo: Demo::run(command), _root: root }
+    }
+
+    /// It may have looked at the bucket a moment before others have published.
+    async fn knows_all_releases(&self, others: &[Self]) {
+        let (client, end) = (http_client(), Instant::now() + PATIENCE);
+        for other in others {
+            let page = support::get(&format!("http://{}/", other.demo.address));
+            let prefix = prefix_of(&ask(client.clone(), page).await);
+            let url = format!("http://{}{prefix}{}", self.demo.address, CHANGED.path);
+            while ask(client.clone(), support::get(&url)).await.cache_control() != YEAR {
+                assert!(Instant::now() < end, "{:?} does not know {other:?}", self.release);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
     }
-    let Content::Text(text) = ZIPPED.content(release) else { unreachable!() };
-    support::write(root.path(), &format!("{}.gz", ZIPPED.path), gzip(text));
-    (Demo::start(root.path()), root)
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at {}", self.release, self.demo.address)
+    }
 }
 
 fn gzip(text: &str) -> Vec<u8> {

@@ -103,6 +103,39 @@ pub(crate) fn sequences(length: usize) -> Vec<Vec<Step>> {
     sequences
 }
 
+/// What the nodes have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nodes {
+    /// Each its own release.
+    Alone,
+    /// Every release that is kept.
+    WithReleases,
+}
+
+impl Nodes {
+    /// The release whose file a node sends.
+    pub(crate) fn release(self, Step { link, node }: Step) -> Release {
+        match self {
+            Self::Alone => node,
+            Self::WithReleases => link.unwrap_or(node),
+        }
+    }
+
+    /// Whether a URL gets the file that it names.
+    pub(crate) fn is_exact(self, step: Step) -> bool {
+        step.link == Some(self.release(step))
+    }
+
+    fn content(self, file: &File, step: Step) -> Content {
+        let release = self.release(step);
+        match file.content(release) {
+            // A kept release has only what it lists, and such a link is not listed.
+            Content::Loop if release != step.node => Content::Nothing,
+            content => content,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Expected {
     pub(crate) content: Content,
@@ -111,23 +144,29 @@ pub(crate) struct Expected {
 }
 
 /// What a cache keeps of one file: the releases whose URL has its own bytes, forever.
-#[derive(Default)]
-pub(crate) struct Kept(BTreeSet<Release>);
+pub(crate) struct Kept {
+    nodes: Nodes,
+    releases: BTreeSet<Release>,
+}
 
 impl Kept {
-    pub(crate) fn next(&mut self, file: &File, Step { link, node }: Step) -> Expected {
-        if let Some(release) = link.filter(|link| self.0.contains(link)) {
+    pub(crate) fn new(nodes: Nodes) -> Self {
+        Self { nodes, releases: BTreeSet::new() }
+    }
+
+    pub(crate) fn next(&mut self, file: &File, step: Step) -> Expected {
+        if let Some(release) = step.link.filter(|link| self.releases.contains(link)) {
             let content = file.content(release);
             return Expected { content, cache_control: YEAR, is_from_cache: true };
         }
-        let content = file.content(node);
+        let content = self.nodes.content(file, step);
         let cache_control = match content {
             Content::Nothing | Content::Loop => "no-store",
-            Content::Text(_) if link == Some(node) => YEAR,
+            Content::Text(_) if self.nodes.is_exact(step) => YEAR,
             Content::Text(_) => "no-cache",
         };
         if cache_control == YEAR {
-            self.0.insert(node);
+            self.releases.insert(self.nodes.release(step));
         }
         Expected { content, cache_control, is_from_cache: false }
     }

@@ -1,9 +1,13 @@
 //! What the tests share: a tree of files, and one request with its answer.
 #![allow(dead_code, reason = "every test binary uses another part")]
 
+#[cfg(unix)]
+pub mod counter;
 pub mod demo;
 #[cfg(unix)]
 pub mod proxy;
+#[cfg(unix)]
+pub mod store;
 pub mod wire;
 
 use std::{
