@@ -35,7 +35,7 @@ use crate::{
     },
     manifest::{FileIndex, FileInfo, stored::Wrong},
     observe::log,
-    releases::{KeptRelease, Releases, bucket::StoreError, source::Source},
+    releases::{KeptRelease, Releases, bucket::StoreError, filled::NewFile, source::Source},
     snapshot::current::Handle,
 };
 
@@ -401,10 +401,7 @@ impl Kept {
         let _running = self.fills.running.acquire().await;
         let (sha256, length) = (wanted.info.sha256(), wanted.info.length());
         let mut blob = source.blob(wanted.release, sha256, length).await?;
-        let mut file = self.releases.begin_file().map_err(|error| {
-            let why = std::error::Error::source(&error).map(ToString::to_string);
-            Failure::Unavailable(format!("{error}: {}", why.unwrap_or_default()))
-        })?;
+        let mut file = self.begin_file().await?;
         let reader = Arc::new(file.reader()?);
         let (mut digest, mut written) = (Sha256::new(), 0);
         while let Some(piece) = blob.next().await {
@@ -427,6 +424,17 @@ impl Kept {
             arrived.send_replace(Arrived::Right(reader));
         }
         Ok(())
+    }
+
+    /// Begins a file, on a thread that may wait: whoever deletes keeps others from it, and needs
+    /// those of the bucket meanwhile.
+    async fn begin_file(&self) -> Result<NewFile, Failure> {
+        let releases = self.releases.clone();
+        let begun = spawn_blocking(move || releases.begin_file()).await;
+        begun.map_err(io::Error::other)?.map_err(|error| {
+            let why = std::error::Error::source(&error).map(ToString::to_string);
+            Failure::Unavailable(format!("{error}: {}", why.unwrap_or_default()))
+        })
     }
 
     /// Looks at the bucket again. Returns the release if other shelves have it than was known.

@@ -637,3 +637,41 @@ async fn half_of_a_large_file() {
     }
     assert!(read == content.as_bytes());
 }
+
+/// Whoever deletes keeps others from filling, and asks the store meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_store_can_be_asked_while_fills_wait_for_a_deletion() {
+    let store = Store::new();
+    let content = |i: usize| format!("content {i}");
+    let files = (0..40).map(|i| (format!("{i}.js"), content(i))).collect::<Vec<_>>();
+    let root = tree(files.iter().map(|(path, content)| (&**path, &**content)));
+    let (version, other) = (put(&store, &root), tree(OLD));
+    let other_version = put(&store, &other);
+    let node = Arc::new(Node::new(&store, tree(NEW)));
+    is_file(&node.get(&format!("/static/{version}/0.js")).await, &content(0));
+    let deletion = fs::File::open(node.folder.path().join("releases/.static-url")).unwrap();
+    deletion.lock().unwrap();
+    store.heal();
+    let mut asking = tokio::task::JoinSet::new();
+    for i in 1..40 {
+        let (node, url) = (Arc::clone(&node), format!("/static/{version}/{i}.js"));
+        asking.spawn(async move { is_file(&node.get(&url).await, &format!("content {i}")) });
+    }
+    let is_asked = async |is_enough: &dyn Fn() -> bool| {
+        let asked = async {
+            while !is_enough() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), asked).await.expect("the store is asked");
+    };
+    is_asked(&|| store.count("GET") >= 16).await;
+    let (asked, url) = (Arc::clone(&node), format!("/static/{other_version}/app.js"));
+    asking.spawn(async move { is_file(&asked.get(&url).await, "old") });
+    let listing = record(&Manifest::scan(other.path()).unwrap());
+    is_asked(&|| store.calls().iter().any(|call| call.key == listing)).await;
+    drop(deletion);
+    while let Some(asked) = asking.join_next().await {
+        asked.unwrap();
+    }
+}
