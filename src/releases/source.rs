@@ -56,6 +56,8 @@ pub(crate) struct Source {
 struct State {
     /// `None` before the bucket has answered.
     records: Option<HashMap<Box<str>, BucketRecord>>,
+    /// An earlier process has seen releases in the bucket.
+    had_some: bool,
     looks: u32,
     asked: Option<Instant>,
     asked_for_all: Option<Instant>,
@@ -122,7 +124,8 @@ impl Releases {
         let bucket = Bucket::new(store, prefix)?;
         let folder = Folder::create(self.0.folder.path())?;
         let budget = Budget::new(bytes, &folder, Instant::now())?;
-        let source = Source::new(bucket, budget);
+        let had_some = !folder.find_filled()?.records.is_empty();
+        let source = Source::new(bucket, budget, had_some);
         let shared = Arc::new(Shared { source: Some(source), ..Shared::new(folder) });
         let releases = Self(shared);
         releases.read_folder()?;
@@ -316,13 +319,13 @@ impl Source {
         &self.bucket
     }
 
-    fn new(bucket: Bucket, budget: Budget) -> Self {
+    fn new(bucket: Bucket, budget: Budget, had_some: bool) -> Self {
         Self {
             bucket,
             breaker: Breaker::default(),
             budget,
             looking: Mutex::default(),
-            state: Mutex::default(),
+            state: Mutex::new(State { had_some, ..State::default() }),
         }
     }
 
@@ -443,19 +446,23 @@ impl State {
 
     /// Takes what the bucket has answered. Returns whether it counts.
     fn learn(&mut self, question: Question, records: Vec<BucketRecord>, now: Instant) -> bool {
-        let known = self.records.take().unwrap_or_default();
         if question == Question::All {
             self.asked_for_all = Some(now);
-            // Who deletes releases leaves the newest ones.
-            let is_wiped = records.is_empty() && !known.is_empty();
-            if is_wiped {
+        }
+        let had_some = self.records.as_ref().map_or(self.had_some, |known| !known.is_empty());
+        // Who deletes releases leaves the newest ones.
+        if records.is_empty() && had_some {
+            if question == Question::All {
                 log::bucket_is_empty();
             }
-            let new = records.into_iter().map(|record| (record.version.clone(), record));
-            self.records = Some(if is_wiped { known } else { new.collect() });
-            return !is_wiped;
+            return question != Question::All;
         }
-        let mut all = known;
+        if question == Question::All {
+            let new = records.into_iter().map(|record| (record.version.clone(), record));
+            self.records = Some(new.collect());
+            return true;
+        }
+        let mut all = self.records.take().unwrap_or_default();
         for record in records {
             match all.get_mut(&record.version) {
                 Some(known) if known.digest == record.digest => known.add(record),
@@ -540,5 +547,17 @@ mod tests {
         assert_eq!(learn(newest, vec![record("a", 8)]), (true, again.clone()), "on two shelves");
         assert_eq!(learn(Question::All, vec![]), (false, again), "wiped");
         assert_eq!(learn(Question::All, vec![b()]), (true, shelves(&[("b", &[8])])), "withdrawn");
+    }
+
+    #[test]
+    fn a_bucket_that_was_wiped_while_the_node_was_down() {
+        let (mut state, now) = (State { had_some: true, ..State::default() }, Instant::now());
+        let newest = Question::Newest { with_neighbour: false };
+        for (question, counts) in [(Question::All, false), (newest, true)] {
+            assert_eq!(state.learn(question, vec![], now), counts);
+            assert!(state.records.is_none(), "what the directory has stays");
+        }
+        assert!(state.learn(newest, vec![record("a", 7)], now));
+        assert_eq!(state.records.map(|records| records.len()), Some(1));
     }
 }

@@ -675,3 +675,24 @@ async fn the_store_can_be_asked_while_fills_wait_for_a_deletion() {
         asked.unwrap();
     }
 }
+
+/// A node that starts with a wrong prefix, or while the bucket is empty, keeps what it has.
+#[tokio::test]
+async fn a_store_that_is_wiped_while_the_node_is_down() {
+    let store = Store::with_tick(Duration::from_nanos(1));
+    store.advance(SystemTime::now().duration_since(store.now()).unwrap_or_default());
+    let old = put(&store, &tree(OLD));
+    let mut node = Node::new(&store, tree(NEW));
+    node.layer.publish().unwrap();
+    let own = node.layer.prefix().version().to_owned();
+    let url = format!("/static/{old}/app.js");
+    is_file(&node.get(&url).await, "old");
+    store.keys().iter().for_each(|key| store.delete(key));
+    for _ in 0..2 {
+        node.restart(&store);
+        node.releases.list().unwrap();
+        is_file(&node.get(&url).await, "old");
+        assert!(node.file(&own, "app.js").exists());
+        assert!(node.releases.versions().contains(&own));
+    }
+}
