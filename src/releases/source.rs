@@ -20,6 +20,7 @@ use crate::{
         breaker::Breaker,
         bucket::{BlobStream, BucketRecord, MOST_RECORDS, StoreError},
         filled::{self, Budget},
+        folder::delete,
         index,
         known::Remote,
         record::Record,
@@ -216,15 +217,22 @@ impl Releases {
     /// Deletes what the bucket had, and has no longer: it was withdrawn or pruned there.
     fn delete_withdrawn(&self, source: &Source) -> Result<(), Error> {
         let here = self.0.folder.find_filled()?.records;
-        let withdrawn = {
+        let (withdrawn, replaced) = {
             let state = source.state();
             let Some(records) = state.records.as_ref() else { return Ok(()) };
             if records.len() >= MOST_RECORDS {
                 return Ok(());
             }
-            let is_gone = |version: &str| !records.contains_key(version);
-            here.into_iter().filter(|record| is_gone(&record.version)).collect::<Vec<_>>()
+            let is_other = |here: &Record| {
+                records.get(&here.version).is_none_or(|record| record.digest != here.digest)
+            };
+            let is_gone = |here: &Record| !records.contains_key(&here.version);
+            here.into_iter().filter(|here| is_other(here)).partition::<Vec<_>, _>(is_gone)
         };
+        // The version was published anew, with other files.
+        for record in replaced {
+            delete(&record.path)?;
+        }
         let current = self.0.published.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let withdrawn = withdrawn.iter().filter(|record| current.as_ref() != Some(&record.version));
         let versions = withdrawn.map(|record| &*record.version).collect::<HashSet<_>>();

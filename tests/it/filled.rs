@@ -696,3 +696,32 @@ async fn a_store_that_is_wiped_while_the_node_is_down() {
         assert!(node.releases.versions().contains(&own));
     }
 }
+
+/// A version with a name of somebody's own is withdrawn, and published with other files.
+#[tokio::test]
+async fn a_version_that_is_published_anew() {
+    let store = Store::new();
+    let put_as_v1 = |root: &TempDir| {
+        let manifest = Manifest::scan(root.path()).unwrap();
+        put(&store, root);
+        let (key, to) = (record(&manifest), format!("/releases/v1/{}", manifest.digest_hex()));
+        let to = format!("site/{}{to}", shelf());
+        store.write(&to, store.read(&key));
+        store.delete(&key);
+        to
+    };
+    let first = put_as_v1(&tree(OLD));
+    let mut node = Node::new(&store, tree([("other", "one")]));
+    node.releases.list().unwrap();
+    is_file(&node.get("/static/v1/app.js").await, "old");
+    store.delete(&first);
+    put_as_v1(&tree(NEW));
+    node.restart(&store);
+    node.releases.list().unwrap();
+    is_file(&node.get("/static/v1/app.js").await, "new!");
+    store.fail(|_, _| Fault::Fail);
+    node.restart(&store);
+    is_file(&node.get("/static/v1/app.js").await, "new!");
+    let listings = fs::read_dir(node.folder.path().join("releases/filled/v1")).unwrap();
+    assert_eq!(listings.count(), 1);
+}
