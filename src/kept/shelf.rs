@@ -176,7 +176,8 @@ impl Kept {
         });
     }
 
-    /// Makes the snapshot. With many files that takes its time. `None` if the listing is not here.
+    /// Makes the snapshot. With many files that takes its time. `None` if the listing is not here,
+    /// or is spoilt and can be fetched again.
     pub(super) fn open_now(
         &self,
         release: &Arc<KeptRelease>,
@@ -185,8 +186,9 @@ impl Kept {
             Ok(Some(manifest)) => manifest,
             Ok(None) => return Ok(None),
             Err(wrong) => {
-                log::no_record(&wrong.path, &wrong.why);
-                return Err(StatusCode::BAD_GATEWAY);
+                self.releases.log_once(wrong);
+                let is_lost = release.is_own() || !self.releases.is_filled();
+                return if is_lost { Err(StatusCode::BAD_GATEWAY) } else { Ok(None) };
             }
         };
         self.shelf.weigh(release, &manifest);

@@ -260,17 +260,17 @@ impl Releases {
             with_digests: self.is_filled(),
         };
         let (known, ignored) = Known::read(sources, &old)?;
-        for ignored in ignored {
-            if !logged.contains(&ignored) {
-                log::no_record(&ignored.path, &ignored.why);
-                logged.insert(ignored);
-            }
-        }
+        ignored.into_iter().for_each(|ignored| log_once(&mut logged, ignored));
         if let Some(known) = known {
             self.0.lengths.add(known.by_version.keys());
             self.0.known.store(Arc::new(known));
         }
         Ok(())
+    }
+
+    /// Logs something that is no record, at the first time. Waits while the records are read.
+    pub(crate) fn log_once(&self, ignored: NoRecord) {
+        log_once(&mut self.0.logged.lock().unwrap_or_else(PoisonError::into_inner), ignored);
     }
 
     /// Whether files come from a bucket.
@@ -285,6 +285,13 @@ impl Releases {
     #[expect(clippy::unnecessary_wraps, reason = "with a bucket it reads the directory")]
     fn remotes(&self) -> Result<Vec<known::Remote>, Error> {
         Ok(Vec::new())
+    }
+}
+
+fn log_once(logged: &mut HashSet<NoRecord>, ignored: NoRecord) {
+    if !logged.contains(&ignored) {
+        log::no_record(&ignored.path, &ignored.why);
+        logged.insert(ignored);
     }
 }
 
