@@ -257,13 +257,18 @@ impl Kept {
         self.check_filled(opened, file).await
     }
 
+    /// Checks a file that has been filled. Its bytes were right: if they are not any more, or were
+    /// deleted to make room, that is no fault of the bucket.
     async fn check_filled(
         self: &Arc<Self>,
         opened: &Arc<KeptSnapshot>,
         file: FileIndex,
     ) -> Result<(), Wrong> {
         let (kept, opened) = (Arc::clone(self), Arc::clone(opened));
-        spawn_blocking(move || kept.check_now(&opened, file)).await.unwrap_or(Ok(()))
+        let checked = spawn_blocking(move || kept.check_now(&opened, file)).await;
+        let checked =
+            checked.unwrap_or_else(|error| Err(Failure::Unavailable(error.to_string()).of("")));
+        checked.map_err(|wrong| Wrong { is_unreadable: true, ..wrong })
     }
 
     /// Makes what the service over the directory needs for the heads of responses.

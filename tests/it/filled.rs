@@ -725,3 +725,20 @@ async fn a_version_that_is_published_anew() {
     let listings = fs::read_dir(node.folder.path().join("releases/filled/v1")).unwrap();
     assert_eq!(listings.count(), 1);
 }
+
+/// What has just been filled is deleted to make room for its own sibling. That is no fault of the
+/// store, and may go better the next time.
+#[tokio::test]
+async fn a_file_that_has_to_make_room_before_it_is_served() {
+    let store = Store::new();
+    let (content, zipped) = (large()[..5000].to_owned(), gzip(&large()[..5000]));
+    let root = tree([("a.js", &*content)]);
+    write(root.path(), "a.js.gz", &zipped);
+    let version = put(&store, &root);
+    let limit = (content.len() + zipped.len() - 1) as u64;
+    let fill = |releases: Releases, store: Arc<dyn ObjectStore>| {
+        releases.filled_within(store, "site", limit)
+    };
+    let node = Node::with(&store, tree(NEW), fill, |builder| builder);
+    is_refused(&node.get(&format!("/static/{version}/a.js")).await, 503);
+}
