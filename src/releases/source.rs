@@ -36,7 +36,7 @@ const NEWEST: Duration = Duration::from_millis(1900);
 /// How often it looks at the neighbour of the newest shelf too, in looks.
 const NEIGHBOUR: u32 = 3;
 
-/// For how long a record that is wrong or missing is not read again.
+/// For how long a record that is wrong, missing or denied is not read again.
 const WRONG_FOR: Duration = Duration::from_secs(60);
 
 /// How many listings are read at the same time.
@@ -420,9 +420,9 @@ impl Source {
         }
     }
 
-    /// Remembers that a record is wrong or missing, and logs it once.
+    /// Remembers that a record is wrong, missing or denied, and logs it once.
     fn note(&self, release: &KeptRelease, error: &StoreError, now: Instant) {
-        if matches!(error, StoreError::Wrong(_) | StoreError::Missing) {
+        if !matches!(error, StoreError::Unavailable(_)) {
             let wrong = (now + WRONG_FOR, error.clone());
             if self.state().wrong.insert(release.record.digest, wrong).is_none() {
                 log::wrong_record(release.version(), error);

@@ -742,3 +742,16 @@ async fn a_file_that_has_to_make_room_before_it_is_served() {
     let node = Node::with(&store, tree(NEW), fill, |builder| builder);
     is_refused(&node.get(&format!("/static/{version}/a.js")).await, 503);
 }
+
+/// Credentials that may LIST, and not GET.
+#[tokio::test]
+async fn a_store_that_denies_the_listings() {
+    let store = Store::new();
+    let version = put(&store, &tree(OLD));
+    let node = Node::new(&store, tree(NEW));
+    store.fail(|_, call| if call.method == "GET" { Fault::Deny } else { Fault::None });
+    for _ in 0..10 {
+        is_refused(&node.get(&format!("/static/{version}/app.js")).await, 503);
+    }
+    assert_eq!(store.count("GET"), 1, "it is not asked for each client");
+}
