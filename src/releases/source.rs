@@ -130,6 +130,9 @@ impl Releases {
         let shared = Arc::new(Shared { source: Some(source), ..Shared::new(folder) });
         let releases = Self(shared);
         releases.read_folder()?;
+        // What an earlier process has left when it was killed. If this cannot delete it, the next
+        // one may.
+        let _ = releases.sweep_if_alone();
         releases.look_regularly();
         Ok(releases)
     }

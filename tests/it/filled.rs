@@ -755,3 +755,22 @@ async fn a_store_that_denies_the_listings() {
     }
     assert_eq!(store.count("GET"), 1, "it is not asked for each client");
 }
+
+/// A node that never publishes was killed while it filled files.
+#[tokio::test]
+async fn what_a_killed_node_has_left() {
+    let store = Store::new();
+    let old = put(&store, &tree(OLD));
+    let mut node = Node::new(&store, tree(NEW));
+    is_file(&node.get(&format!("/static/{old}/app.js")).await, "old");
+    let folder = node.folder.path().join("releases");
+    for left in [".new-1-2-3", "files/.new-1-2-4/large.bin", "files/0123456789abcdef/app.js"] {
+        write(&folder, left, "left");
+    }
+    node.restart(&store);
+    let left = fs::read_dir(node.releases.files()).unwrap();
+    let left = left.map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    assert_eq!(left, [&*old]);
+    assert!(!folder.join(".new-1-2-3").exists());
+    assert_eq!(fs::read_to_string(node.file(&old, "app.js")).unwrap(), "old");
+}
