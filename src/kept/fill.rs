@@ -151,6 +151,10 @@ impl Kept {
                 Ok(large) => return self.stream(&opened, file, large, landing).await,
                 Err(wrong) => Err(wrong),
             };
+            if filled.is_err() && !self.releases.has_listing(&opened.release) {
+                // It was withdrawn. If the bucket still has it, it is opened anew.
+                self.shelf.forget(&opened.release);
+            }
             landing.land(self.conclude(&opened, file, filled).map(|()| Checked::File));
         });
     }

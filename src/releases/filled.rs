@@ -44,7 +44,7 @@ impl Folder {
 
     /// Keeps a listing, so that the store need not be asked for it again.
     pub(super) fn keep_listing(&self, release: &KeptRelease, text: &[u8]) -> Result<(), Error> {
-        let directory = self.filled().join(release.version());
+        let directory = filled(self, release);
         folder::create_directory(&self.filled())?;
         folder::create_directory(&directory)?;
         let new = self.new_path();
@@ -126,8 +126,20 @@ impl Releases {
         delete(&trash)
     }
 
-    /// Gives a complete file its final name.
+    /// Whether the listing of a release is here. If it is not, the release has been withdrawn, and
+    /// so are its files.
+    pub(crate) fn has_listing(&self, release: &KeptRelease) -> bool {
+        let (folder, digest) = (&self.0.folder, release.digest_hex());
+        let listings = [folder.record_directory(release.version()), filled(folder, release)];
+        listings.iter().any(|listings| exists(&listings.join(&digest)))
+    }
+
+    /// Gives a complete file its final name, unless the release has been withdrawn. Needs the
+    /// shared lock.
     fn place(&self, from: &Path, release: &KeptRelease, path: &str) -> io::Result<()> {
+        if !self.has_listing(release) {
+            return Err(io::Error::other("the release has been withdrawn"));
+        }
         let name = below(release.directory(), path).ok_or(io::ErrorKind::InvalidFilename)?;
         let parents = name.ancestors().skip(1);
         let parents = parents.take_while(|parent| *parent != release.directory());
@@ -294,6 +306,11 @@ fn length_of_files(directory: &Path) -> u64 {
     let entries = WalkDir::new(directory).into_iter().filter_map(Result::ok);
     let files = entries.filter_map(|entry| entry.metadata().ok().filter(fs::Metadata::is_file));
     files.map(|metadata| metadata.len()).sum()
+}
+
+/// Returns the directory with the listing of a release.
+fn filled(folder: &Folder, release: &KeptRelease) -> PathBuf {
+    folder.filled().join(release.version())
 }
 
 impl KeptRelease {

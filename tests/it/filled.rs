@@ -774,3 +774,21 @@ async fn what_a_killed_node_has_left() {
     assert!(!folder.join(".new-1-2-3").exists());
     assert_eq!(fs::read_to_string(node.file(&old, "app.js")).unwrap(), "old");
 }
+
+/// The release is withdrawn when a file of it is on its way: it must not come back.
+#[tokio::test]
+async fn a_release_that_is_withdrawn_while_it_is_filled() {
+    let store = Store::new();
+    let old = put(&store, &tree(OLD));
+    let node = Node::new(&store, tree(NEW));
+    is_file(&node.get(&format!("/static/{old}/app.js")).await, "old");
+    let (folder, version) = (node.folder.path().join("releases"), old.clone());
+    store.fail(move |_, call| {
+        if call.key == blob_of("gone") {
+            Releases::folder(&folder).unwrap().withdraw(&version).unwrap();
+        }
+        Fault::None
+    });
+    is_refused(&node.get(&format!("/static/{old}/gone.js")).await, 503);
+    assert!(!node.file(&old, "").exists());
+}
