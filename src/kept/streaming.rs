@@ -6,12 +6,13 @@
 use std::{
     fs::File,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use http::{Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use tokio::{
@@ -119,14 +120,15 @@ impl Streaming {
         has_content.then_some(Selection { part, start, end })
     }
 
-    fn body(self: &Arc<Self>, Selection { part, start, end }: Selection<'_>) -> KeptBody {
+    fn body(&self, Selection { part, start, end }: Selection<'_>) -> KeptBody {
         let (sender, pieces) = mpsc::channel(PIECES);
         let feed = Feed { arrived: part.arrived.clone(), at: start, end, sender };
-        let streaming = Arc::clone(self);
-        // The placeholders stay until the response has ended.
+        // The threads of the bucket stay until the response has ended. The placeholders need not:
+        // the service has the head.
+        let releases = self.releases.clone();
         self.releases.spawn(async move {
             feed.run().await;
-            drop(streaming);
+            drop(releases);
         });
         Box::pin(StreamingBody { pieces, left: end - start })
     }
@@ -148,8 +150,14 @@ struct Feed {
 
 impl Feed {
     async fn run(mut self) {
+        let sender = self.sender.clone();
+        let mut is_gone = pin!(sender.closed());
         while self.at < self.end {
-            let piece = self.next().await;
+            let piece = match select(pin!(self.next()), is_gone.as_mut()).await {
+                Either::Left((piece, _)) => piece,
+                // Nobody waits for the file any longer.
+                Either::Right(_) => return,
+            };
             let has_failed = piece.is_err();
             if let Ok(piece) = &piece {
                 self.at += piece.len() as u64;
@@ -238,5 +246,22 @@ impl Body for StreamingBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{future::Future as _, task::Waker};
+
+    #[test]
+    fn a_client_that_goes_away_waits_for_nothing() {
+        let (_arrives, arrived) = watch::channel(Arrived::Waiting);
+        let (sender, pieces) = mpsc::channel(PIECES);
+        let mut feed = pin!(Feed { arrived, at: 0, end: 1, sender }.run());
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(feed.as_mut().poll(cx).is_pending());
+        drop(pieces);
+        assert!(feed.as_mut().poll(cx).is_ready());
     }
 }

@@ -792,3 +792,28 @@ async fn a_release_that_is_withdrawn_while_it_is_filled() {
     is_refused(&node.get(&format!("/static/{old}/gone.js")).await, 503);
     assert!(!node.file(&old, "").exists());
 }
+
+/// A client that does not read keeps nothing on the disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_for_a_client_that_does_not_read() {
+    let content = large();
+    let store = Store::new();
+    let version = put(&store, &tree([("large.bin", &*content)]));
+    let node = Node::new(&store, tree(NEW));
+    let files = ServeDir::new(node.root.path());
+    let service = node.layer.wrap(Router::new().nest_service("/static", files));
+    let request = get(&format!("/static/{version}/large.bin"));
+    let response = tower::ServiceExt::oneshot(service, request).await.unwrap();
+    let names = || {
+        let left = fs::read_dir(node.releases.files()).unwrap();
+        left.map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>()
+    };
+    let is_tidy = async {
+        while !node.file(&version, "large.bin").exists() || names() != [&*version] {
+            tokio::task::yield_now().await;
+        }
+    };
+    let is_tidy = tokio::time::timeout(Duration::from_secs(30), is_tidy).await;
+    assert!(is_tidy.is_ok(), "{:?}", names());
+    assert!(response.into_body().collect().await.unwrap().to_bytes() == content.as_bytes());
+}
