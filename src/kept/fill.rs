@@ -42,7 +42,7 @@ use crate::{
 /// How many files come from the bucket at the same time.
 const MOST_RUNNING: usize = 16;
 
-/// How many requests for other files wait for these.
+/// How many requests for other files and listings wait for these.
 const MOST_WAITING: usize = 256;
 
 const BUFFER: usize = 128 * 1024;
@@ -51,6 +51,8 @@ const BUFFER: usize = 128 * 1024;
 #[derive(Debug)]
 pub(super) struct Fills {
     running: Semaphore,
+    /// The same for listings, so that they do not wait for large files.
+    listings: Semaphore,
     waiting: AtomicUsize,
     by_digest: Mutex<HashMap<[u8; 32], Arc<Flight<()>>>>,
     /// Where the files of the current release are.
@@ -62,6 +64,7 @@ impl Fills {
         Self {
             roots,
             running: Semaphore::new(MOST_RUNNING),
+            listings: Semaphore::new(MOST_RUNNING),
             waiting: AtomicUsize::new(0),
             by_digest: Mutex::default(),
         }
@@ -118,9 +121,14 @@ impl Kept {
         landing: Landing<Opened>,
     ) {
         self.releases.clone().spawn(async move {
+            let Ok(_waiting) = self.fills.wait() else {
+                return landing.land(Err(StatusCode::SERVICE_UNAVAILABLE));
+            };
+            let _running = self.fills.listings.acquire().await;
             let status = match self.releases.fetch_listing(&release).await {
                 Ok(()) => {
-                    let opened = spawn_blocking(move || self.open_now(&release)).await;
+                    let kept = Arc::clone(&self);
+                    let opened = spawn_blocking(move || kept.open_now(&release)).await;
                     let failed = |_| Err(StatusCode::SERVICE_UNAVAILABLE);
                     let opened = opened.unwrap_or_else(failed);
                     return landing.land(

@@ -817,3 +817,26 @@ async fn a_large_file_for_a_client_that_does_not_read() {
     assert!(is_tidy.is_ok(), "{:?}", names());
     assert!(response.into_body().collect().await.unwrap().to_bytes() == content.as_bytes());
 }
+
+/// Requests for many releases at once: not all listings are held in memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn few_listings_are_fetched_at_the_same_time() {
+    let store = Store::new();
+    let versions = (0..40).map(|i| put(&store, &tree([("a", &*i.to_string())])));
+    let versions = versions.collect::<Vec<_>>();
+    let node = Arc::new(Node::new(&store, tree(NEW)));
+    node.releases.list().map(drop).unwrap();
+    fs::remove_dir_all(node.folder.path().join("releases/filled")).unwrap();
+    store.fail(|_, call| if call.method == "GET" { Fault::Hang } else { Fault::None });
+    let mut asking = tokio::task::JoinSet::new();
+    for version in versions {
+        let node = Arc::clone(&node);
+        asking.spawn(async move { node.get(&format!("/static/{version}/a")).await });
+    }
+    while let Some(answer) = asking.join_next().await {
+        is_refused(&answer.unwrap(), 503);
+    }
+    let gets = store.count("GET");
+    // Each is asked for twice, and after five failures the store is left alone.
+    assert!(gets <= 2 * (16 + 5), "{gets}");
+}
