@@ -840,3 +840,15 @@ async fn few_listings_are_fetched_at_the_same_time() {
     // Each is asked for twice, and after five failures the store is left alone.
     assert!(gets <= 2 * (16 + 5), "{gets}");
 }
+
+/// Somebody has put a link in place of the listings.
+#[cfg(unix)]
+#[test]
+fn listings_are_not_looked_for_outside() {
+    let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    drop(Releases::folder(folder.path()).unwrap());
+    std::os::unix::fs::symlink(outside.path(), folder.path().join("filled")).unwrap();
+    let store = Arc::new(Store::new());
+    let error = Releases::folder(folder.path()).and_then(|r| r.filled_from(store, "site"));
+    assert_eq!(error.unwrap_err().kind(), tower_static_url::ErrorKind::InvalidReleases);
+}
