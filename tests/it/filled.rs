@@ -852,3 +852,52 @@ fn listings_are_not_looked_for_outside() {
     let error = Releases::folder(folder.path()).and_then(|r| r.filled_from(store, "site"));
     assert_eq!(error.unwrap_err().kind(), tower_static_url::ErrorKind::InvalidReleases);
 }
+
+/// A store that is down when the node starts: nobody knows on which shelves the files are.
+#[tokio::test]
+async fn a_store_that_is_down_when_the_node_starts() {
+    let store = Store::new();
+    let old = put(&store, &tree(OLD));
+    let mut node = Node::new(&store, tree(NEW));
+    is_file(&node.get(&format!("/static/{old}/app.js")).await, "old");
+    store.fail(|_, _| Fault::Fail);
+    node.restart(&store);
+    let url = format!("/static/{old}/gone.js");
+    for _ in 0..3 {
+        is_refused(&node.get(&url).await, 503);
+        is_file(&node.get(&format!("/static/{old}/app.js")).await, "old");
+    }
+    store.heal();
+    loop {
+        let answer = node.get(&url).await;
+        if answer.status == 200 {
+            return is_file(&answer, "gone");
+        }
+        is_refused(&answer, 503);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Somebody has written into a listing.
+#[tokio::test]
+async fn a_listing_of_the_directory_that_is_spoilt_is_fetched_again() {
+    let store = Store::new();
+    let old = put(&store, &tree(OLD));
+    let mut node = Node::new(&store, tree(NEW));
+    let url = format!("/static/{old}/app.js");
+    is_file(&node.get(&url).await, "old");
+    let digest = Manifest::scan(tree(OLD).path()).unwrap().digest_hex();
+    let listing = node.folder.path().join("releases/filled").join(&old).join(digest);
+    let right = fs::read_to_string(&listing).unwrap();
+    for spoilt in [right.replace("app.js", "app.JS"), right[..9].into(), String::new()] {
+        fs::remove_file(&listing).unwrap();
+        fs::write(&listing, spoilt).unwrap();
+        store.fail(|_, _| Fault::Fail);
+        node.restart(&store);
+        is_refused(&node.get(&url).await, 503);
+        store.heal();
+        node.restart(&store);
+        is_file(&node.get(&url).await, "old");
+        assert_eq!(fs::read_to_string(&listing).unwrap(), right);
+    }
+}
