@@ -35,7 +35,12 @@ use crate::{
     },
     manifest::{FileIndex, FileInfo, stored::Wrong},
     observe::log,
-    releases::{KeptRelease, Releases, bucket::StoreError, filled::NewFile, source::Source},
+    releases::{
+        KeptRelease, Releases,
+        bucket::StoreError,
+        filled::NewFile,
+        source::{NO_ANSWER, Source},
+    },
     snapshot::current::Handle,
 };
 
@@ -125,6 +130,12 @@ impl Kept {
                 return landing.land(Err(StatusCode::SERVICE_UNAVAILABLE));
             };
             let _running = self.fills.listings.acquire().await;
+            let release = match self.releases.source() {
+                Some(source) if !source.has_answered() => {
+                    self.on_other_shelves(&release, source).await.unwrap_or(release)
+                }
+                _ => release,
+            };
             let status = match self.releases.fetch_listing(&release).await {
                 Ok(()) => {
                     let kept = Arc::clone(&self);
@@ -361,16 +372,13 @@ impl Kept {
             return Err(failure);
         }
         // Perhaps the shelf is gone, and a newer one has it.
-        match self.on_other_shelves(wanted, source).await {
+        match self.on_other_shelves(wanted.release, source).await {
             Some(release) => {
                 let wanted = Wanted { release: &release, ..*wanted };
                 self.fill_from_bucket(&wanted, source, arrived).await
             }
-            // Known from the disk alone: the bucket has not answered since the start.
-            None if wanted.release.shelves().is_empty() => {
-                Err(Failure::Unavailable("the bucket has not been listed yet".into()))
-            }
-            None => Err(failure),
+            None if source.has_answered() => Err(failure),
+            None => Err(Failure::Unavailable(NO_ANSWER.into())),
         }
     }
 
@@ -461,7 +469,7 @@ impl Kept {
     /// Looks at the bucket again. Returns the release if other shelves have it than was known.
     async fn on_other_shelves(
         &self,
-        wanted: &Wanted<'_>,
+        release: &KeptRelease,
         source: &Source,
     ) -> Option<Arc<KeptRelease>> {
         source.distrust();
@@ -469,8 +477,8 @@ impl Kept {
         if let Ok(Err(error)) = spawn_blocking(move || releases.refresh()).await {
             log::releases_not_refreshed(&error);
         }
-        let release = self.releases.kept(wanted.release.version())?;
-        (release.shelves() != wanted.release.shelves()).then_some(release)
+        let found = self.releases.kept(release.version())?;
+        (found.is_same(release) && found.shelves() != release.shelves()).then_some(found)
     }
 }
 

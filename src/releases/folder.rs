@@ -99,7 +99,8 @@ impl Folder {
 
     /// Checks that nobody has put a link in place of a directory.
     pub(super) fn check(&self) -> Result<(), Error> {
-        let mut directories = [self.files(), self.records()].into_iter();
+        let filled = Some(self.filled()).filter(|filled| exists(filled));
+        let mut directories = [self.files(), self.records()].into_iter().chain(filled);
         match directories.find(|directory| !is_directory(directory)) {
             None => Ok(()),
             Some(directory) => Err(invalid(&directory, "is not a directory, or is a link to one")),

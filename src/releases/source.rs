@@ -42,6 +42,8 @@ const WRONG_FOR: Duration = Duration::from_secs(60);
 /// How many listings are read at the same time.
 const LISTINGS: usize = 16;
 
+pub(crate) const NO_ANSWER: &str = "the store has not told yet which releases it has";
+
 /// The bucket that a directory is filled from.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -57,6 +59,7 @@ pub(crate) struct Source {
 struct State {
     /// `None` before the bucket has answered.
     records: Option<HashMap<Box<str>, BucketRecord>>,
+    has_answered: bool,
     /// An earlier process has seen releases in the bucket.
     had_some: bool,
     looks: u32,
@@ -363,6 +366,11 @@ impl Source {
         }
     }
 
+    /// Whether the bucket has told what it has. Before that, nobody knows on which shelves.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.state().has_answered
+    }
+
     /// Says that what is known of the bucket is outdated: the next look is at all shelves.
     pub(crate) fn distrust(&self) {
         self.state().asked_for_all = None;
@@ -412,8 +420,10 @@ impl Source {
 
     /// Returns the record of a release, unless it is known to be wrong.
     fn record(&self, release: &KeptRelease, now: Instant) -> Result<BucketRecord, StoreError> {
-        match self.state().wrong.get(&release.record.digest) {
+        let state = self.state();
+        match state.wrong.get(&release.record.digest) {
             Some((until, error)) if now < *until => Err(error.clone()),
+            _ if !state.has_answered => Err(StoreError::Unavailable(NO_ANSWER.into())),
             _ => Ok(BucketRecord {
                 version: release.version().into(),
                 digest: release.record.digest,
@@ -457,6 +467,7 @@ impl State {
 
     /// Takes what the bucket has answered. Returns whether it counts.
     fn learn(&mut self, question: Question, records: Vec<BucketRecord>, now: Instant) -> bool {
+        self.has_answered = true;
         if question == Question::All {
             self.asked_for_all = Some(now);
         }

@@ -712,6 +712,7 @@ async fn a_version_that_is_published_anew() {
     };
     let first = put_as_v1(&tree(OLD));
     let mut node = Node::new(&store, tree([("other", "one")]));
+    node.releases.list().unwrap();
     is_file(&node.get("/static/v1/app.js").await, "old");
     store.delete(&first);
     put_as_v1(&tree(NEW));
@@ -723,30 +724,6 @@ async fn a_version_that_is_published_anew() {
     is_file(&node.get("/static/v1/app.js").await, "new!");
     let listings = fs::read_dir(node.folder.path().join("releases/filled/v1")).unwrap();
     assert_eq!(listings.count(), 1);
-}
-
-/// Somebody has written into a listing.
-#[tokio::test]
-async fn a_listing_of_the_directory_that_is_spoilt_is_fetched_again() {
-    let store = Store::new();
-    let old = put(&store, &tree(OLD));
-    let mut node = Node::new(&store, tree(NEW));
-    let url = format!("/static/{old}/app.js");
-    is_file(&node.get(&url).await, "old");
-    let digest = Manifest::scan(tree(OLD).path()).unwrap().digest_hex();
-    let listing = node.folder.path().join("releases/filled").join(&old).join(digest);
-    let right = fs::read_to_string(&listing).unwrap();
-    for spoilt in [right.replace("app.js", "app.JS"), right[..9].into(), String::new()] {
-        fs::remove_file(&listing).unwrap();
-        fs::write(&listing, spoilt).unwrap();
-        store.fail(|_, _| Fault::Fail);
-        node.restart(&store);
-        is_refused(&node.get(&url).await, 503);
-        store.heal();
-        node.restart(&store);
-        is_file(&node.get(&url).await, "old");
-        assert_eq!(fs::read_to_string(&listing).unwrap(), right);
-    }
 }
 
 /// What has just been filled is deleted to make room for its own sibling. That is no fault of the
@@ -860,5 +837,67 @@ async fn few_listings_are_fetched_at_the_same_time() {
         is_refused(&answer.unwrap(), 503);
     }
     let gets = store.count("GET");
-    assert!(gets <= 2 * 16, "{gets}: after these have failed, the store is left alone");
+    // Each is asked for twice, and after five failures the store is left alone.
+    assert!(gets <= 2 * (16 + 5), "{gets}");
+}
+
+/// Somebody has put a link in place of the listings.
+#[cfg(unix)]
+#[test]
+fn listings_are_not_looked_for_outside() {
+    let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    drop(Releases::folder(folder.path()).unwrap());
+    std::os::unix::fs::symlink(outside.path(), folder.path().join("filled")).unwrap();
+    let store = Arc::new(Store::new());
+    let error = Releases::folder(folder.path()).and_then(|r| r.filled_from(store, "site"));
+    assert_eq!(error.unwrap_err().kind(), tower_static_url::ErrorKind::InvalidReleases);
+}
+
+/// A store that is down when the node starts: nobody knows on which shelves the files are.
+#[tokio::test]
+async fn a_store_that_is_down_when_the_node_starts() {
+    let store = Store::new();
+    let old = put(&store, &tree(OLD));
+    let mut node = Node::new(&store, tree(NEW));
+    is_file(&node.get(&format!("/static/{old}/app.js")).await, "old");
+    store.fail(|_, _| Fault::Fail);
+    node.restart(&store);
+    let url = format!("/static/{old}/gone.js");
+    for _ in 0..3 {
+        is_refused(&node.get(&url).await, 503);
+        is_file(&node.get(&format!("/static/{old}/app.js")).await, "old");
+    }
+    store.heal();
+    loop {
+        let answer = node.get(&url).await;
+        if answer.status == 200 {
+            return is_file(&answer, "gone");
+        }
+        is_refused(&answer, 503);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Somebody has written into a listing.
+#[tokio::test]
+async fn a_listing_of_the_directory_that_is_spoilt_is_fetched_again() {
+    let store = Store::new();
+    let old = put(&store, &tree(OLD));
+    let mut node = Node::new(&store, tree(NEW));
+    let url = format!("/static/{old}/app.js");
+    is_file(&node.get(&url).await, "old");
+    let digest = Manifest::scan(tree(OLD).path()).unwrap().digest_hex();
+    let listing = node.folder.path().join("releases/filled").join(&old).join(digest);
+    let right = fs::read_to_string(&listing).unwrap();
+    for spoilt in [right.replace("app.js", "app.JS"), right[..9].into(), String::new()] {
+        fs::remove_file(&listing).unwrap();
+        fs::write(&listing, spoilt).unwrap();
+        store.fail(|_, _| Fault::Fail);
+        node.restart(&store);
+        is_refused(&node.get(&url).await, 503);
+        store.heal();
+        node.restart(&store);
+        is_file(&node.get(&url).await, "old");
+        assert_eq!(fs::read_to_string(&listing).unwrap(), right);
+    }
 }
