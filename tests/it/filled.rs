@@ -23,6 +23,8 @@ use tower_static_url::{
     Fingerprinted, Manifest, StaticUrlLayer, StaticUrlLayerBuilder, releases::Releases,
 };
 
+#[cfg(unix)]
+use crate::support::disk::Disk;
 use crate::{
     bucket::store::{Fault, Store},
     support::{Answer, Warnings, YEAR, ask, etag_of, get, gzip, request, tree, write},
@@ -900,4 +902,48 @@ async fn a_listing_of_the_directory_that_is_spoilt_is_fetched_again() {
         is_file(&node.get(&url).await, "old");
         assert_eq!(fs::read_to_string(&listing).unwrap(), right);
     }
+}
+
+/// A disk without room for a file: nothing half stays there, the request may be made again, and
+/// after there is room again it succeeds.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "only root can mount a small file system"]
+async fn a_full_disk() {
+    let (disk, store) = (Disk::mount(), Store::new());
+    let content = "y".repeat(2 << 20);
+    let version = put(&store, &tree([("a", &*content), ("small", "s")]));
+    let root = tree(NEW);
+    let open = || {
+        let releases = Releases::folder(disk.path().join("releases")).unwrap();
+        let releases = releases.filled_from(Arc::new(store.clone()), "site").unwrap();
+        (layer(&releases, root.path(), |builder| builder), releases)
+    };
+    let (layer, releases) = open();
+    let ask = async |path: &str| {
+        let router = Router::new().nest_service("/static", ServeDir::new(root.path()));
+        ask(layer.wrap(router), get(&format!("/static/{version}/{path}"))).await
+    };
+    is_file(&ask("small").await, "s");
+    for _ in 0..3 {
+        is_refused(&ask("a").await, 503);
+        assert!(!releases.files().join(&version).join("a").exists());
+    }
+    let filler = disk.fill(0);
+    is_file(&ask("small").await, "s");
+    fs::remove_file(filler).unwrap();
+    disk.grow();
+    loop {
+        // It is not tried again at once.
+        let answer = ask("a").await;
+        if answer.status == 200 {
+            is_file(&answer, &content);
+            break;
+        }
+        is_refused(&answer, 503);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let left = fs::read_dir(disk.path().join("releases")).unwrap();
+    let left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(left.into_iter().all(|name| !name.starts_with(".new-")));
 }

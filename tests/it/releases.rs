@@ -16,7 +16,7 @@ use tower_static_url::{
     releases::{Progress, Published, Releases, Retention},
 };
 
-use crate::support::{Warnings, tree, write};
+use crate::support::{Warnings, disk::Disk, tree, write};
 
 /// Changes the file or directory at a path.
 type Change = fn(&Path);
@@ -698,7 +698,7 @@ fn publishers_and_deletions_at_once() {
 #[ignore = "only root can mount a small file system"]
 fn a_full_disk() {
     let disk = Disk::mount();
-    let path = disk.0.path().join("releases");
+    let path = disk.path().join("releases");
     let releases = Releases::folder(&path).unwrap();
     let root = tree([("a", &*"x".repeat(100_000))]);
     publish(&releases, root.path()).unwrap();
@@ -722,43 +722,6 @@ fn a_full_disk() {
         assert_eq!(releases.verify().unwrap(), [], "{name}");
     }
     assert_eq!(releases.list().unwrap().len(), 3);
-}
-
-/// A small file system in memory, until it is dropped.
-struct Disk(TempDir);
-
-impl Disk {
-    fn mount() -> Self {
-        let disk = Self(tempfile::tempdir().unwrap());
-        disk.run("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs"]);
-        disk
-    }
-
-    /// Gives it room for more.
-    fn grow(&self) {
-        self.run("mount", &["-o", "remount,size=16m"]);
-    }
-
-    /// Leaves only so much room.
-    fn fill(&self, room: usize) -> PathBuf {
-        let path = self.0.path().join("filler");
-        let mut file = fs::File::create(&path).unwrap();
-        while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
-        let length = file.metadata().unwrap().len();
-        file.set_len(length.saturating_sub(room as u64)).unwrap();
-        path
-    }
-
-    fn run(&self, program: &str, args: &[&str]) {
-        let mut command = std::process::Command::new(program);
-        assert!(command.args(args).arg(self.0.path()).status().unwrap().success(), "{program}");
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        self.run("umount", &[]);
-    }
 }
 
 /// A crash while the files of a release are replaced loses none of them.

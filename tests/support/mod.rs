@@ -5,6 +5,8 @@
 pub mod counter;
 pub mod demo;
 #[cfg(unix)]
+pub mod disk;
+#[cfg(unix)]
 pub mod proxy;
 #[cfg(unix)]
 pub mod store;
