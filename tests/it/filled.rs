@@ -901,3 +901,23 @@ async fn a_listing_of_the_directory_that_is_spoilt_is_fetched_again() {
         assert_eq!(fs::read_to_string(&listing).unwrap(), right);
     }
 }
+
+/// The service over the directory compresses what it reads. It must not read what only has the
+/// length of the file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_that_would_be_compressed_on_the_way() {
+    let content = large();
+    let store = Store::new();
+    let version = put(&store, &tree([("large.txt", &*content)]));
+    let node = Node::new(&store, tree(NEW));
+    let files = tower_http::compression::Compression::new(ServeDir::new(node.releases.files()));
+    let builder = StaticUrlLayer::builder("/static").root(node.root.path());
+    let layer = builder.releases(node.releases.clone(), files).build().unwrap();
+    let router = Router::new().nest_service("/static", ServeDir::new(node.root.path()));
+    let url = format!("/static/{version}/large.txt");
+    let answer =
+        ask(layer.wrap(router), request("GET", &url, &[("accept-encoding", "gzip")])).await;
+    assert_eq!((answer.status.as_u16(), answer.cache_control()), (200, YEAR.into()));
+    assert_eq!(answer.field("content-encoding"), "", "{answer:?}");
+    assert!(answer.body == content.as_bytes());
+}
