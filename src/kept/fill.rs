@@ -188,7 +188,8 @@ impl Kept {
         let (Some(files), Some(source)) = (opened.files(), self.releases.source()) else {
             return Ok(Vec::new());
         };
-        let _waiting = self.fills.wait().map_err(|why| why.of(""))?;
+        let path = files.path(file).unwrap_or_default();
+        let _waiting = self.fills.wait().map_err(|why| why.of(path))?;
         let mut large = Vec::new();
         for (position, (_, path, info)) in files.parts(file).into_iter().enumerate() {
             let wanted = Wanted { release: &opened.release, path, info };
