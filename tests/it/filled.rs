@@ -921,3 +921,27 @@ async fn a_large_file_that_would_be_compressed_on_the_way() {
     assert_eq!(answer.field("content-encoding"), "", "{answer:?}");
     assert!(answer.body == content.as_bytes());
 }
+
+/// A rollback has put the release onto a new shelf, and the old one is gone.
+#[tokio::test]
+async fn a_release_that_has_moved_to_another_shelf() {
+    let store = Store::with_tick(Duration::from_nanos(1));
+    store.advance(SystemTime::now().duration_since(store.now()).unwrap_or_default());
+    let old = put(&store, &tree(OLD));
+    let move_all = |from: u64, to: u64| {
+        for key in store.keys() {
+            store.write(&key.replace(&format!("/{from}/"), &format!("/{to}/")), store.read(&key));
+            store.delete(&key);
+        }
+    };
+    move_all(shelf(), shelf() - 3);
+    let node = Node::new(&store, tree(NEW));
+    is_file(&node.get(&format!("/static/{old}/app.js")).await, "old");
+    move_all(shelf() - 3, shelf());
+    // Whoever publishes looks at all shelves.
+    node.layer.publish().unwrap();
+    store.heal();
+    is_file(&node.get(&format!("/static/{old}/gone.js")).await, "gone");
+    let gets = store.calls().into_iter().filter(|call| call.method == "GET");
+    assert_eq!(gets.map(|call| call.key).collect::<Vec<_>>(), [blob_of("gone")]);
+}
