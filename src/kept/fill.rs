@@ -188,16 +188,25 @@ impl Kept {
         let (Some(files), Some(source)) = (opened.files(), self.releases.source()) else {
             return Ok(Vec::new());
         };
-        let _waiting = self.fills.wait().map_err(|why| why.of(""))?;
+        let path = files.path(file).unwrap_or_default();
+        let _waiting = self.fills.wait().map_err(|why| why.of(path))?;
+        let release = self.as_known(opened);
         let mut large = Vec::new();
         for (position, (_, path, info)) in files.parts(file).into_iter().enumerate() {
-            let wanted = Wanted { release: &opened.release, path, info };
+            let wanted = Wanted { release: &release, path, info };
             let is_filled = self.fill(&wanted, source, current).await;
             if !is_filled.map_err(|why| why.of(path))? {
                 large.push(position);
             }
         }
         Ok(large)
+    }
+
+    /// Returns a release as it is known now: it may have come to other shelves since it was opened.
+    fn as_known(&self, opened: &KeptSnapshot) -> Arc<KeptRelease> {
+        let known = self.releases.kept(opened.release.version());
+        let known = known.filter(|known| known.is_same(&opened.release));
+        known.unwrap_or_else(|| Arc::clone(&opened.release))
     }
 
     /// Lets requests read the large parts of a file while they come.
@@ -262,10 +271,10 @@ impl Kept {
         let (Some(files), Some(source)) = (opened.files(), self.releases.source()) else {
             return Ok(());
         };
-        let parts = files.parts(file);
+        let (release, parts) = (self.as_known(opened), files.parts(file));
         for (position, sender) in large {
             let (_, path, info) = parts[position];
-            let wanted = Wanted { release: &opened.release, path, info };
+            let wanted = Wanted { release: &release, path, info };
             let _landing = self.fills.alone(info.sha256()).await;
             let filled = match self.make_room(&wanted, source).await {
                 Ok(()) => self.fetch(&wanted, source, Some(&sender)).await,

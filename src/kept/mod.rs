@@ -453,7 +453,7 @@ impl KeptPlan {
                     *request.uri_mut() = with_path(&original, path);
                 }
                 extend_kept(&mut request, &self.current, self.outcome());
-                let response = checked.respond(kept.folder.respond(request)).await;
+                let response = checked.respond(&kept.folder, request).await;
                 response.map(|response| recording.record(&exchange, response))
             }
         };
@@ -490,11 +490,11 @@ impl Checked {
         }
     }
 
-    fn respond(&self, responding: FolderResponding) -> FolderResponding {
+    fn respond(&self, folder: &FolderService, request: Request<EmptyBody>) -> FolderResponding {
         match self {
-            Self::File => responding,
+            Self::File => folder.respond(request),
             #[cfg(feature = "object-store")]
-            Self::Streaming(streaming) => Arc::clone(streaming).fill(responding),
+            Self::Streaming(streaming) => Arc::clone(streaming).respond(folder, request),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use http::{Response, StatusCode, header};
+use http::{Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use tokio::{
     sync::{mpsc, watch},
@@ -21,9 +21,9 @@ use tokio::{
 };
 
 use crate::{
-    header::range::ContentRange,
+    header::{content_coding::IDENTITY, range::ContentRange},
     kept::{
-        service::{FolderResponding, KeptBody},
+        service::{EmptyBody, FolderResponding, FolderService, KeptBody},
         shelf::KeptSnapshot,
     },
     layer::body::BoxError,
@@ -90,23 +90,38 @@ impl Streaming {
         })
     }
 
-    /// Replaces the body of the response that the service makes.
-    pub(super) fn fill(self: Arc<Self>, responding: FolderResponding) -> FolderResponding {
+    /// Asks the service for a response, and replaces its body. The file itself comes first, and
+    /// whoever compresses would have nothing but an empty file, so no coding is asked for.
+    pub(super) fn respond(
+        self: Arc<Self>,
+        folder: &FolderService,
+        mut request: Request<EmptyBody>,
+    ) -> FolderResponding {
+        if self.part(IDENTITY.as_bytes()).is_some() {
+            request.headers_mut().remove(header::ACCEPT_ENCODING);
+        }
+        let responding = folder.respond(request);
         Box::pin(async move {
             let response = responding.await?;
-            Ok(match self.selection(&response) {
-                Some(selection) => response.map(|_| self.body(selection)),
-                None => response,
-            })
+            match self.selection(&response) {
+                Some(selection) => Ok(response.map(|_| self.body(selection))),
+                None if !response.status().is_success() || response.body().is_end_stream() => {
+                    Ok(response)
+                }
+                None => Err("the service has made a body of its own for a large file".into()),
+            }
         })
+    }
+
+    fn part(&self, coding: &[u8]) -> Option<&Part> {
+        self.parts.iter().find(|part| part.coding.as_bytes() == coding)
     }
 
     /// Returns which bytes of which part a response has. `None` if it has none of a file.
     fn selection(&self, response: &Response<KeptBody>) -> Option<Selection<'_>> {
         let headers = response.headers();
         let coding = headers.get(header::CONTENT_ENCODING).map(|coding| coding.as_bytes());
-        let coding = coding.unwrap_or(b"identity");
-        let part = self.parts.iter().find(|part| part.coding.as_bytes() == coding)?;
+        let part = self.part(coding.unwrap_or(IDENTITY.as_bytes()))?;
         let (start, end) = match response.status() {
             StatusCode::OK => (0, part.length),
             StatusCode::PARTIAL_CONTENT => {

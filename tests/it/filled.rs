@@ -947,3 +947,47 @@ async fn a_full_disk() {
     let left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert!(left.into_iter().all(|name| !name.starts_with(".new-")));
 }
+
+/// The service over the directory compresses what it reads. It must not read what only has the
+/// length of the file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_file_that_would_be_compressed_on_the_way() {
+    let content = large();
+    let store = Store::new();
+    let version = put(&store, &tree([("large.txt", &*content)]));
+    let node = Node::new(&store, tree(NEW));
+    let files = tower_http::compression::Compression::new(ServeDir::new(node.releases.files()));
+    let builder = StaticUrlLayer::builder("/static").root(node.root.path());
+    let layer = builder.releases(node.releases.clone(), files).build().unwrap();
+    let router = Router::new().nest_service("/static", ServeDir::new(node.root.path()));
+    let url = format!("/static/{version}/large.txt");
+    let answer =
+        ask(layer.wrap(router), request("GET", &url, &[("accept-encoding", "gzip")])).await;
+    assert_eq!((answer.status.as_u16(), answer.cache_control()), (200, YEAR.into()));
+    assert_eq!(answer.field("content-encoding"), "", "{answer:?}");
+    assert!(answer.body == content.as_bytes());
+}
+
+/// A rollback has put the release onto a new shelf, and the old one is gone.
+#[tokio::test]
+async fn a_release_that_has_moved_to_another_shelf() {
+    let store = Store::with_tick(Duration::from_nanos(1));
+    store.advance(SystemTime::now().duration_since(store.now()).unwrap_or_default());
+    let old = put(&store, &tree(OLD));
+    let move_all = |from: u64, to: u64| {
+        for key in store.keys() {
+            store.write(&key.replace(&format!("/{from}/"), &format!("/{to}/")), store.read(&key));
+            store.delete(&key);
+        }
+    };
+    move_all(shelf(), shelf() - 3);
+    let node = Node::new(&store, tree(NEW));
+    is_file(&node.get(&format!("/static/{old}/app.js")).await, "old");
+    move_all(shelf() - 3, shelf());
+    // Whoever publishes looks at all shelves.
+    node.layer.publish().unwrap();
+    store.heal();
+    is_file(&node.get(&format!("/static/{old}/gone.js")).await, "gone");
+    let gets = store.calls().into_iter().filter(|call| call.method == "GET");
+    assert_eq!(gets.map(|call| call.key).collect::<Vec<_>>(), [blob_of("gone")]);
+}
