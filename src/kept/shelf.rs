@@ -369,8 +369,12 @@ impl Shelf {
     /// for the request's own subscriber.
     pub(super) fn log_news(&self, version: &str) {
         let news = lock(&self.wrong).take_news(version);
-        for Wrong { path, why, .. } in news {
-            log::wrong_in_release(version, &path, &why);
+        for Wrong { path, why, is_unreadable } in news {
+            if is_unreadable {
+                log::unavailable_in_release(version, &path, &why);
+            } else {
+                log::wrong_in_release(version, &path, &why);
+            }
         }
     }
 

@@ -180,6 +180,19 @@ pub(crate) fn wrong_in_release(version: &str, path: &str, why: &str) {
     );
 }
 
+/// A file of a kept release cannot be read now. Later it may.
+#[cfg(feature = "releases")]
+pub(crate) fn unavailable_in_release(version: &str, path: &str, why: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        target: "tower_static_url",
+        version,
+        path,
+        "the file of a kept release cannot be read now ({why}), so the answer is 503"
+    );
+    let _ = (version, path, why);
+}
+
 /// A kept release cannot be served.
 #[cfg(feature = "releases")]
 pub(crate) fn release_not_opened(version: &str, error: &crate::Error) {

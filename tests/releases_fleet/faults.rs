@@ -68,6 +68,12 @@ async fn a_store_that_is_wiped() {
     let lost = desk.get(&desk.old.url("1.txt")).await;
     assert_eq!((lost.status, &*lost.cache_control()), (StatusCode::BAD_GATEWAY, "no-store"));
     desk.assert_current().await;
+    // What it has on its disk outlives the node, too.
+    desk.node = desk.node.next(&desk.new);
+    desk.assert_kept(&filled).await;
+    tokio::time::sleep(LOOKS_EVERY).await;
+    assert_eq!(desk.get("/static/0123456789abcdef/app.css").await.cache_control(), "no-cache");
+    desk.assert_kept(&filled).await;
 
     desk.old.publish(&desk.store).await;
     tokio::time::sleep(LOOKS_EVERY).await;
