@@ -140,6 +140,8 @@ impl Releases {
         if !self.has_listing(release) {
             return Err(io::Error::other("the release has been withdrawn"));
         }
+        // A publisher may put the whole release there just now.
+        let commit = self.0.folder.lock_commit().map_err(io::Error::other)?;
         let name = below(release.directory(), path).ok_or(io::ErrorKind::InvalidFilename)?;
         let parents = name.ancestors().skip(1);
         let parents = parents.take_while(|parent| *parent != release.directory());
@@ -149,6 +151,7 @@ impl Releases {
             folder::create_directory(directory).map_err(io::Error::other)?;
         }
         fs::rename(from, &name)?;
+        drop(commit);
         name.parent().map_or(Ok(()), |parent| sync_directory(parent).map_err(io::Error::other))
     }
 }

@@ -991,3 +991,19 @@ async fn a_release_that_has_moved_to_another_shelf() {
     let gets = store.calls().into_iter().filter(|call| call.method == "GET");
     assert_eq!(gets.map(|call| call.key).collect::<Vec<_>>(), [blob_of("gone")]);
 }
+
+/// Somebody publishes the release just now: it gets its final name with nothing else in the way.
+#[tokio::test]
+async fn nothing_is_filled_while_a_release_gets_its_name() {
+    let store = Store::new();
+    let old = put(&store, &tree(OLD));
+    let node = Node::new(&store, tree(NEW));
+    let url = format!("/static/{old}/app.js");
+    let lock = node.folder.path().join("releases/.static-url-commit");
+    let commit = fs::File::create(lock).unwrap();
+    commit.lock().unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(1), node.get(&url)).await;
+    assert!(answer.is_err() && !node.file(&old, "").exists(), "{answer:?}");
+    drop(commit);
+    is_file(&node.get(&url).await, "old");
+}
