@@ -47,6 +47,9 @@ use crate::{
 /// How many files come from the bucket at the same time.
 const MOST_RUNNING: usize = 16;
 
+/// How many of them may be large, and take long.
+const MOST_LARGE: usize = 8;
+
 /// How many requests for other files and listings wait for these.
 const MOST_WAITING: usize = 256;
 
@@ -56,6 +59,7 @@ const BUFFER: usize = 128 * 1024;
 #[derive(Debug)]
 pub(super) struct Fills {
     running: Semaphore,
+    large: Semaphore,
     /// The same for listings, so that they do not wait for large files.
     listings: Semaphore,
     waiting: AtomicUsize,
@@ -69,6 +73,7 @@ impl Fills {
         Self {
             roots,
             running: Semaphore::new(MOST_RUNNING),
+            large: Semaphore::new(MOST_LARGE),
             listings: Semaphore::new(MOST_RUNNING),
             waiting: AtomicUsize::new(0),
             by_digest: Mutex::default(),
@@ -271,6 +276,9 @@ impl Kept {
         let (Some(files), Some(source)) = (opened.files(), self.releases.source()) else {
             return Ok(());
         };
+        let path = files.path(file).unwrap_or_default();
+        let _waiting = self.fills.wait().map_err(|why| why.of(path))?;
+        let _large = self.fills.large.acquire().await;
         let (release, parts) = (self.as_known(opened), files.parts(file));
         for (position, sender) in large {
             let (_, path, info) = parts[position];

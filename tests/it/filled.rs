@@ -572,7 +572,7 @@ impl ObjectStore for Slow {
     }
 
     async fn get_opts(&self, key: &Key, options: GetOptions) -> Result<GetResult> {
-        let mut got = self.store.get_opts(key, options).await?;
+        let Ok(mut got) = self.store.get_opts(key, options).await else { return Ok(endless(key)) };
         if got.meta.size < 1 << 20 {
             return Ok(got);
         }
@@ -609,6 +609,23 @@ impl ObjectStore for Slow {
 
     async fn copy_opts(&self, _: &Key, _: &Key, _: CopyOptions) -> Result<()> {
         unreachable!()
+    }
+}
+
+/// A large object that comes for longer than anybody waits.
+fn endless(key: &Key) -> GetResult {
+    let size = (64 << 20) + 1;
+    let pieces = stream::unfold((), |()| async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Some((Ok(vec![0; 9].into()), ()))
+    });
+    let (location, last_modified) = (key.clone(), SystemTime::now().into());
+    GetResult {
+        payload: GetResultPayload::Stream(pieces.boxed()),
+        meta: ObjectMeta { location, last_modified, size, e_tag: None, version: None },
+        range: 0..size,
+        attributes: Default::default(),
+        extensions: Default::default(),
     }
 }
 
@@ -1006,4 +1023,35 @@ async fn nothing_is_filled_while_a_release_gets_its_name() {
     assert!(answer.is_err() && !node.file(&old, "").exists(), "{answer:?}");
     drop(commit);
     is_file(&node.get(&url).await, "old");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_files_do_not_wait_for_large_ones() {
+    let store = Store::new();
+    let small = put(&store, &tree(OLD));
+    let digest = |i: u8| HEXLOWER.encode(&[i; 32]);
+    let line = |i: u8| format!("6:{i:02}.bin {}:{}\n", (64 << 20) + 1, digest(i));
+    let listing = (0..20).map(line).collect::<String>();
+    let sha256 = HEXLOWER.encode(&Sha256::digest(&listing));
+    let version = sha256[..16].to_owned();
+    store.write(&format!("site/{}/releases/{version}/{sha256}", shelf()), listing);
+    let go_on = Arc::new(tokio::sync::Semaphore::new(0));
+    let slow: Arc<dyn ObjectStore> = Arc::new(Slow { store: store.clone(), go_on });
+    let fill = |releases: Releases, _: Arc<dyn ObjectStore>| releases.filled_from(slow, "site");
+    let node = Arc::new(Node::with(&store, tree(NEW), fill, |builder| builder));
+    store.heal();
+    let mut asking = tokio::task::JoinSet::new();
+    for i in 0..20 {
+        let (node, url) = (Arc::clone(&node), format!("/static/{version}/{i:02}.bin"));
+        asking.spawn(async move { node.get(&url).await });
+    }
+    let all_run = async {
+        while store.count("GET") < 17 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(1), all_run).await;
+    let url = format!("/static/{small}/app.js");
+    let answer = tokio::time::timeout(Duration::from_secs(10), node.get(&url)).await;
+    is_file(&answer.expect("there is room for small files"), "old");
 }
