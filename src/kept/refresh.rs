@@ -5,11 +5,19 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc,
     },
+    thread,
     time::{Duration, Instant},
 };
 
-use crate::kept::flight::{Flight, Landing};
+use crate::{
+    kept::{
+        Kept,
+        flight::{Flight, Landing},
+    },
+    observe::log,
+};
 
 /// For how long what is known of the releases is good enough.
 pub(super) const FRESH: Duration = Duration::from_secs(60);
@@ -18,7 +26,7 @@ pub(super) const FRESH: Duration = Duration::from_secs(60);
 pub(super) const FRESH_FOR_UNKNOWN: Duration = Duration::from_secs(2);
 
 /// How long a request waits at most.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Refresh {
@@ -93,6 +101,48 @@ impl Refresh {
 /// Unlike `as_millis`, in 64 bits.
 fn millis(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1000) + u64::from(duration.subsec_millis())
+}
+
+impl Kept {
+    /// Returns the refresh for which to wait, if what is known is older than `fresh`.
+    pub(super) fn refresh_after(
+        self: &Arc<Self>,
+        now: Instant,
+        fresh: Duration,
+    ) -> Option<Arc<Flight<()>>> {
+        self.refresh.join(now, fresh, |landing| {
+            let kept = Arc::clone(self);
+            let thread = thread::Builder::new().name("static-url-releases".into());
+            // If no thread can be started, the landing is dropped, and nobody waits.
+            if thread.spawn(move || kept.refresh_now(landing)).is_err() {
+                self.refresh.end();
+            }
+        })
+    }
+
+    /// Reads the records again, and ends the flight after a second at the latest.
+    fn refresh_now(self: Arc<Self>, landing: Landing<()>) {
+        let (done, is_done) = mpsc::channel::<()>();
+        let patience = thread::Builder::new().name("static-url-patience".into());
+        // Without this thread nobody waits.
+        let _ = patience.spawn(move || {
+            let _ = is_done.recv_timeout(PATIENCE);
+            landing.land(());
+        });
+        /// Ends the refresh, whatever happens.
+        struct End<'k>(&'k Kept);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.0.refresh.end();
+            }
+        }
+        let end = End(&self);
+        if let Err(error) = self.releases.refresh() {
+            log::releases_not_refreshed(&error);
+        }
+        drop(end);
+        drop(done);
+    }
 }
 
 #[cfg(test)]
