@@ -16,8 +16,6 @@ mod refresh;
 mod respond;
 mod service;
 mod shelf;
-#[cfg(feature = "object-store")]
-mod streaming;
 mod worker;
 
 use std::{path::PathBuf, sync::Arc, time::Instant};

@@ -9,7 +9,7 @@ use std::{
 use http::StatusCode;
 
 #[cfg(feature = "object-store")]
-use crate::kept::streaming::Streaming;
+use crate::kept::fill::Streaming;
 use crate::{
     Manifest,
     kept::{

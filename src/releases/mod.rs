@@ -4,6 +4,8 @@
 mod breaker;
 #[cfg(feature = "object-store")]
 pub(crate) mod bucket;
+#[cfg(feature = "object-store")]
+mod budget;
 mod copy;
 #[cfg(test)]
 mod crash;

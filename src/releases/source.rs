@@ -19,7 +19,7 @@ use crate::{
         Bucket, Folder, KeptRelease, Known, Releases, Shared,
         breaker::Breaker,
         bucket::{BlobStream, BucketRecord, MOST_RECORDS, StoreError},
-        filled::{self, Budget},
+        budget::{Budget, default_limit},
         folder::delete,
         index,
         known::Remote,
@@ -107,7 +107,7 @@ impl Releases {
     /// The errors of [`Bucket::new`], and [`Io`](crate::ErrorKind::Io) if the directory cannot be
     /// read. The store is not asked for anything here.
     pub fn filled_from(self, store: Arc<dyn ObjectStore>, prefix: &str) -> Result<Self, Error> {
-        self.filled_within(store, prefix, filled::default_limit())
+        self.filled_within(store, prefix, default_limit())
     }
 
     /// Fills the directory as [`filled_from`](Self::filled_from) does, and sets how many bytes the

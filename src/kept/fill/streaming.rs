@@ -40,9 +40,9 @@ const PIECES: usize = 2;
 
 /// A file and its siblings that are on their way.
 #[derive(Debug)]
-pub(super) struct Streaming {
+pub(in crate::kept) struct Streaming {
     /// The release as a snapshot of its own, in which the file is that of the placeholders.
-    pub(super) opened: Arc<KeptSnapshot>,
+    pub(in crate::kept) opened: Arc<KeptSnapshot>,
     placeholders: Placeholders,
     parts: Vec<Part>,
     releases: Releases,
@@ -78,12 +78,12 @@ impl Streaming {
     }
 
     /// Returns the name that the service over the directory knows the file's release by.
-    pub(super) fn directory(&self) -> &str {
+    pub(in crate::kept) fn directory(&self) -> &str {
         self.placeholders.name()
     }
 
     /// Whether somebody still fills the file.
-    pub(super) fn is_under_way(&self) -> bool {
+    pub(in crate::kept) fn is_under_way(&self) -> bool {
         self.parts.iter().any(|part| {
             matches!(*part.arrived.borrow(), Arrived::Waiting | Arrived::Some(..))
                 && part.arrived.has_changed().is_ok()
@@ -92,7 +92,7 @@ impl Streaming {
 
     /// Asks the service for a response, and replaces its body. The file itself comes first, and
     /// whoever compresses would have nothing but an empty file, so no coding is asked for.
-    pub(super) fn respond(
+    pub(in crate::kept) fn respond(
         self: Arc<Self>,
         folder: &FolderService,
         mut request: Request<EmptyBody>,

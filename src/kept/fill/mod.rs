@@ -2,91 +2,36 @@
 //! or the node's own tree, if they have the same bytes, else from the bucket. Each content once at
 //! a time, and never half.
 
-use std::{
-    collections::HashMap,
-    fs::File,
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-    pin::pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    time::Instant,
-};
+mod large;
+mod queue;
+mod streaming;
+mod wanted;
 
-use futures_util::{
-    StreamExt as _,
-    future::{Either, select},
-};
+use std::{io, sync::Arc, time::Instant};
+
+use futures_util::StreamExt as _;
 use http::StatusCode;
 use sha2::{Digest as _, Sha256};
-use tokio::{
-    sync::{Semaphore, watch},
-    task::spawn_blocking,
-};
+use tokio::{sync::watch, task::spawn_blocking};
 
+pub(super) use self::{queue::Fills, streaming::Streaming};
+use self::{streaming::Arrived, wanted::Wanted};
 use crate::{
     kept::{
         Kept,
-        flight::{Flight, Landing},
+        flight::Landing,
         shelf::{CheckLanding, Checked, KeptSnapshot, LARGE, Opened},
-        streaming::{Arrived, Part, Streaming},
     },
-    manifest::{FileIndex, FileInfo, stored::Wrong},
+    manifest::{FileIndex, stored::Wrong},
     observe::log,
     releases::{
-        KeptRelease, Releases,
+        KeptRelease,
         bucket::StoreError,
         filled::NewFile,
         source::{NO_ANSWER, Source},
     },
     snapshot::current::Handle,
 };
-
-/// How many files come from the bucket at the same time.
-const MOST_RUNNING: usize = 16;
-
-/// How many of them may be large, and take long.
-const MOST_LARGE: usize = 8;
-
-/// How many requests for other files and listings wait for these.
-const MOST_WAITING: usize = 256;
-
-const BUFFER: usize = 128 * 1024;
-
-/// The files under way.
-#[derive(Debug)]
-pub(super) struct Fills {
-    running: Semaphore,
-    large: Semaphore,
-    /// The same for listings, so that they do not wait for large files.
-    listings: Semaphore,
-    waiting: AtomicUsize,
-    by_digest: Mutex<HashMap<[u8; 32], Arc<Flight<()>>>>,
-    /// Where the files of the current release are.
-    roots: Vec<PathBuf>,
-}
-
-impl Fills {
-    pub(super) fn new(roots: Vec<PathBuf>) -> Self {
-        Self {
-            roots,
-            running: Semaphore::new(MOST_RUNNING),
-            large: Semaphore::new(MOST_LARGE),
-            listings: Semaphore::new(MOST_RUNNING),
-            waiting: AtomicUsize::new(0),
-            by_digest: Mutex::default(),
-        }
-    }
-}
-
-/// A file of a release, and what it should be.
-struct Wanted<'w> {
-    release: &'w Arc<KeptRelease>,
-    path: &'w str,
-    info: &'w FileInfo,
-}
 
 /// Why a file could not be filled.
 #[derive(Debug)]
@@ -214,89 +159,6 @@ impl Kept {
         known.unwrap_or_else(|| Arc::clone(&opened.release))
     }
 
-    /// Lets requests read the large parts of a file while they come.
-    async fn stream(
-        self: Arc<Self>,
-        opened: &Arc<KeptSnapshot>,
-        file: FileIndex,
-        large: Vec<usize>,
-        landing: CheckLanding,
-    ) {
-        let (senders, parts) = self.parts(opened, file, &large);
-        let mut first = parts[large[0]].arrived.clone();
-        let filling = pin!(self.fill_large(opened, file, large.into_iter().zip(senders)));
-        let has_begun = pin!(async {
-            first.wait_for(|arrived| !matches!(arrived, Arrived::Waiting)).await.is_ok()
-        });
-        match select(filling, has_begun).await {
-            Either::Left((filled, _)) => {
-                landing.land(self.conclude(opened, file, filled).map(|()| Checked::File));
-            }
-            Either::Right((_, filling)) => {
-                let streaming = self.begin_stream(opened, file, parts).await;
-                landing.land(streaming.map(Checked::Streaming));
-                let filled = filling.await;
-                let _ = self.conclude(opened, file, filled);
-            }
-        }
-    }
-
-    /// Returns the parts of a file, and what tells how much has come of the large ones.
-    fn parts(
-        &self,
-        opened: &KeptSnapshot,
-        file: FileIndex,
-        large: &[usize],
-    ) -> (Vec<watch::Sender<Arrived>>, Vec<Part>) {
-        let listed = opened.files().map(|files| files.parts(file)).unwrap_or_default();
-        let mut senders = Vec::new();
-        let parts = listed.into_iter().enumerate().map(|(position, (coding, path, info))| {
-            let here = || opened.release.file(path).and_then(|(path, _)| File::open(path).ok());
-            let arrived = match large.contains(&position) {
-                true => Arrived::Waiting,
-                false => here().map_or(Arrived::Failed, |file| Arrived::Right(Arc::new(file))),
-            };
-            let (sender, arrived) = watch::channel(arrived);
-            if large.contains(&position) {
-                senders.push(sender);
-            }
-            Part { coding, length: info.length(), arrived }
-        });
-        let parts = parts.collect();
-        (senders, parts)
-    }
-
-    /// Fills the large parts, and checks the file then.
-    async fn fill_large(
-        self: &Arc<Self>,
-        opened: &Arc<KeptSnapshot>,
-        file: FileIndex,
-        large: impl Iterator<Item = (usize, watch::Sender<Arrived>)>,
-    ) -> Result<(), Wrong> {
-        let (Some(files), Some(source)) = (opened.files(), self.releases.source()) else {
-            return Ok(());
-        };
-        let path = files.path(file).unwrap_or_default();
-        let _waiting = self.fills.wait().map_err(|why| why.of(path))?;
-        let _large = self.fills.large.acquire().await;
-        let (release, parts) = (self.as_known(opened), files.parts(file));
-        for (position, sender) in large {
-            let (_, path, info) = parts[position];
-            let wanted = Wanted { release: &release, path, info };
-            let _landing = self.fills.alone(info.sha256()).await;
-            let filled = match self.make_room(&wanted, source).await {
-                Ok(()) => self.fetch(&wanted, source, Some(&sender)).await,
-                Err(failure) => Err(failure),
-            };
-            if let Err(failure) = filled {
-                sender.send_replace(Arrived::Failed);
-                source.budget.remove(opened.release.version(), info.length());
-                return Err(failure.of(path));
-            }
-        }
-        self.check_filled(opened, file).await
-    }
-
     /// Checks a file that has been filled. Its bytes were right: if they are not any more, or were
     /// deleted to make room, that is no fault of the bucket.
     async fn check_filled(
@@ -309,31 +171,6 @@ impl Kept {
         let checked =
             checked.unwrap_or_else(|error| Err(Failure::Unavailable(error.to_string()).of("")));
         checked.map_err(|wrong| Wrong { is_unreadable: true, ..wrong })
-    }
-
-    /// Makes what the service over the directory needs for the heads of responses.
-    async fn begin_stream(
-        self: &Arc<Self>,
-        opened: &Arc<KeptSnapshot>,
-        file: FileIndex,
-        parts: Vec<Part>,
-    ) -> Result<Arc<Streaming>, StatusCode> {
-        let (kept, opened) = (Arc::clone(self), Arc::clone(opened));
-        let streaming = spawn_blocking(move || {
-            // The files of the one that is open have to be checked first.
-            let apart = kept.open_now(&opened.release).ok().flatten()?;
-            let files = apart.files()?;
-            let listed = files.parts(file);
-            let lengths = listed.iter().map(|(_, path, info)| (*path, info.length()));
-            let placeholders = kept.releases.placeholders(&lengths.collect::<Vec<_>>()).ok()?;
-            let at = |info: &FileInfo| info.at(placeholders.modified());
-            let made = listed.iter().map(|(coding, _, info)| (*coding, at(info)));
-            let made = made.collect::<Vec<_>>();
-            files.make(file, made.iter().map(|(coding, info)| (*coding, info)));
-            let releases = kept.releases.clone();
-            Some(Arc::new(Streaming::new(apart, placeholders, parts, releases)))
-        });
-        streaming.await.ok().flatten().ok_or(StatusCode::SERVICE_UNAVAILABLE)
     }
 
     /// Fills one file, unless it is there. If the same content is on its way already, waits for
@@ -496,107 +333,5 @@ impl Kept {
         }
         let found = self.releases.kept(release.version())?;
         (found.is_same(release) && found.shelves() != release.shelves()).then_some(found)
-    }
-}
-
-impl Fills {
-    /// Counts who waits for a file. Too many are not let in.
-    fn wait(&self) -> Result<Waiting<'_>, Failure> {
-        let waiting = Waiting(&self.waiting);
-        if self.waiting.fetch_add(1, Relaxed) >= MOST_RUNNING + MOST_WAITING {
-            return Err(Failure::Unavailable("too many files are on their way".into()));
-        }
-        Ok(waiting)
-    }
-
-    /// Waits until nobody else fills the same content, and keeps others from it.
-    async fn alone(&self, sha256: &[u8; 32]) -> Alone<'_> {
-        loop {
-            let other = {
-                let mut flights = self.by_digest.lock().unwrap_or_else(PoisonError::into_inner);
-                match flights.get(sha256) {
-                    Some(flight) => Arc::clone(flight),
-                    None => {
-                        let (flight, landing) = Flight::start();
-                        flights.insert(*sha256, flight);
-                        return Alone { fills: self, sha256: *sha256, _landing: landing };
-                    }
-                }
-            };
-            other.landed().await;
-        }
-    }
-}
-
-/// One request more that waits, until it is dropped.
-struct Waiting<'f>(&'f AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
-
-/// The right to fill some content, until it is dropped.
-struct Alone<'f> {
-    fills: &'f Fills,
-    sha256: [u8; 32],
-    _landing: Landing<()>,
-}
-
-impl Drop for Alone<'_> {
-    fn drop(&mut self) {
-        let mut flights = self.fills.by_digest.lock().unwrap_or_else(PoisonError::into_inner);
-        flights.remove(&self.sha256);
-    }
-}
-
-impl Wanted<'_> {
-    /// Whether the right bytes are there already.
-    async fn is_here(&self) -> bool {
-        let (release, path) = (Arc::clone(self.release), self.path.to_owned());
-        let (sha256, length) = (*self.info.sha256(), self.info.length());
-        let hash = spawn_blocking(move || {
-            let (file, metadata) = release.file(&path)?;
-            (metadata.len() == length).then(|| sha256_of(&file, |_| Ok(())).ok())?
-        });
-        hash.await.is_ok_and(|hash| hash == Some(sha256))
-    }
-
-    /// Takes the file of another release, if it is here and right.
-    fn take(&self, other: &KeptRelease, path: &str, releases: &Releases) -> bool {
-        let Some((from, metadata)) = other.file(path) else { return false };
-        let is_right = metadata.len() == self.info.length()
-            && sha256_of(&from, |_| Ok(())).is_ok_and(|sha256| sha256 == *self.info.sha256());
-        if !is_right {
-            return false;
-        }
-        let is_linked = releases.link_file(&from, self.release, self.path).is_ok();
-        is_linked || self.copy(&from, releases).is_ok()
-    }
-
-    fn copy(&self, from: &Path, releases: &Releases) -> io::Result<()> {
-        let mut file = releases.begin_file().map_err(io::Error::other)?;
-        let sha256 = sha256_of(from, |bytes| file.write(bytes))?;
-        if sha256 != *self.info.sha256() {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        file.finish(releases, self.release, self.path)
-    }
-}
-
-/// Hashes a file, and gives its bytes away meanwhile.
-fn sha256_of(path: &Path, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<[u8; 32]> {
-    let (mut file, mut sha256, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; BUFFER]);
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(sha256.finalize().into()),
-            Ok(read) => {
-                sha256.update(&buffer[..read]);
-                take(&buffer[..read])?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
 }
