@@ -109,6 +109,9 @@ impl KeptPlan {
                 Ok(response) => return Ok(response),
             };
             kept.shelf.forget(release);
+            if attempts == 0 && kept.releases.is_filled() {
+                return Err(StatusCode::SERVICE_UNAVAILABLE);
+            }
             if attempts == 0 {
                 kept.shelf.add_changed(&opened, changed, Instant::now());
                 return Err(StatusCode::BAD_GATEWAY);

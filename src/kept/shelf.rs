@@ -93,7 +93,12 @@ pub(super) type Opened = Result<Arc<KeptSnapshot>, StatusCode>;
 
 /// Files that were not as listed, by version and path.
 #[derive(Debug, Default)]
-struct WrongFiles(HashMap<(Box<str>, Box<str>), WrongFile>);
+struct WrongFiles {
+    files: HashMap<(Box<str>, Box<str>), WrongFile>,
+    /// Until when it is not logged again that a file cannot be had now. A store that is down is
+    /// one fact, however many files are asked for.
+    quiet_until: Option<Instant>,
+}
 
 #[derive(Debug)]
 struct WrongFile {
@@ -107,16 +112,16 @@ struct WrongFile {
 impl WrongFiles {
     /// Returns the status to send for a file that is not to be read now.
     fn status(&self, version: &str, path: &str, now: Instant) -> Option<StatusCode> {
-        let wrong = self.0.get(&(version.into(), path.into()))?;
+        let wrong = self.files.get(&(version.into(), path.into()))?;
         (now < wrong.until).then_some(wrong.status)
     }
 
     /// Adds a file, with what is to be logged if it is a new one. Returns the status to send.
     fn add(&mut self, version: &str, path: &str, news: Option<Wrong>, now: Instant) -> StatusCode {
-        if self.0.len() >= MOST_WRONG {
-            self.0.retain(|_, wrong| now < wrong.until);
+        if self.files.len() >= MOST_WRONG {
+            self.files.retain(|_, wrong| now < wrong.until);
         }
-        let is_full = self.0.len() >= MOST_WRONG;
+        let is_full = self.files.len() >= MOST_WRONG;
         let (status, pause) = match &news {
             Some(Wrong { is_unreadable: true, .. }) => {
                 (StatusCode::SERVICE_UNAVAILABLE, UNREADABLE_FOR)
@@ -124,7 +129,13 @@ impl WrongFiles {
             _ => (StatusCode::BAD_GATEWAY, WRONG_FOR),
         };
         let until = now + pause;
-        match self.0.entry((version.into(), path.into())) {
+        let is_known_fact = status == StatusCode::SERVICE_UNAVAILABLE
+            && self.quiet_until.is_some_and(|quiet_until| now < quiet_until);
+        let news = news.filter(|_| !is_known_fact);
+        if status == StatusCode::SERVICE_UNAVAILABLE && !is_known_fact {
+            self.quiet_until = Some(now + WRONG_FOR);
+        }
+        match self.files.entry((version.into(), path.into())) {
             Entry::Occupied(mut known) => {
                 let wrong = known.get_mut();
                 (wrong.status, wrong.until) = (status, until);
@@ -137,13 +148,13 @@ impl WrongFiles {
 
     /// Returns what is to be logged of a version: once.
     fn take_news(&mut self, version: &str) -> Vec<Wrong> {
-        let files = self.0.iter_mut().filter(|((of, _), _)| **of == *version);
+        let files = self.files.iter_mut().filter(|((of, _), _)| **of == *version);
         files.filter_map(|(_, wrong)| wrong.news.take()).collect()
     }
 
     fn remove(&mut self, version: &str, path: &str) {
-        if !self.0.is_empty() {
-            self.0.remove(&(version.into(), path.into()));
+        if !self.files.is_empty() {
+            self.files.remove(&(version.into(), path.into()));
         }
     }
 }
@@ -471,6 +482,13 @@ mod tests {
         let status = Some(StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(wrong.status("v1", "a", start + Duration::from_millis(999)), status);
         assert_eq!(wrong.status("v1", "a", start + UNREADABLE_FOR), None);
+        assert_eq!(wrong.take_news("v1").len(), 1);
+        for (path, seconds, logged) in [("b", 59, 0), ("c", 60, 1), ("d", 61, 0)] {
+            let now = start + Duration::from_secs(seconds);
+            let news = Wrong { path: path.into(), why: "no answer".into(), is_unreadable: true };
+            wrong.add("v1", path, Some(news), now);
+            assert_eq!(wrong.take_news("v1").len(), logged, "after {seconds} s");
+        }
     }
 
     #[test]
@@ -479,8 +497,8 @@ mod tests {
         for i in 0..2 * MOST_WRONG {
             wrong.add("v1", &i.to_string(), None, start);
         }
-        assert_eq!(wrong.0.len(), MOST_WRONG);
+        assert_eq!(wrong.files.len(), MOST_WRONG);
         wrong.add("v1", "new", None, start + WRONG_FOR);
-        assert_eq!(wrong.0.len(), 1);
+        assert_eq!(wrong.files.len(), 1);
     }
 }

@@ -62,11 +62,13 @@ impl Folder {
 }
 
 impl Releases {
-    /// Begins to put a file into a release: under a name that nobody serves.
+    /// Begins to put a file into a release: under a name that nobody serves, and locked, so that
+    /// nobody takes it for what a crash has left.
     pub(crate) fn begin_file(&self) -> Result<NewFile, Error> {
         let path = self.0.folder.new_path();
-        let lock = self.0.folder.lock_shared()?;
-        Ok(NewFile { file: create_file(&path)?, path, is_done: false, _no_deletion: lock })
+        let file = NewFile { file: create_file(&path)?, path, is_done: false };
+        file.file.lock().map_err(|error| Error::io("lock", &file.path, error))?;
+        Ok(file)
     }
 
     /// Puts a file of another release into a release, without a copy. Its bytes are not looked
@@ -156,7 +158,6 @@ pub(crate) struct NewFile {
     file: File,
     path: PathBuf,
     is_done: bool,
-    _no_deletion: folder::Lock,
 }
 
 impl NewFile {
@@ -169,7 +170,8 @@ impl NewFile {
         File::open(&self.path)
     }
 
-    /// Gives the file its final name. Its bytes must be those that the release lists.
+    /// Gives the file its final name. Its bytes must be those that the release lists. Waits until
+    /// nobody deletes releases.
     pub(crate) fn finish(
         mut self,
         releases: &Releases,
@@ -177,6 +179,7 @@ impl NewFile {
         path: &str,
     ) -> io::Result<()> {
         set_read_only(&self.file).and_then(|()| self.file.sync_all())?;
+        let _no_deletion = releases.0.folder.lock_shared().map_err(io::Error::other)?;
         releases.place(&self.path, release, path)?;
         self.is_done = true;
         Ok(())

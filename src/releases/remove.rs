@@ -1,7 +1,11 @@
 //! How does a release leave the directory? Its record first, so that nothing half deleted is
 //! listed.
 
-use std::{fs, path::Path, time::SystemTime};
+use std::{
+    fs::{self, File, TryLockError},
+    path::Path,
+    time::SystemTime,
+};
 
 use crate::{
     Error, ErrorKind,
@@ -72,12 +76,13 @@ impl Releases {
     /// [`prune`](Self::prune).
     pub fn withdraw(&self, version: &str) -> Result<(), Error> {
         let folder = &self.0.folder;
-        let _alone = folder.lock()?;
-        folder.check()?;
+        // Before anything that has to be waited for.
         #[cfg(feature = "object-store")]
         let was_in_bucket = self.withdraw_from_bucket(version)?;
         #[cfg(not(feature = "object-store"))]
         let was_in_bucket = false;
+        let _alone = folder.lock()?;
+        folder.check()?;
         let is_kept = check_segment(version).is_ok()
             && [folder.record_directory(version), folder.files().join(version)]
                 .iter()
@@ -87,6 +92,10 @@ impl Releases {
             return Err(Error::new(ErrorKind::NotKept, message));
         }
         self.remove(version)?;
+        #[cfg(feature = "object-store")]
+        if let Some(source) = self.source() {
+            source.budget.forget(version);
+        }
         self.sweep()?;
         self.refresh()
     }
@@ -138,7 +147,7 @@ impl Releases {
     fn sweep(&self) -> Result<(), Error> {
         let folder = &self.0.folder;
         folder.check()?;
-        for leftover in folder.leftovers()? {
+        for leftover in folder.leftovers()?.into_iter().filter(|path| !is_in_use(path)) {
             folder.step()?;
             if !self.put_back(&leftover)? {
                 delete(&leftover)?;
@@ -172,6 +181,13 @@ impl Releases {
         fs::rename(trash, &files).map_err(|error| Error::io("rename", trash, error))?;
         Ok(true)
     }
+}
+
+/// Whether somebody still writes to a file: it is locked then.
+fn is_in_use(path: &Path) -> bool {
+    let is_file = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
+    let locked = || File::open(path).map(|file| file.try_lock());
+    is_file && matches!(locked(), Ok(Err(TryLockError::WouldBlock)))
 }
 
 /// Whether there is no such directory, or nothing in it.

@@ -56,10 +56,9 @@ impl Kept {
         let listed = opened.files().map(|files| files.parts(file)).unwrap_or_default();
         let mut senders = Vec::new();
         let parts = listed.into_iter().enumerate().map(|(position, (coding, path, info))| {
-            let here = || opened.release.file(path).and_then(|(path, _)| File::open(path).ok());
             let arrived = match large.contains(&position) {
                 true => Arrived::Waiting,
-                false => here().map_or(Arrived::Failed, |file| Arrived::Right(Arc::new(file))),
+                false => Wanted { release: &opened.release, path, info }.arrived(),
             };
             let (sender, arrived) = watch::channel(arrived);
             if large.contains(&position) {
@@ -89,6 +88,11 @@ impl Kept {
             let (_, path, info) = parts[position];
             let wanted = Wanted { release: &release, path, info };
             let _landing = self.fills.alone(info.sha256()).await;
+            // It may have come under another name meanwhile.
+            if wanted.is_here().await || self.fill_from_here(&wanted, None).await {
+                sender.send_replace(wanted.arrived());
+                continue;
+            }
             let filled = match self.make_room(&wanted, source).await {
                 Ok(()) => self.fetch(&wanted, source, Some(&sender)).await,
                 Err(failure) => Err(failure),
@@ -125,5 +129,13 @@ impl Kept {
             Some(Arc::new(Streaming::new(apart, placeholders, parts, releases)))
         });
         streaming.await.ok().flatten().ok_or(StatusCode::SERVICE_UNAVAILABLE)
+    }
+}
+
+impl Wanted<'_> {
+    /// Opens the file that is in its place, and right.
+    fn arrived(&self) -> Arrived {
+        let file = self.release.file(self.path).and_then(|(path, _)| File::open(path).ok());
+        file.map_or(Arrived::Failed, |file| Arrived::Right(Arc::new(file)))
     }
 }

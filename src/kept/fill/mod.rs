@@ -199,7 +199,7 @@ impl Kept {
         source: &Source,
         current: &Handle,
     ) -> Result<bool, Failure> {
-        if self.fill_from_here(wanted, current).await {
+        if self.fill_from_here(wanted, Some(current)).await {
             return Ok(true);
         }
         if wanted.info.length() > LARGE {
@@ -258,10 +258,11 @@ impl Kept {
 
     /// Takes the file from another release or from the node's own tree. Returns whether one of
     /// them has it.
-    async fn fill_from_here(&self, wanted: &Wanted<'_>, current: &Handle) -> bool {
+    async fn fill_from_here(&self, wanted: &Wanted<'_>, current: Option<&Handle>) -> bool {
         let (releases, release) = (self.releases.clone(), Arc::clone(wanted.release));
         let (path, info) = (wanted.path.to_owned(), wanted.info.clone());
-        let own = current.files().and_then(|files| files.paths_of(info.sha256()).next());
+        let files = current.and_then(|current| current.files());
+        let own = files.and_then(|files| files.paths_of(info.sha256()).next());
         let roots = self.fills.roots.iter();
         let own = own.map(|own| roots.map(|root| root.join(own)).collect::<Vec<_>>());
         let mut others = self.shelf.find_content(info.sha256());

@@ -212,7 +212,6 @@ fn failed() -> io::Error {
 }
 
 fn read_at(file: &File, at: u64, length: u64) -> io::Result<Bytes> {
-    // Not `try_clone`: the position would be shared.
     let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
     #[cfg(unix)]
     std::os::unix::fs::FileExt::read_exact_at(file, &mut bytes, at)?;
@@ -224,6 +223,14 @@ fn read_at(file: &File, at: u64, length: u64) -> io::Result<Bytes> {
             let count = std::os::windows::fs::FileExt::seek_read(file, rest, at + read as u64)?;
             read += if count == 0 { return Err(failed()) } else { count };
         }
+    }
+    #[cfg(not(any(unix, windows)))]
+    {
+        use std::io::{Read as _, Seek as _, SeekFrom};
+        static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        // The position is that of all who read.
+        let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        (&*file).seek(SeekFrom::Start(at)).and_then(|_| (&*file).read_exact(&mut bytes))?;
     }
     Ok(bytes.into())
 }
