@@ -20,7 +20,8 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tower_http::services::ServeDir;
 use tower_static_url::{
-    Fingerprinted, Manifest, StaticUrlLayer, StaticUrlLayerBuilder, releases::Releases,
+    Fingerprinted, Manifest, StaticUrlLayer, StaticUrlLayerBuilder,
+    releases::{Releases, Retention},
 };
 
 #[cfg(unix)]
@@ -650,11 +651,16 @@ async fn half_of_a_large_file() {
         read.extend_from_slice(&piece);
     }
     assert!(read.len() < content.len());
+    // Another process that deletes does not wait for it, and does not take it for a leftover.
+    let other = Releases::folder(node.folder.path().join("releases")).unwrap();
+    let pruned = tokio::task::spawn_blocking(move || other.prune(&Retention::default()));
+    assert!(pruned.await.unwrap().unwrap().is_empty());
     go_on.add_permits(1);
     while let Some(piece) = body.frame().await {
         read.extend_from_slice(&piece.unwrap().into_data().unwrap());
     }
     assert!(read == content.as_bytes());
+    is_file(&node.get(&format!("/static/{version}/large.bin")).await, &content);
 }
 
 /// Whoever deletes keeps others from filling, and asks the store meanwhile.
