@@ -34,6 +34,15 @@ pub(crate) fn open(args: &Args) -> Result<Option<Kept>, Box<dyn Error>> {
     Ok(Some(Kept { releases, _temporary: temporary }))
 }
 
+/// Says of an error what may be the cause of it, besides its own.
+pub(crate) fn explain(args: &Args, error: &tower_static_url::Error) -> String {
+    let is_s3 = args.store.as_ref().is_some_and(|url| url.starts_with("s3:"));
+    let has_no_key = is_s3 && std::env::var_os("AWS_ACCESS_KEY_ID").is_none();
+    let hint =
+        if has_no_key { " (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set)" } else { "" };
+    format!("{}{hint}", crate::with_causes(error))
+}
+
 /// Returns the store that a URL names, and the prefix in it.
 fn store(url: &str) -> Result<(Arc<dyn ObjectStore>, String), Box<dyn Error>> {
     let parsed = url.parse()?;

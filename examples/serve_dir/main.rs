@@ -156,7 +156,7 @@ fn site(args: &Args) -> Result<Site, Box<dyn Error>> {
     }
     let layer = builder.build()?;
     if args.publish {
-        layer.publish()?;
+        layer.publish().map_err(|error| kept::explain(args, &error))?;
     }
     let options = WatchOptions::default();
     let options = if args.poll { options.poll(POLL_INTERVAL) } else { options };
