@@ -29,8 +29,9 @@ const MOST_WAITING: usize = 256;
 #[derive(Debug)]
 pub(in crate::kept) struct Fills {
     pub(super) running: Semaphore,
+    /// Of those that run, so that small files do not wait for large ones.
     pub(super) large: Semaphore,
-    /// The same for listings, so that they do not wait for large files.
+    /// Apart, so that listings wait for no files.
     pub(super) listings: Semaphore,
     waiting: AtomicUsize,
     by_digest: Mutex<HashMap<[u8; 32], Arc<Flight<()>>>>,
@@ -49,9 +50,7 @@ impl Fills {
             by_digest: Mutex::default(),
         }
     }
-}
 
-impl Fills {
     /// Counts who waits for a file. Too many are not let in.
     pub(super) fn wait(&self) -> Result<Waiting<'_>, Failure> {
         let waiting = Waiting(&self.waiting);
