@@ -14,7 +14,8 @@ use axum::http::Request;
 use support::{Body, Case, Measure, StaticService, respond};
 
 /// The limit of each case, relative to [`Case::Stack`]. It is hardly more than the measured
-/// value, with some room because the C library takes other paths on other processors.
+/// value, with some room because the C library takes other paths on other processors, and because an
+/// edit anywhere, and where the crate is built, move a case by up to 80 instructions.
 const LIMITS: [(Case, f64); 13] = [
     (Case::GrowingStack, 1.35),
     (Case::Extension, 0.83),
@@ -25,8 +26,8 @@ const LIMITS: [(Case, f64); 13] = [
     (Case::CurrentUnlisted, 1.62),
     (Case::CurrentDeclared, 1.56),
     (Case::Unversioned, 1.45),
-    (Case::NotModified, 0.72),
-    (Case::Remembered, 0.88),
+    (Case::NotModified, 0.74),
+    (Case::Remembered, 0.90),
     (Case::Page, 1.15),
     (Case::PageWithReleases, 1.25),
 ];
