@@ -53,7 +53,8 @@ async fn a_store_that_does_not_answer() {
     desk.store.restart().await;
     desk.assert_mended().await;
 
-    let most = quiet * 3 + Duration::from_millis(1);
+    // What waits for the store waits for a second at least. What is much less is the machine's.
+    let most = quiet * 3 + Duration::from_millis(100);
     assert!(stopped < most && killed < most, "{quiet:?}, {stopped:?}, {killed:?}");
 }
 
