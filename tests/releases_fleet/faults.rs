@@ -25,9 +25,9 @@ use crate::{
     },
 };
 
-/// What a store may cost a request, when it does not answer: twice two seconds, and a little for
+/// What a store may cost a request, when it does not answer: twice two seconds, and some more for
 /// a machine that is busy.
-const PATIENCE: Duration = Duration::from_millis(4500);
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// So many requests are compared.
 const SAMPLES: usize = 400;
