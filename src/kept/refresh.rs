@@ -1,5 +1,5 @@
 //! When does the layer look for releases that others have published or withdrawn? When a request
-//! needs to know: no timer runs.
+//! needs to know. Only a directory that is filled from a bucket looks by itself as well.
 
 use std::{
     sync::{

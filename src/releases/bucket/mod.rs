@@ -25,7 +25,7 @@ use std::{
 
 use object_store::ObjectStore;
 use tokio::{
-    runtime::{Builder, Runtime},
+    runtime::{Builder, Handle, Runtime},
     task::JoinHandle,
 };
 
@@ -97,6 +97,8 @@ struct Shared {
     client: Arc<Client>,
     /// The same store, for methods that block.
     patient: Arc<Client>,
+    threads: Handle,
+    /// `None` once it is being dropped.
     runtime: Option<Runtime>,
 }
 
@@ -137,7 +139,12 @@ impl Bucket {
         let calendar = Calendar { week, now: Arc::new(now) };
         let client = Arc::new(Client::new(store, keys, calendar));
         let patient = Arc::new(client.patient());
-        Ok(Self(Arc::new(Shared { client, patient, runtime: Some(runtime) })))
+        Ok(Self(Arc::new(Shared {
+            client,
+            patient,
+            threads: runtime.handle().clone(),
+            runtime: Some(runtime),
+        })))
     }
 
     /// Runs a future on the threads of the bucket, where the timers and sockets of a store work.
@@ -210,12 +217,11 @@ impl<T> Drop for AbortOnDrop<T> {
 }
 
 impl Shared {
-    #[expect(clippy::unwrap_used, reason = "only `drop` takes the runtime")]
     fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        self.runtime.as_ref().unwrap().spawn(future)
+        self.threads.spawn(future)
     }
 }
 
