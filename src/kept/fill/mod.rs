@@ -81,7 +81,8 @@ impl Kept {
             };
             let _running = self.fills.listings.acquire().await;
             let release = match self.releases.source() {
-                Some(source) if !source.has_answered() => {
+                // Known from the disk alone, as it was before the bucket has answered.
+                Some(source) if release.shelves().is_empty() => {
                     self.on_other_shelves(&release, source).await.unwrap_or(release)
                 }
                 _ => release,
