@@ -128,6 +128,8 @@ fn nginx_in_front() {
     desk.run(&reload);
 
     let front = desk.front;
+    // nginx reloads in the background: the command returns before the address is bound.
+    wait_for(front);
     for commands in ["", &deploy, &rollback] {
         if !commands.is_empty() {
             desk.run(commands);
