@@ -124,6 +124,8 @@
 
 #[cfg(feature = "axum")]
 pub mod axum;
+#[cfg(feature = "delta")]
+mod delta;
 #[cfg(any(doc, doctest))]
 pub mod docs;
 mod error;
@@ -154,6 +156,8 @@ mod version_source;
 #[cfg(feature = "watch")]
 pub mod watch;
 
+#[cfg(feature = "delta")]
+pub use crate::delta::Deltas;
 #[cfg(feature = "releases")]
 pub use crate::kept::EmptyBody;
 pub use crate::{
