@@ -7,6 +7,8 @@ pub(crate) mod etag;
 pub(crate) mod head;
 pub(crate) mod preconditions;
 pub(crate) mod range;
+#[cfg(any(feature = "delta", feature = "memory"))]
+pub(crate) mod stored;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 

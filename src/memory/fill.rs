@@ -11,8 +11,9 @@ use rustc_hash::FxHashSet;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    header::stored::fields_to_store,
     manifest::FileInfo,
-    memory::{Key, Memory, StoredResponse, stored::fields_to_store},
+    memory::{Key, Memory, StoredResponse},
     sync::{Mutex, MutexGuard},
 };
 

@@ -15,16 +15,13 @@ use http::HeaderMap;
 use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
 use rustc_hash::FxBuildHasher;
 
+use self::fill::{Reservation, Reservations};
 pub(crate) use self::{
     fill::Recorder,
     key::{Accept, FileKey, Key, Selection, SelectionRef, Variant},
     stored::StoredResponse,
 };
-use self::{
-    fill::{Reservation, Reservations},
-    stored::may_be_stored,
-};
-use crate::manifest::FileInfo;
+use crate::{header::stored::may_be_stored, manifest::FileInfo};
 
 /// A file larger than the budget divided by this is not stored: it would displace too many
 /// others.

@@ -3,9 +3,9 @@
 use std::{ops::Range, sync::OnceLock};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
-use crate::header::{detached, members, range::Part};
+use crate::header::{range::Part, stored::DIGEST_FIELDS};
 
 /// The bytes of a line in a `HeaderMap`, and those of a value in addition to its content.
 const LINE: usize = 112;
@@ -93,42 +93,11 @@ fn with(headers: &HeaderMap, content: Bytes) -> Response<Bytes> {
     response
 }
 
-/// Copies the fields to store. Their values get memory of their own, and `Date` is left out.
-pub(super) fn fields_to_store(headers: &HeaderMap) -> HeaderMap {
-    let mut headers = headers.clone();
-    headers.remove(header::DATE);
-    headers.values_mut().for_each(|value| *value = detached(value));
-    headers
-}
-
-/// Digests of the content that is sent: those of a part differ from those of the whole
-/// (RFC 9530 §2; RFC 2616 §14.15).
-const DIGEST_FIELDS: [&str; 2] = ["content-digest", "content-md5"];
-
-/// Fields that describe the connection or the moment, not the content. A response with one of
-/// them is not stored. (`Set-Cookie` is not here: it makes a response private.)
-const TRANSIENT_FIELDS: [HeaderName; 9] = [
-    header::AGE,
-    header::CONNECTION,
-    header::EXPIRES,
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::WARNING,
-];
-
-pub(super) fn may_be_stored(headers: &HeaderMap) -> bool {
-    let mut varies = members(headers, header::VARY);
-    !TRANSIENT_FIELDS.iter().any(|name| headers.contains_key(name))
-        && varies.all(|name| name.eq_ignore_ascii_case(b"accept-encoding"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::header::range;
+    use http::HeaderName;
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let line =
@@ -197,21 +166,5 @@ mod tests {
             assert_eq!(response.headers()["content-type"], "text/plain");
             assert_eq!(response.body(), "hello world");
         }
-    }
-
-    #[test]
-    fn responses_of_the_moment_are_not_stored() {
-        for (name, fields, expected) in [
-            ("plain", &[("content-type", "text/css")][..], true),
-            ("varies on the coding", &[("vary", "Accept-Encoding")], true),
-            ("varies on more", &[("vary", "accept-encoding, origin")], false),
-            ("varies on everything", &[("vary", "*")], false),
-            ("from a cache", &[("age", "1")], false),
-            ("with a date of its own", &[("expires", "0")], false),
-        ] {
-            assert_eq!(may_be_stored(&headers(fields)), expected, "{name}");
-        }
-        let kept = fields_to_store(&headers(&[("date", "now"), ("content-type", "text/css")]));
-        assert_eq!(kept.len(), 1, "`Date` is that of the response, not of the file");
     }
 }
