@@ -1,6 +1,9 @@
 //! What does a browser download after a deploy? What has changed: deltas against the files that
 //! it has (RFC 9842, Compression Dictionary Transport).
 
+mod encode;
+mod unchanged;
+
 /// The settings of [`StaticUrlLayerBuilder::deltas`](crate::StaticUrlLayerBuilder::deltas).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]

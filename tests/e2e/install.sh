@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests need on Debian beside a Rust toolchain: Chromium and its
 # WebDriver for the browser's, npm for those and for the bundlers', four shared caches
-# for the rolling deploy, and two stores for the releases.
+# for the rolling deploy, two stores for the releases, and zstd as decoder of deltas.
 # Does nothing where all of it is there.
 #
 #     sh tests/e2e/install.sh
@@ -29,6 +29,7 @@ need nginx nginx
 need squid squid
 need varnishd varnish
 need valgrind valgrind
+need zstd zstd
 
 if [ -z "$missing" ]; then
     sh tests/e2e/stores.sh
