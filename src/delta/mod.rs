@@ -1,6 +1,7 @@
 //! What does a browser download after a deploy? What has changed: deltas against the files that
 //! it has (RFC 9842, Compression Dictionary Transport).
 
+pub(crate) mod asked;
 pub(crate) mod pattern;
 
 /// The settings of [`StaticUrlLayerBuilder::deltas`](crate::StaticUrlLayerBuilder::deltas).
