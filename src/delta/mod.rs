@@ -3,6 +3,7 @@
 
 mod encode;
 mod unchanged;
+pub(crate) mod asked;
 pub(crate) mod pattern;
 
 /// The settings of [`StaticUrlLayerBuilder::deltas`](crate::StaticUrlLayerBuilder::deltas).

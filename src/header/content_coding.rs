@@ -100,6 +100,38 @@ impl AcceptedCodings {
     }
 }
 
+/// Whether `Accept-Encoding` has the name of a coding itself, not `*`, and everywhere with a
+/// weight that is well-formed and not 0 (§12.4.2). Without the field, no coding is named.
+#[cfg(feature = "delta")]
+pub(crate) fn names(headers: &HeaderMap, coding: &str) -> bool {
+    let lines = headers.get_all(header::ACCEPT_ENCODING).iter();
+    let members = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
+    let mut weights = members.filter_map(|member| {
+        let name = member.split(|&byte| byte == b';').next()?;
+        is_same(name.trim_ascii(), coding).then(|| is_wanted(&member[name.len()..]))
+    });
+    weights.next() == Some(true) && weights.all(|is_wanted| is_wanted)
+}
+
+/// Whether these parameters are none, or one weight above 0.
+#[cfg(feature = "delta")]
+fn is_wanted(parameters: &[u8]) -> bool {
+    let Some(weight) = parameters.trim_ascii().strip_prefix(b";") else {
+        return parameters.trim_ascii().is_empty();
+    };
+    let weight = weight.trim_ascii();
+    let value = weight.strip_prefix(b"q=").or_else(|| weight.strip_prefix(b"Q="));
+    match value {
+        Some([b'1']) => true,
+        Some([b'1', b'.', digits @ ..]) => digits.len() <= 3 && digits.iter().all(|d| *d == b'0'),
+        Some([b'0', b'.', digits @ ..]) => {
+            let is_number = digits.iter().all(u8::is_ascii_digit);
+            digits.len() <= 3 && is_number && digits.iter().any(|d| *d != b'0')
+        }
+        _ => false,
+    }
+}
+
 /// The names in `Accept-Encoding` that matter here; those of siblings in the order of
 /// [`SIBLINGS`].
 const NAMED: [&str; 2 + SIBLINGS.len()] =
@@ -170,6 +202,45 @@ mod tests {
                 let is_one = AcceptedCodings::is_one(&headers, coding);
                 assert_eq!(is_one, accepted.allow(coding), "{name}, {coding}");
             }
+        }
+    }
+
+    #[cfg(feature = "delta")]
+    #[test]
+    fn codings_that_are_named() {
+        for (name, lines, expected) in [
+            ("no field", &[][..], false),
+            ("empty", &[""], false),
+            ("alone", &["dcz"], true),
+            ("among others", &["gzip, deflate, br, zstd, dcb, dcz"], true),
+            ("others", &["gzip, dcb"], false),
+            ("any", &["*"], false),
+            ("in capitals", &["DCZ"], true),
+            ("lines", &["gzip", "dcz"], true),
+            ("no spaces", &["gzip,dcz,br"], true),
+            ("longer", &["dcz2, xdcz"], false),
+            ("quoted", &["\"dcz\""], false),
+            ("the highest weight", &["dcz;q=1"], true),
+            ("the highest weight, written out", &["dcz;q=1.000"], true),
+            ("a low weight", &["dcz;q=0.001"], true),
+            ("spaces and capitals", &["dcz ; Q=0.5 , br"], true),
+            ("refused", &["dcz;q=0"], false),
+            ("refused, a dot", &["dcz;q=0."], false),
+            ("refused, written out", &["dcz;q=0.000"], false),
+            ("refused, but any is not", &["*, dcz;q=0"], false),
+            ("refused elsewhere", &["dcz", "dcz;q=0"], false),
+            ("twice", &["dcz, dcz;q=0.5"], true),
+            ("too high a weight", &["dcz;q=2"], false),
+            ("above one", &["dcz;q=1.001"], false),
+            ("too many digits", &["dcz;q=0.0001"], false),
+            ("no number", &["dcz;q=a"], false),
+            ("no weight", &["dcz;q="], false),
+            ("an empty parameter", &["dcz;"], false),
+            ("another parameter", &["dcz;a=1"], false),
+            ("two parameters", &["dcz;q=1;q=0"], false),
+        ] {
+            let lines = lines.iter().map(|line| (header::ACCEPT_ENCODING, line.parse().unwrap()));
+            assert_eq!(names(&lines.collect(), "dcz"), expected, "{name}");
         }
     }
 

@@ -1,6 +1,8 @@
 //! What do header fields mean? The syntax of RFC 9110 and 9111, without anything of the layer;
 //! here what all fields share: lists (RFC 9110 §5.6.1), numbers, and copies of values.
 
+#[cfg(feature = "delta")]
+pub(crate) mod byte_sequence;
 pub(crate) mod cache_control;
 pub(crate) mod content_coding;
 pub(crate) mod etag;
@@ -11,6 +13,18 @@ pub(crate) mod range;
 pub(crate) mod stored;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// RFC 9842 §2.1.
+#[cfg(feature = "delta")]
+pub(crate) const USE_AS_DICTIONARY: HeaderName = HeaderName::from_static("use-as-dictionary");
+
+/// RFC 9842 §2.2.
+#[cfg(feature = "delta")]
+pub(crate) const AVAILABLE_DICTIONARY: HeaderName = HeaderName::from_static("available-dictionary");
+
+/// Which site the page is of that asks (Fetch Metadata Request Headers).
+#[cfg(feature = "delta")]
+pub(crate) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Returns the members of a list field, over all its lines, trimmed and without empty ones. A
 /// comma inside quotes is not a separator.
