@@ -91,6 +91,7 @@
 //!
 //! - [Caching](docs::caching): what each response gets and why
 //! - [Deploys](docs::deploys): rolling deploys, stale versions, several nodes, CDNs
+//! - [Deltas](docs::deltas): after a deploy a browser downloads what has changed
 //! - [Layer order](docs::layer_order): routers and nests, compression, CORS, two layers
 //! - [Development](docs::development): watching, live reload, bundlers in watch mode
 //! - [Files from memory](docs::files_from_memory)
@@ -107,6 +108,8 @@
 //! - `axum`: [`StaticPrefix`] as an extractor, and an `axum` module with `StaticUrlLayer::wrap`
 //! - `cli`: the command `static-url`, which prints the version of a directory, and publishes,
 //!   lists, verifies and deletes releases: `static-url --help`
+//! - `delta`: `StaticUrlLayerBuilder::deltas`, to send what a deploy has changed in place of whole
+//!   files (RFC 9842)
 //! - `memory`: `StaticUrlLayerBuilder::memory_budget`, to serve files from memory
 //! - `object-store`: `releases::Bucket`, which keeps the files of every published version in an
 //!   S3-compatible bucket, through the `object_store` crate, of which you turn on `aws`, `gcp` or
@@ -125,6 +128,9 @@
 #[cfg(feature = "axum")]
 pub mod axum;
 #[cfg(feature = "delta")]
+mod delta;
+#[cfg(not(feature = "delta"))]
+#[path = "delta/off.rs"]
 mod delta;
 #[cfg(any(doc, doctest))]
 pub mod docs;

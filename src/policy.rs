@@ -349,7 +349,7 @@ impl CacheControlEdit<'_> {
     }
 }
 
-fn remove_targeted(headers: &mut HeaderMap) {
+pub(crate) fn remove_targeted(headers: &mut HeaderMap) {
     if headers.keys().any(|name| TARGETED.contains(&name.as_str())) {
         for name in TARGETED {
             headers.remove(name);

@@ -44,7 +44,10 @@ pub(crate) enum Hit {
 impl Hit {
     pub(super) fn into_plan(self, exchange: Exchange) -> Plan {
         let response = match self {
-            Self::Whole(stored) => stored.edited(|whole| exchange.on_stored_response(whole)),
+            Self::Whole(stored) if exchange.has_usual_fields() => {
+                stored.edited(|whole| exchange.on_stored_response(whole))
+            }
+            Self::Whole(stored) => exchange.on_stored_response(stored.whole()),
             Self::Other(response) => exchange.on_stored_response(response),
         };
         Plan::Respond(Some(response))

@@ -6,6 +6,8 @@
 
 #[cfg(feature = "memory")]
 pub(crate) mod from_memory;
+#[cfg(feature = "delta")]
+pub(crate) mod offer;
 pub(crate) mod redirect;
 pub(crate) mod request;
 pub(crate) mod response;
@@ -36,6 +38,10 @@ pub(crate) struct Exchange {
     stored_for: Option<Accept>,
     /// The client's target, if the request was rewritten.
     original: Option<Original>,
+    /// The path below the version as the client spells it, if a dictionary is offered for it and
+    /// it is not the logical path.
+    #[cfg(feature = "delta")]
+    spelled: Option<Box<str>>,
 }
 
 /// The resource that the client requested, and how.
@@ -55,7 +61,11 @@ pub(crate) struct Target {
 /// Whether a URL stands for one content of a file, for ever: it has the current version, or is
 /// that of a fingerprinted file.
 #[inline]
-fn names_content(snapshot: &Snapshot, outcome: StaticUrlOutcome, file: Option<FileIndex>) -> bool {
+pub(crate) fn names_content(
+    snapshot: &Snapshot,
+    outcome: StaticUrlOutcome,
+    file: Option<FileIndex>,
+) -> bool {
     match outcome {
         StaticUrlOutcome::Current => true,
         StaticUrlOutcome::Unversioned => file.is_some_and(|file| snapshot.is_fingerprinted(file)),
@@ -152,7 +162,15 @@ impl Exchange {
         conditions: Option<Box<ClientConditions>>,
         stored_for: Option<Accept>,
     ) -> Self {
-        Self { snapshot, target, conditions, stored_for, original: None }
+        Self {
+            snapshot,
+            target,
+            conditions,
+            stored_for,
+            original: None,
+            #[cfg(feature = "delta")]
+            spelled: None,
+        }
     }
 
     pub(crate) fn snapshot(&self) -> &Handle {
@@ -172,6 +190,15 @@ impl Exchange {
     fn names_content(&self) -> bool {
         let Target { outcome, file, .. } = self.target;
         names_content(&self.snapshot, outcome, file)
+    }
+
+    /// Whether all requests for the file without conditions get the same fields.
+    #[cfg(feature = "memory")]
+    fn has_usual_fields(&self) -> bool {
+        #[cfg(feature = "delta")]
+        return self.has_usual_offer();
+        #[cfg(not(feature = "delta"))]
+        true
     }
 
     fn is_development(&self) -> bool {

@@ -21,7 +21,12 @@ use crate::{
         range::{self, ForwardedRange, RangeEdit},
     },
     policy::{Match, StalePolicy, UnlistedPolicy},
-    snapshot::{Below, Place, Snapshot, current::Handle, file::File, representation::is_digest},
+    snapshot::{
+        Below, Place, Snapshot,
+        current::Handle,
+        file::{File, NotModifiedFields},
+        representation::is_digest,
+    },
     url::{StaticUrlOutcome, path_and_query, with_path, with_version},
 };
 #[cfg(feature = "releases")]
@@ -163,13 +168,18 @@ pub(crate) fn decide(
         return Plan::Respond(response);
     }
     let (conditions, fields) = incoming.conditions(&snapshot);
+    #[cfg(feature = "delta")]
+    let spelled = incoming.spelled(&snapshot);
     #[cfg(feature = "memory")]
     let stored_for = match incoming.look_up(&snapshot, &fields) {
         LookUp::Miss(accept) => Some(accept),
         LookUp::Bypass => None,
         LookUp::Hit(hit) => {
             let target = incoming.target(&fields);
-            return hit.into_plan(Exchange::new(snapshot, target, conditions, None));
+            let exchange = Exchange::new(snapshot, target, conditions, None);
+            #[cfg(feature = "delta")]
+            let exchange = exchange.spelled(spelled);
+            return hit.into_plan(exchange);
         }
     };
     #[cfg(not(feature = "memory"))]
@@ -177,7 +187,10 @@ pub(crate) fn decide(
     let path = incoming.edit_path(snapshot.base(nested));
     let target = incoming.target(&fields);
     let edit = RequestEdit { path, fields };
-    Plan::Forward { edit, exchange: Exchange::new(snapshot, target, conditions, stored_for) }
+    let exchange = Exchange::new(snapshot, target, conditions, stored_for);
+    #[cfg(feature = "delta")]
+    let exchange = exchange.spelled(spelled);
+    Plan::Forward { edit, exchange }
 }
 
 /// Returns a 304 for a file of a kept release, if what is listed is enough for it.
@@ -312,25 +325,37 @@ impl<'r> IncomingRequest<'r> {
         }
         let lines = self.head.headers.get_all(header::IF_NONE_MATCH);
         let accepts = |coding: &str| AcceptedCodings::is_one(self.head.headers, coding);
-        let named = file.only_named(&lines, accepts)?;
         let remembered = file.not_modified_fields()?;
-        let is_authorized = self.fields.authorization;
-        let make = || {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ETAG, named.etag().clone());
-            remembered.write_to(&mut headers);
-            let edit = policies.cache_control(
-                StaticUrlOutcome::Current,
-                StatusCode::NOT_MODIFIED,
-                Match::Verified,
-            );
-            edit.apply(&mut headers, remembered.caching(), is_authorized);
-            headers
-        };
+        let named = file.only_named(&lines, accepts);
+        #[cfg(feature = "delta")]
+        if named.is_none() {
+            return self.not_modified_delta(snapshot, remembered);
+        }
+        let named = named?;
+        let make = || self.not_modified_headers(snapshot, named.etag().clone(), remembered);
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
+        let is_authorized = self.fields.authorization;
         *response.headers_mut() = if is_authorized { make() } else { named.not_modified(make) };
         Some(response)
+    }
+
+    pub(super) fn not_modified_headers(
+        &self,
+        snapshot: &Snapshot,
+        etag: HeaderValue,
+        remembered: &NotModifiedFields,
+    ) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ETAG, etag);
+        remembered.write_to(&mut headers);
+        let status = StatusCode::NOT_MODIFIED;
+        let policies = &snapshot.settings().policies;
+        let edit = policies.cache_control(StaticUrlOutcome::Current, status, Match::Verified);
+        edit.apply(&mut headers, remembered.caching(), self.fields.authorization);
+        #[cfg(feature = "delta")]
+        self.vary_as_offered(snapshot, &mut headers);
+        headers
     }
 
     /// Returns the client's conditions, and who evaluates them.
@@ -398,7 +423,7 @@ fn strip_if_range(
 
 /// Whether the inner service must be called, whatever is known of the file. In development
 /// only its response shows that a file without a modification time has changed.
-pub(super) fn must_bypass(file: &File, snapshot: &Snapshot) -> bool {
+pub(crate) fn must_bypass(file: &File, snapshot: &Snapshot) -> bool {
     file.must_bypass() || is_hashed_first(file, snapshot)
 }
 

@@ -335,7 +335,10 @@ impl Exchange {
             .flatten();
         if let Some(etag) = other {
             response.headers_mut().insert(header::ETAG, etag);
-            return self.without_content(response, StatusCode::NOT_MODIFIED, matching, caching);
+            self.without_content(response, StatusCode::NOT_MODIFIED, matching, caching);
+            #[cfg(feature = "delta")]
+            self.restrict_delta(response.headers_mut());
+            return BodyEdit::Drop;
         }
         let status = match evaluation {
             Evaluation::Proceed => return self.set_cache_control(response, matching, caching),
@@ -394,6 +397,10 @@ impl Exchange {
         };
         let edit = policies.cache_control(outcome, response.status(), matching);
         edit.apply(response.headers_mut(), caching, self.target.is_authorized);
+        #[cfg(feature = "delta")]
+        if self.snapshot.settings().deltas.is_some() {
+            self.offer(response, matching, caching);
+        }
         BodyEdit::Pass
     }
 

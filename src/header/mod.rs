@@ -94,9 +94,45 @@ pub(crate) fn varies_on_everything(headers: &HeaderMap) -> bool {
     members(headers, header::VARY).any(|member| member == b"*")
 }
 
+/// Adds names to `Vary` that are not there, and makes one line of it. `*` says it all.
+#[cfg(feature = "delta")]
+pub(crate) fn add_vary(headers: &mut HeaderMap, names: &[&str]) {
+    if varies_on_everything(headers) {
+        return;
+    }
+    let known = members(headers, header::VARY).map(String::from_utf8_lossy);
+    let mut all = known.collect::<Vec<_>>();
+    for name in names {
+        if !all.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            all.push((*name).into());
+        }
+    }
+    if let Ok(vary) = HeaderValue::try_from(all.join(", ")) {
+        headers.insert(header::VARY, vary);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "delta")]
+    #[test]
+    fn what_a_response_varies_on_is_added_once() {
+        for (name, lines, expected) in [
+            ("nothing yet", &[][..], "accept-encoding, x"),
+            ("one", &["Accept-Encoding"], "Accept-Encoding, x"),
+            ("all", &["x, accept-encoding"], "x, accept-encoding"),
+            ("others, in lines", &["origin", "X,, a"], "origin, X, a, accept-encoding"),
+            ("everything", &["*"], "*"),
+        ] {
+            let lines = lines.iter().map(|line| (header::VARY, line.parse().unwrap()));
+            let mut headers = lines.collect::<HeaderMap>();
+            add_vary(&mut headers, &["accept-encoding", "x"]);
+            let vary = headers.get_all(header::VARY).iter().collect::<Vec<_>>();
+            assert_eq!(vary, [expected], "{name}");
+        }
+    }
 
     #[test]
     fn a_tag_is_replaced() {

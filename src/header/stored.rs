@@ -30,10 +30,12 @@ const TRANSIENT_FIELDS: [HeaderName; 9] = [
     header::WARNING,
 ];
 
-pub(crate) fn may_be_stored(headers: &HeaderMap) -> bool {
+/// Whether a response may be stored that varies on nothing but these fields.
+pub(crate) fn may_be_stored(headers: &HeaderMap, selecting: &[&str]) -> bool {
     let mut varies = members(headers, header::VARY);
+    let selects = |name: &[u8], field: &&str| name.eq_ignore_ascii_case(field.as_bytes());
     !TRANSIENT_FIELDS.iter().any(|name| headers.contains_key(name))
-        && varies.all(|name| name.eq_ignore_ascii_case(b"accept-encoding"))
+        && varies.all(|name| selecting.iter().any(|field| selects(name, field)))
 }
 
 #[cfg(test)]
@@ -57,7 +59,7 @@ mod tests {
             ("from a cache", &[("age", "1")], false),
             ("with a date of its own", &[("expires", "0")], false),
         ] {
-            assert_eq!(may_be_stored(&headers(fields)), expected, "{name}");
+            assert_eq!(may_be_stored(&headers(fields), &["accept-encoding"]), expected, "{name}");
         }
         let kept = fields_to_store(&headers(&[("date", "now"), ("content-type", "text/css")]));
         assert_eq!(kept.len(), 1, "`Date` is that of the response, not of the file");

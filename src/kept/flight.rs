@@ -6,7 +6,7 @@ use event_listener::Event;
 
 /// The result of some work on another thread, for everybody who waits for it.
 #[derive(Debug)]
-pub(super) struct Flight<T> {
+pub(crate) struct Flight<T> {
     /// `None` if the work was given up.
     result: OnceLock<Option<T>>,
     has_landed: Event,
@@ -14,16 +14,16 @@ pub(super) struct Flight<T> {
 
 /// The duty to end a flight. If it is dropped, the flight ends without a result.
 #[derive(Debug)]
-pub(super) struct Landing<T>(Arc<Flight<T>>);
+pub(crate) struct Landing<T>(Arc<Flight<T>>);
 
 impl<T> Flight<T> {
-    pub(super) fn start() -> (Arc<Self>, Landing<T>) {
+    pub(crate) fn start() -> (Arc<Self>, Landing<T>) {
         let flight = Arc::new(Self { result: OnceLock::new(), has_landed: Event::new() });
         (Arc::clone(&flight), Landing(flight))
     }
 
     /// Whether somebody is still at work.
-    pub(super) fn is_under_way(&self) -> bool {
+    pub(crate) fn is_under_way(&self) -> bool {
         self.result.get().is_none()
     }
 
@@ -43,7 +43,7 @@ impl<T> Flight<T> {
 
 impl<T: Clone> Flight<T> {
     /// Waits for the result. `None` if the work was given up.
-    pub(super) async fn landed(&self) -> Option<T> {
+    pub(crate) async fn landed(&self) -> Option<T> {
         loop {
             // Before the look, so that no landing is missed in between.
             let landing = self.has_landed.listen();
@@ -56,7 +56,7 @@ impl<T: Clone> Flight<T> {
 }
 
 impl<T> Landing<T> {
-    pub(super) fn land(self, result: T) {
+    pub(crate) fn land(self, result: T) {
         self.0.end(Some(result));
     }
 }

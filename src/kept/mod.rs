@@ -2,10 +2,12 @@
 //! a kept release is a snapshot of its own, in which its version is the current one, and a
 //! service over the directory of releases reads the bytes.
 
+#[cfg(feature = "delta")]
+pub(crate) mod content;
 #[cfg(feature = "object-store")]
 mod fill;
 mod find;
-mod flight;
+pub(crate) mod flight;
 #[cfg(feature = "memory")]
 mod from_memory;
 #[cfg(not(feature = "memory"))]
@@ -16,7 +18,7 @@ mod refresh;
 mod respond;
 mod service;
 mod shelf;
-mod worker;
+pub(crate) mod worker;
 
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
@@ -48,6 +50,9 @@ pub(crate) struct Kept {
     shelf: Shelf,
     worker: Arc<Worker>,
     worker_for_large: Arc<Worker>,
+    /// Where the files of the current release are.
+    #[cfg(any(feature = "delta", feature = "object-store"))]
+    roots: Vec<PathBuf>,
     #[cfg(feature = "object-store")]
     fills: fill::Fills,
 }
@@ -102,7 +107,7 @@ impl Kept {
         if let Some(rule) = &settings.fingerprinted {
             releases.find_by(rule);
         }
-        #[cfg(not(feature = "object-store"))]
+        #[cfg(not(any(feature = "delta", feature = "object-store")))]
         drop(roots);
         Self {
             releases,
@@ -112,8 +117,10 @@ impl Kept {
             shelf: Shelf::default(),
             worker: Arc::default(),
             worker_for_large: Arc::default(),
+            #[cfg(any(feature = "delta", feature = "object-store"))]
+            roots,
             #[cfg(feature = "object-store")]
-            fills: fill::Fills::new(roots),
+            fills: fill::Fills::new(),
         }
     }
 

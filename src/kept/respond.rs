@@ -5,6 +5,8 @@ use std::{future::ready, sync::Arc, time::Instant};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 
+#[cfg(feature = "delta")]
+use crate::delta::DeltaPlan;
 use crate::{
     ResponseBody, ResponseFuture, StaticUrlOutcome,
     exchange::{
@@ -120,6 +122,34 @@ impl KeptPlan {
     }
 
     async fn respond_from(
+        &self,
+        opened: &Arc<KeptSnapshot>,
+        request: Request<EmptyBody>,
+    ) -> Result<KeptResponse, Failed> {
+        #[cfg(feature = "delta")]
+        if crate::delta::may_ask(&opened.handle, request.headers()) {
+            return self.respond_with_delta(opened, request).await;
+        }
+        self.respond_ordinary(opened, request).await
+    }
+
+    #[cfg(feature = "delta")]
+    async fn respond_with_delta(
+        &self,
+        opened: &Arc<KeptSnapshot>,
+        request: Request<EmptyBody>,
+    ) -> Result<KeptResponse, Failed> {
+        let (kept, snapshot) = (&self.kept, &opened.handle);
+        let ordinary = self.respond_ordinary(opened, request.clone()).await?;
+        let head = RequestHead::of(&request);
+        let delta = DeltaPlan::of(head, self.nested, snapshot, kept, &self.current);
+        Ok(match delta {
+            Some(delta) => delta.replace_soon(ordinary).await,
+            None => ordinary,
+        })
+    }
+
+    async fn respond_ordinary(
         &self,
         opened: &Arc<KeptSnapshot>,
         mut request: Request<EmptyBody>,

@@ -1,4 +1,4 @@
-//! Who reads files while requests wait? Threads of its own, which end when there is nothing to
+//! Who reads files and makes deltas while requests wait? Threads of its own, which end when there is nothing to
 //! do, so that no executor is blocked, whichever that is.
 
 use std::{
@@ -9,14 +9,15 @@ use std::{
     thread,
 };
 
-/// How many threads work at once. Disks and hashes do not get faster with many more.
-const MOST_THREADS: usize = 2;
+/// How many threads read at once. Disks and hashes do not get faster with many more.
+const READERS: usize = 2;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-#[derive(Default)]
-pub(super) struct Worker {
+pub(crate) struct Worker {
     state: Mutex<State>,
+    most_threads: usize,
+    most_waiting: usize,
 }
 
 #[derive(Default)]
@@ -25,13 +26,30 @@ struct State {
     threads: usize,
 }
 
+/// For readers, of whom any number may wait.
+impl Default for Worker {
+    fn default() -> Self {
+        Self::new(READERS, usize::MAX)
+    }
+}
+
 impl Worker {
-    /// Runs a job soon. If no thread can be started, the job is dropped.
-    pub(super) fn run(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) {
+    /// Makes a worker with so many threads, for which so many jobs may wait.
+    pub(crate) fn new(most_threads: usize, most_waiting: usize) -> Self {
+        Self { state: Mutex::default(), most_threads, most_waiting }
+    }
+
+    /// Runs a job soon. Returns whether it is taken: not if too many wait already. If no thread
+    /// can be started, the job is dropped.
+    pub(crate) fn run(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) -> bool {
         let mut state = self.state();
+        let is_idle = state.threads < self.most_threads;
+        if !is_idle && state.jobs.len() >= self.most_waiting {
+            return false;
+        }
         state.jobs.push_back(Box::new(job));
-        if state.threads >= MOST_THREADS {
-            return;
+        if !is_idle {
+            return true;
         }
         state.threads += 1;
         drop(state);
@@ -40,6 +58,7 @@ impl Worker {
         if thread.spawn(move || worker.work()).is_err() {
             self.give_up();
         }
+        true
     }
 
     fn work(&self) {

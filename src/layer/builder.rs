@@ -25,6 +25,8 @@ use crate::{
     url::{Mount, version::StaleShape},
     version_source::Salt,
 };
+#[cfg(feature = "delta")]
+use crate::{Deltas, delta::Workshop};
 #[cfg(feature = "releases")]
 use crate::{
     EmptyBody,
@@ -56,6 +58,8 @@ pub struct StaticUrlLayerBuilder {
     stale_shapes: Vec<String>,
     #[cfg(feature = "releases")]
     releases: Option<(Releases, FolderService)>,
+    #[cfg(feature = "delta")]
+    deltas: Option<Deltas>,
 }
 
 impl StaticUrlLayerBuilder {
@@ -76,6 +80,8 @@ impl StaticUrlLayerBuilder {
             stale_shapes: Vec::new(),
             #[cfg(feature = "releases")]
             releases: None,
+            #[cfg(feature = "delta")]
+            deltas: None,
         }
     }
 
@@ -370,6 +376,43 @@ impl StaticUrlLayerBuilder {
         self
     }
 
+    /// Lets browsers download deltas after a deploy: what has changed against the files that they
+    /// have (RFC 9842). Default: off. Needs [`releases`](Self::releases), from which the old bytes
+    /// come.
+    ///
+    /// To a browser, a file then costs what the deploy has changed in it: some 60 bytes if
+    /// nothing has. Chrome, Edge and others with their engine do this since version 130, over
+    /// HTTPS and from localhost. All other clients see the same responses as before, with two
+    /// more fields: `Use-As-Dictionary`, and `Vary` on `Available-Dictionary`.
+    /// [Deltas](crate::docs::deltas) has the details.
+    ///
+    /// ```
+    /// use tower_http::services::ServeDir;
+    /// use tower_static_url::{Deltas, StaticUrlLayer, releases::Releases};
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let (dist, site) = (folder.path().join("dist"), folder.path().join("site"));
+    /// # std::fs::create_dir(&dist).unwrap();
+    /// # std::fs::write(dist.join("app.js"), "1").unwrap();
+    /// let releases = Releases::folder(site)?;
+    /// let files = ServeDir::new(releases.files());
+    /// let layer = StaticUrlLayer::builder("/static")
+    ///     .root(dist)
+    ///     .releases(releases, files)
+    ///     .deltas(Deltas::new())
+    ///     .build()?;
+    /// layer.publish()?;
+    /// # Ok::<(), tower_static_url::Error>(())
+    /// ```
+    ///
+    /// A delta that was made is kept in memory, and sent again without a call of the inner
+    /// service: what is said of that at `memory_budget` is true here, too.
+    #[cfg(feature = "delta")]
+    pub fn deltas(mut self, deltas: Deltas) -> Self {
+        self.deltas = Some(deltas);
+        self
+    }
+
     /// Prepares the layer for files that change while the server runs. Default: off, also in a
     /// debug build. A common call is `.development(cfg!(debug_assertions))`.
     ///
@@ -410,13 +453,15 @@ impl StaticUrlLayerBuilder {
     ///   directory at the top of the tree has the name of the version; or an example of a stale
     ///   version is not one plain URL segment with a digit in it.
     /// - [`ManifestRequired`](ErrorKind::ManifestRequired): there is neither a root nor a
-    ///   manifest, but an option needs one.
+    ///   manifest, but an option needs one; or there are no releases, but an option needs them.
     /// - [`MissingVariable`](ErrorKind::MissingVariable): the environment variable of the
     ///   version source is not set, is empty, or is not UTF-8.
     /// - [`Io`](ErrorKind::Io): the file of the version source cannot be read.
     /// - With a [`root`](Self::root), the errors of [`Scan::run`](crate::manifest::Scan::run).
     pub fn build(self) -> Result<StaticUrlLayer, Error> {
         self.require_manifest()?;
+        #[cfg(feature = "delta")]
+        let deltas = self.make_deltas()?;
         let stale_shapes = self.stale_shapes.iter().map(|example| StaleShape::of(example));
         let stale_shapes = stale_shapes.collect::<Result<_, _>>()?;
         let settings = Settings {
@@ -433,6 +478,8 @@ impl StaticUrlLayerBuilder {
             stale_shapes,
             #[cfg(feature = "releases")]
             kept: None,
+            #[cfg(feature = "delta")]
+            deltas,
         };
         #[cfg(feature = "releases")]
         let settings = settings.with_releases(self.releases, self.files.roots());
@@ -442,9 +489,20 @@ impl StaticUrlLayerBuilder {
         Ok(StaticUrlLayer { shared: Arc::new(Shared { current, nested: false }) })
     }
 
+    #[cfg(feature = "delta")]
+    fn make_deltas(&self) -> Result<Option<Arc<Workshop>>, Error> {
+        if self.deltas.is_some() && self.releases.is_none() {
+            let message = "`deltas` needs the old files: give the builder `releases`";
+            return Err(Error::new(ErrorKind::ManifestRequired, message));
+        }
+        Ok(self.deltas.clone().map(|deltas| Arc::new(Workshop::new(deltas))))
+    }
+
     /// Checks that there is a list of the files if an option needs one.
     fn require_manifest(&self) -> Result<(), Error> {
         let option = match (&self.files, &self.fingerprinted, self.unlisted) {
+            #[cfg(feature = "delta")]
+            (FileSource::Unknown, ..) if self.deltas.is_some() => "`deltas`",
             (FileSource::Unknown, Some(_), _) => "`fingerprinted`",
             (FileSource::Unknown, _, UnlistedPolicy::NotFound) => "`unlisted(NotFound)`",
             _ => return Ok(()),

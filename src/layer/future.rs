@@ -14,6 +14,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     ResponseBody,
+    delta::DeltaInFlight,
     exchange::{
         Exchange,
         response::{BodyEdit, Pending, ResponseEdit},
@@ -51,6 +52,8 @@ pin_project! {
         Digesting { digesting: Option<Box<Digesting<B>>> },
         /// A kept release may respond.
         Kept { in_flight: InFlight<F, B> },
+        /// A delta may take the place of the response.
+        Delta { in_flight: DeltaInFlight<F, B> },
     }
 }
 
@@ -79,6 +82,12 @@ impl<F, B> ResponseFuture<F, B> {
     #[cfg(feature = "releases")]
     pub(crate) fn kept(kept: Option<crate::kept::Responding>, otherwise: Option<Self>) -> Self {
         Self { state: State::Kept { in_flight: InFlight::new(kept, otherwise) } }
+    }
+
+    /// Lets a delta take the place of the response, if there is one.
+    #[cfg(feature = "delta")]
+    pub(crate) fn delta(plan: std::sync::Arc<crate::delta::DeltaPlan>, ordinary: Self) -> Self {
+        Self { state: State::Delta { in_flight: DeltaInFlight::new(plan, ordinary) } }
     }
 }
 
@@ -113,6 +122,7 @@ where
                 }
                 StateProj::Digesting { digesting } => return poll_digest(digesting, cx).map(Ok),
                 StateProj::Kept { in_flight } => return in_flight.poll(cx),
+                StateProj::Delta { in_flight } => return in_flight.poll(cx),
             }
         }
     }

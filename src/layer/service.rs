@@ -9,6 +9,8 @@ use http::{Extensions, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
+#[cfg(feature = "delta")]
+use crate::delta::{self, DeltaPlan};
 #[cfg(feature = "releases")]
 use crate::kept::{self, KeptPlan};
 use crate::{
@@ -62,9 +64,28 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let head = RequestHead::of(&request);
-        let mut plan = plan(head, self.shared.nested, self.shared.current.handle());
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let snapshot = self.shared.current.handle();
+        #[cfg(feature = "delta")]
+        if delta::may_ask(&snapshot, request.headers()) {
+            return self.call_for_delta(request, snapshot);
+        }
+        self.call_ordinary(request, snapshot)
+    }
+}
+
+impl<S> StaticUrl<S> {
+    #[inline(always)]
+    fn call_ordinary<ReqBody, ResBody>(
+        &mut self,
+        mut request: Request<ReqBody>,
+        snapshot: Handle,
+    ) -> ResponseFuture<S::Future, ResBody>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+        ResBody: Body<Error: Into<BoxError>>,
+    {
+        let mut plan = plan(RequestHead::of(&request), self.shared.nested, snapshot);
         match &mut plan {
             Plan::Respond(response) => return ResponseFuture::respond(response.take()),
             Plan::Pass { snapshot, outcome } => extend(&mut request, snapshot, *outcome),
@@ -80,6 +101,34 @@ where
             Plan::Forward { exchange, .. } => ResponseFuture::forward(future, exchange),
             _ => ResponseFuture::pass(future),
         }
+    }
+}
+
+#[cfg(feature = "delta")]
+impl<S> StaticUrl<S> {
+    /// Responds with a delta, or as without one. Apart from [`call`](Service::call), which would
+    /// not be compiled as well with it.
+    #[cold]
+    #[inline(never)]
+    fn call_for_delta<ReqBody, ResBody>(
+        &mut self,
+        request: Request<ReqBody>,
+        snapshot: Handle,
+    ) -> ResponseFuture<S::Future, ResBody>
+    where
+        S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+        ResBody: Body<Error: Into<BoxError>>,
+    {
+        let head = RequestHead::of(&request);
+        let plan =
+            snapshot.settings().kept.as_ref().and_then(|kept| {
+                DeltaPlan::of(head, self.shared.nested, &snapshot, kept, &snapshot)
+            });
+        let Some(plan) = plan else { return self.call_ordinary(request, snapshot) };
+        if let Some(response) = plan.respond() {
+            return ResponseFuture::respond(Some(response));
+        }
+        ResponseFuture::delta(plan, self.call_ordinary(request, snapshot))
     }
 }
 

@@ -94,7 +94,9 @@ impl Memory {
         headers: &HeaderMap,
         info: &FileInfo,
     ) -> Option<Box<Recorder>> {
-        if info.length() > self.budget / LARGEST_SHARE || !may_be_stored(headers) {
+        if info.length() > self.budget / LARGEST_SHARE
+            || !may_be_stored(headers, &["accept-encoding"])
+        {
             return None;
         }
         self.selections.insert(Selection::new(file, accept), coding);

@@ -39,17 +39,21 @@ impl StoredResponse {
         &self,
         edit: impl FnOnce(Response<Bytes>) -> Response<Bytes>,
     ) -> Response<Bytes> {
-        let whole = || with(&self.headers, self.content.clone());
         // Cloned, because a clone has no spare capacity.
-        let headers = self.edited.get_or_init(|| edit(whole()).headers().clone());
+        let headers = self.edited.get_or_init(|| edit(self.whole()).headers().clone());
         with(headers, self.content.clone())
+    }
+
+    /// Returns the whole response, as it was stored.
+    pub(crate) fn whole(&self) -> Response<Bytes> {
+        with(&self.headers, self.content.clone())
     }
 
     /// Returns the response to a request for this part. `None` if only the inner service knows
     /// it.
     pub(crate) fn part(&self, part: Part) -> Option<Response<Bytes>> {
         match part {
-            Part::Whole => Some(with(&self.headers, self.content.clone())),
+            Part::Whole => Some(self.whole()),
             // Without the field only the body has the length, and here there is no body.
             Part::Head if !self.headers.contains_key(header::CONTENT_LENGTH) => None,
             Part::Head => Some(with(&self.headers, Bytes::new())),

@@ -364,3 +364,35 @@ impl fmt::Debug for Releases {
             .finish()
     }
 }
+#[cfg(feature = "delta")]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DictionaryName(u64);
+#[cfg(feature = "delta")]
+impl DictionaryName {
+    pub(crate) fn of(path: &str, rule: Option<&Fingerprinted>) -> Self {
+        use std::hash::{Hash as _, Hasher as _};
+        let mut hasher = std::hash::DefaultHasher::new();
+        match rule.and_then(|rule| rule.position(path)) {
+            Some(hash) => (&path[..hash.start], Some(&path[hash.end..])).hash(&mut hasher),
+            None => (path, None::<&str>).hash(&mut hasher),
+        }
+        Self(hasher.finish())
+    }
+}
+#[cfg(feature = "delta")]
+impl Releases {
+    pub(crate) fn find_dictionary(
+        &self,
+        name: DictionaryName,
+        digest: &[u8; 32],
+    ) -> Option<(Arc<KeptRelease>, Box<str>)> {
+        let rules = self.0.rules.load();
+        self.0.known.load().newest_first.iter().find_map(|release| {
+            let manifest = release.read_manifest().ok()??;
+            let found = manifest.iter().find(|(path, info)| {
+                info.sha256() == digest && DictionaryName::of(path, rules.first()) == name
+            });
+            found.map(|(path, _)| (Arc::clone(release), path.into()))
+        })
+    }
+}

@@ -50,6 +50,16 @@ pub(crate) struct File {
     must_bypass: AtomicBool,
     has_changed: AtomicBool,
     warned_missing: AtomicBool,
+    #[cfg(feature = "delta")]
+    dictionary: OnceLock<Box<FileDictionary>>,
+}
+
+/// What is known of a file for deltas.
+#[cfg(feature = "delta")]
+#[derive(Debug, Default)]
+struct FileDictionary {
+    offer: PerThread<Option<HeaderValue>>,
+    fields: OnceLock<HeaderMap>,
 }
 
 /// The fields of a 200 that a 304 repeats.
@@ -111,6 +121,8 @@ impl File {
             must_bypass: AtomicBool::new(false),
             has_changed: AtomicBool::new(false),
             warned_missing: AtomicBool::new(false),
+            #[cfg(feature = "delta")]
+            dictionary: OnceLock::new(),
         }
     }
 
@@ -151,6 +163,43 @@ impl File {
             listed.push_str(&format!(" {coding} {sha256:?} {length} {modified:?}"));
         }
         Sha256::digest(listed).into()
+    }
+
+    #[cfg(feature = "delta")]
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Returns the manifest's entry for the plain file, if it is listed.
+    #[cfg(feature = "delta")]
+    pub(crate) fn info(&self) -> Option<&FileInfo> {
+        self.identity().map(Representation::info)
+    }
+
+    /// Returns the offer of the file as a dictionary at its usual URL. It is made once.
+    #[cfg(feature = "delta")]
+    pub(crate) fn usual_offer(
+        &self,
+        make: impl Fn() -> Option<HeaderValue>,
+    ) -> &Option<HeaderValue> {
+        self.dictionary.get_or_init(Box::default).offer.get_or_init(make)
+    }
+
+    /// Returns the fields of a response with a delta, as far as they are the same every time.
+    #[cfg(feature = "delta")]
+    pub(crate) fn delta_fields(&self) -> Option<&HeaderMap> {
+        self.dictionary.get()?.fields.get().filter(|_| !self.must_bypass())
+    }
+
+    /// Remembers these fields, if they are not known yet.
+    #[cfg(feature = "delta")]
+    pub(crate) fn remember_delta_fields(&self, make: impl FnOnce() -> Option<HeaderMap>) {
+        let dictionary = self.dictionary.get_or_init(Box::default);
+        if dictionary.fields.get().is_none()
+            && let Some(fields) = make()
+        {
+            dictionary.fields.get_or_init(|| fields);
+        }
     }
 
     pub(crate) fn is_literal(&self) -> bool {
@@ -236,11 +285,28 @@ impl File {
     /// Whether `tag` is the file's own tag with the suffix of an accepted coding, as a server
     /// makes it that compresses the response on its way: `"<digest>-gzip"`.
     pub(crate) fn is_source_of(&self, tag: &EntityTag<'_>, accepted: AcceptedCodings) -> bool {
-        let own = self.identity().map(Representation::tag);
-        let suffix = own.and_then(|own| tag.opaque().strip_prefix(own.opaque()));
-        let suffix = suffix.and_then(|suffix| suffix.strip_prefix(b"-"));
-        let coding = suffix.and_then(|coding| std::str::from_utf8(coding).ok());
-        coding.is_some_and(|coding| accepted.allow(coding))
+        let suffix = self.suffix(tag);
+        suffix.is_some_and(|coding| accepted.allow(coding) || is_delta(coding))
+    }
+
+    /// Returns what follows the digest of the plain file in a tag.
+    fn suffix<'t>(&self, tag: &EntityTag<'t>) -> Option<&'t str> {
+        let own = self.identity()?.tag();
+        let suffix = tag.opaque().strip_prefix(own.opaque())?.strip_prefix(b"-")?;
+        std::str::from_utf8(suffix).ok()
+    }
+
+    /// Whether the layer makes this tag for the whole file, in whatever coding.
+    #[cfg(feature = "delta")]
+    pub(crate) fn is_own_tag(&self, tag: &EntityTag<'_>) -> bool {
+        let mut all = self.representations();
+        all.any(|(_, own)| own.tag().strong_eq(tag)) || self.is_source_of(tag, AcceptedCodings::ANY)
+    }
+
+    /// Whether the layer makes this tag for a delta: `W/"<digest>-dcz-<dictionary>"`.
+    #[cfg(feature = "delta")]
+    pub(crate) fn is_delta_tag(&self, tag: &EntityTag<'_>) -> bool {
+        self.suffix(tag).is_some_and(is_delta)
     }
 
     /// Returns the listed coding of a response and the manifest's entry for it, if the response
@@ -499,6 +565,13 @@ impl File {
         let (listed_length, listed_modified) = (info.length(), info.modified());
         log::changed(path, listed_length, listed_modified, length, last_modified, content_encoding);
     }
+}
+
+/// Whether the suffix of a tag is that of a delta.
+fn is_delta(suffix: &str) -> bool {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let dictionary = suffix.strip_prefix("dcz-").filter(|_| cfg!(feature = "delta"));
+    dictionary.is_some_and(|digits| digits.len() == 16 && digits.bytes().all(is_digit))
 }
 
 impl NotModifiedFields {

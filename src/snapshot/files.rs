@@ -4,7 +4,11 @@ use std::sync::{Arc, OnceLock};
 
 use indexmap::IndexMap;
 use rustc_hash::FxBuildHasher;
+#[cfg(feature = "delta")]
+use rustc_hash::FxHashSet;
 
+#[cfg(feature = "delta")]
+use crate::snapshot::dictionary;
 use crate::{
     Fingerprinted,
     header::content_coding::{IDENTITY, SIBLINGS},
@@ -21,6 +25,9 @@ pub(crate) struct Files {
     entries: IndexMap<Box<str>, Entry, FxBuildHasher>,
     tree_digest: [u8; 32],
     fingerprinted: FingerprintedFiles,
+    /// Which files are offered as dictionaries, by index.
+    #[cfg(feature = "delta")]
+    offered: Box<[bool]>,
 }
 
 /// A file of the manifest, with its pre-compressed siblings.
@@ -51,7 +58,13 @@ impl Files {
         let listed = manifest.into_files();
         let mut entries = IndexMap::with_capacity_and_hasher(listed.len(), FxBuildHasher);
         entries.extend(listed.into_iter().map(|(path, info)| (path, Entry::new(Some(info)))));
-        let mut files = Self { entries, tree_digest, fingerprinted: FingerprintedFiles::default() };
+        let mut files = Self {
+            entries,
+            tree_digest,
+            fingerprinted: FingerprintedFiles::default(),
+            #[cfg(feature = "delta")]
+            offered: [].into(),
+        };
         files.add_lone();
         files.find_siblings();
         if let Some(rule) = rule {
@@ -190,6 +203,27 @@ impl Files {
     #[cfg(feature = "releases")]
     pub(crate) fn is_made(&self, FileIndex(index): FileIndex) -> bool {
         self.entries.get_index(index).is_some_and(|(_, entry)| entry.file.get().is_some())
+    }
+
+    /// Offers files as dictionaries. Compressed forms of others are none.
+    #[cfg(feature = "delta")]
+    pub(crate) fn offer(mut self, rule: Option<&Fingerprinted>) -> Self {
+        let siblings = self.entries.values().flat_map(|entry| &entry.siblings);
+        let siblings = siblings.map(|sibling| sibling.index.0).collect::<FxHashSet<_>>();
+        let plain = self.infos().enumerate().filter(|(index, _)| !siblings.contains(index));
+        let plain =
+            plain.filter_map(|(i, (path, info))| Some((FileIndex(i), path, info?.length())));
+        self.offered = dictionary::offered(plain, self.entries.len(), |index, path| {
+            rule.filter(|_| self.is_fingerprinted(index))?.position(path)
+        });
+        self
+    }
+
+    /// Whether the file at an index is offered as a dictionary.
+    #[cfg(feature = "delta")]
+    #[inline]
+    pub(crate) fn is_offered(&self, FileIndex(index): FileIndex) -> bool {
+        self.offered.get(index) == Some(&true)
     }
 
     /// Returns the paths of the files with some content.

@@ -2,6 +2,8 @@
 //! together and never change. One request sees one snapshot.
 
 pub(crate) mod current;
+#[cfg(feature = "delta")]
+mod dictionary;
 pub(crate) mod evidence;
 pub(crate) mod file;
 pub(crate) mod files;
@@ -10,8 +12,12 @@ pub(crate) mod per_thread;
 pub(crate) mod recipe;
 pub(crate) mod representation;
 
+#[cfg(feature = "delta")]
+use std::ops::Range;
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
+#[cfg(feature = "delta")]
+use crate::delta::Workshop;
 #[cfg(feature = "releases")]
 use crate::kept::Kept;
 use crate::{
@@ -56,6 +62,8 @@ pub(crate) struct Settings {
     /// The releases that are answered for, besides the current one.
     #[cfg(feature = "releases")]
     pub(crate) kept: Option<Arc<Kept>>,
+    #[cfg(feature = "delta")]
+    pub(crate) deltas: Option<Arc<Workshop>>,
 }
 
 impl Settings {
@@ -117,6 +125,11 @@ impl Snapshot {
         let old = old.and_then(|old| old.files.as_ref());
         let rule = settings.fingerprinted.as_ref();
         let files = manifest.map(|manifest| Files::new(manifest, rule, old));
+        #[cfg(feature = "delta")]
+        let files = files.map(|files| match settings.deltas {
+            Some(_) => files.offer(rule),
+            None => files,
+        });
         let memory = Memory::new(settings.memory_budget).map(Arc::new);
         Ok(Self { settings, version, prefix, files, version_shaped, memory })
     }
@@ -282,6 +295,21 @@ impl Snapshot {
     /// Returns every logical path, in bytewise order.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
         self.files.iter().flat_map(Files::paths)
+    }
+}
+
+#[cfg(feature = "delta")]
+impl Snapshot {
+    /// Whether the file at an index is offered as a dictionary.
+    #[inline]
+    pub(crate) fn is_offered(&self, index: FileIndex) -> bool {
+        self.files.as_ref().is_some_and(|files| files.is_offered(index))
+    }
+
+    /// Returns where in a fingerprinted file's path the hash is.
+    pub(crate) fn hash(&self, index: FileIndex) -> Option<Range<usize>> {
+        let files = self.files.as_ref().filter(|files| files.is_fingerprinted(index))?;
+        self.settings.fingerprinted.as_ref()?.position(files.path(index)?)
     }
 }
 

@@ -32,6 +32,12 @@ pub(crate) fn prepare() {
     LazyLock::force(&SLOTS);
 }
 
+impl<T> Default for PerThread<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> PerThread<T> {
     pub(crate) const fn new() -> Self {
         Self { first: OnceLock::new(), others: OnceLock::new() }

@@ -264,7 +264,7 @@ impl Kept {
         let (path, info) = (wanted.path.to_owned(), wanted.info.clone());
         let files = current.and_then(|current| current.files());
         let own = files.and_then(|files| files.paths_of(info.sha256()).next());
-        let roots = self.fills.roots.iter();
+        let roots = self.roots.iter();
         let own = own.map(|own| roots.map(|root| root.join(own)).collect::<Vec<_>>());
         let mut others = self.shelf.find_content(info.sha256());
         others.extend(releases.find_content(info.sha256()));

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -35,14 +34,11 @@ pub(in crate::kept) struct Fills {
     pub(super) listings: Semaphore,
     waiting: AtomicUsize,
     by_digest: Mutex<HashMap<[u8; 32], Arc<Flight<()>>>>,
-    /// Where the files of the current release are.
-    pub(super) roots: Vec<PathBuf>,
 }
 
 impl Fills {
-    pub(in crate::kept) fn new(roots: Vec<PathBuf>) -> Self {
+    pub(in crate::kept) fn new() -> Self {
         Self {
-            roots,
             running: Semaphore::new(MOST_RUNNING),
             large: Semaphore::new(MOST_LARGE),
             listings: Semaphore::new(MOST_RUNNING),

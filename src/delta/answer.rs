@@ -1,0 +1,88 @@
+//! How does the response with a whole file become one with a delta? By other content, and by the
+//! fields that describe it.
+
+use bytes::Bytes;
+use data_encoding::HEXLOWER;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use crate::{
+    delta::{asked::DCZ, workshop::Pair},
+    header::{
+        add_vary,
+        cache_control::{directives, has_directive, to_private},
+        etag::EntityTag,
+        number,
+        stored::{DIGEST_FIELDS, fields_to_store, may_be_stored},
+    },
+    policy::remove_targeted,
+    snapshot::file::File,
+};
+
+/// What a response with a delta and one without have in `Vary`.
+pub(crate) const VARY: [&str; 2] = ["accept-encoding", "available-dictionary"];
+
+/// The digest of what is selected, with its coding (RFC 9530 §3).
+const REPR_DIGEST: &str = "repr-digest";
+
+/// Whether a response is the whole file, proven, and for everybody: the layer gives its own tags
+/// to nothing else.
+pub(super) fn is_whole<B>(response: &Response<B>, file: &File) -> bool {
+    let headers = response.headers();
+    let tag = headers.get(header::ETAG).and_then(|tag| EntityTag::parse(tag.as_bytes()));
+    response.status() == StatusCode::OK
+        && tag.is_some_and(|tag| file.is_own_tag(&tag))
+        && is_for_everybody(headers)
+        && !DIGEST_FIELDS.iter().chain(&[REPR_DIGEST]).any(|name| headers.contains_key(*name))
+}
+
+/// Whether every cache may keep a response, and use it without asking.
+pub(crate) fn is_for_everybody(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::CACHE_CONTROL)
+        && !["no-cache", "no-store", "private"].iter().any(|name| has_directive(headers, name))
+}
+
+/// Returns the length of the content, if the fields tell it.
+pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
+    number(headers.get(header::CONTENT_LENGTH)?.as_bytes())
+}
+
+/// Returns the fields of a whole file that every later response has, too. `None` if there are
+/// others.
+pub(super) fn lasting_fields(headers: &HeaderMap) -> Option<HeaderMap> {
+    may_be_stored(headers, &VARY).then(|| {
+        let mut fields = fields_to_store(headers);
+        for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH, header::ETAG] {
+            fields.remove(name);
+        }
+        fields
+    })
+}
+
+/// Edits the fields of the whole file.
+pub(super) fn edit(headers: &mut HeaderMap, pair: &Pair, delta: &Bytes, is_shared: bool) {
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(DCZ));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(delta.len()));
+    headers.insert(header::ETAG, etag(pair));
+    add_vary(headers, &VARY);
+    if !is_shared {
+        restrict(headers);
+    }
+}
+
+/// Lets only the browser itself keep a response.
+pub(crate) fn restrict(headers: &mut HeaderMap) {
+    remove_targeted(headers);
+    let private = to_private(&directives(headers).collect::<Vec<_>>());
+    if let Some(private) = private {
+        headers.insert(header::CACHE_CONTROL, private);
+    }
+}
+
+/// Makes the tag of a delta, of what it makes and of what it needs: weak, because an encoder need
+/// not make the same bytes twice.
+fn etag(pair: &Pair) -> HeaderValue {
+    let content = HEXLOWER.encode(&pair.content);
+    let dictionary = HEXLOWER.encode(&pair.dictionary[..8]);
+    let tag = format!("W/\"{content}-dcz-{dictionary}\"");
+    HeaderValue::from_maybe_shared(Bytes::from(tag)).expect("hexadecimal digits are visible ASCII")
+}

@@ -1,0 +1,104 @@
+//! What becomes of a response that a delta may take the place of? It is made first, as without
+//! deltas, because only that shows which fields it has, and whether it is the file.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::Body;
+
+use crate::{
+    ResponseBody, ResponseFuture,
+    delta::{answer::length, plan::DeltaPlan},
+    layer::body::BoxError,
+};
+
+/// A response under way.
+pub(crate) struct DeltaInFlight<F, B>(Box<Stages<F, B>>);
+
+struct Stages<F, B> {
+    plan: Arc<DeltaPlan>,
+    ordinary: Pin<Box<ResponseFuture<F, B>>>,
+    /// The ordinary response, and the delta that takes its place.
+    waiting: Option<(Response<ResponseBody<B>>, Making)>,
+}
+
+/// The future of a delta. In a lock that nobody ever waits for, because the user's futures need
+/// not be `Sync`.
+struct Making(Mutex<Pin<Box<dyn Future<Output = Option<Bytes>> + Send>>>);
+
+impl<F, B> DeltaInFlight<F, B> {
+    pub(crate) fn new(plan: Arc<DeltaPlan>, ordinary: ResponseFuture<F, B>) -> Self {
+        Self(Box::new(Stages { plan, ordinary: Box::pin(ordinary), waiting: None }))
+    }
+}
+
+impl<F, B, E> DeltaInFlight<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body<Error: Into<BoxError>>,
+{
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<ResponseBody<B>>, E>> {
+        let Stages { plan, ordinary, waiting } = &mut *self.0;
+        if waiting.is_none() {
+            let response = ready!(ordinary.as_mut().poll(cx))?;
+            if !plan.is_for(&response) {
+                return Poll::Ready(Ok(response));
+            }
+            let making = Making::new(plan, &response);
+            *waiting = Some((response, making));
+        }
+        let Some((_, making)) = waiting else { return Poll::Pending };
+        let delta = ready!(making.poll(cx));
+        let Some((response, _)) = waiting.take() else { return Poll::Pending };
+        Poll::Ready(Ok(plan.replace(response, delta)))
+    }
+}
+
+impl Making {
+    fn new<B>(plan: &Arc<DeltaPlan>, ordinary: &Response<B>) -> Self {
+        let delta = Arc::clone(plan).delta(length(ordinary.headers()));
+        Self(Mutex::new(Box::pin(delta)))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let making = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        making.as_mut().poll(cx)
+    }
+}
+
+impl DeltaPlan {
+    /// Puts a delta, if there is one, in the place of the ordinary response.
+    pub(crate) fn replace<B>(
+        &self,
+        ordinary: Response<ResponseBody<B>>,
+        delta: Option<Bytes>,
+    ) -> Response<ResponseBody<B>> {
+        let Some(delta) = delta else { return ordinary };
+        let (mut parts, _) = ordinary.into_parts();
+        let response = self.answer(std::mem::take(&mut parts.headers), delta);
+        let (edited, body) = response.into_parts();
+        parts.headers = edited.headers;
+        Response::from_parts(parts, ResponseBody::whole(body))
+    }
+
+    /// Puts a delta, if there is one, in the place of a response of a kept release.
+    pub(crate) async fn replace_soon<B>(
+        self: Arc<Self>,
+        ordinary: Response<ResponseBody<B>>,
+    ) -> Response<ResponseBody<B>> {
+        if !self.is_for(&ordinary) {
+            return ordinary;
+        }
+        let delta = Arc::clone(&self).delta(length(ordinary.headers())).await;
+        self.replace(ordinary, delta)
+    }
+}

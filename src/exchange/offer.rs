@@ -1,0 +1,174 @@
+//! Which responses may a browser use as dictionaries? It says so in `Use-As-Dictionary` (RFC 9842
+//! §2.1): whole files that every cache may keep.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use crate::{
+    delta::{
+        Workshop,
+        answer::{VARY, is_for_everybody, restrict},
+        pattern::use_as_dictionary,
+    },
+    exchange::{Exchange, Target, request::IncomingRequest},
+    header::{
+        USE_AS_DICTIONARY, add_vary,
+        etag::{EntityTag, tags_in},
+        head::InnerCaching,
+    },
+    manifest::FileIndex,
+    observe::event::{self, DeltaEvent},
+    policy::Match,
+    snapshot::{
+        Below, Snapshot,
+        file::{File, NotModifiedFields},
+    },
+    url::StaticUrlOutcome,
+};
+
+impl Exchange {
+    /// Lets a browser use the response as a dictionary, if it is the whole of a file that is
+    /// offered. A 304 must select as the 200 does.
+    #[cold]
+    pub(super) fn offer<B>(
+        &self,
+        response: &mut Response<B>,
+        matching: Match,
+        caching: InnerCaching,
+    ) {
+        let is_file = matching == Match::Verified && self.names_content();
+        let is_public = !caching.is_private && !self.target.is_authorized;
+        let status = response.status();
+        if !is_file || !is_public || !is_offered_with(status) {
+            return;
+        }
+        let headers = response.headers_mut();
+        if !is_for_everybody(headers) {
+            return;
+        }
+        let Some(offer) = self.offer_value() else { return };
+        add_vary(headers, &VARY);
+        if status == StatusCode::OK {
+            headers.insert(USE_AS_DICTIONARY, offer);
+            event::delta(self.file().map_or("", File::path), DeltaEvent::Offered);
+        }
+    }
+
+    fn offer_value(&self) -> Option<HeaderValue> {
+        let Target { outcome, file, .. } = self.target;
+        let (index, file) = (file?, self.file()?);
+        offer_value(&self.snapshot, (index, file), outcome, self.spelled.as_deref())
+    }
+
+    /// Whether every request for the file whose response may come from memory gets this offer.
+    #[cfg(feature = "memory")]
+    pub(crate) fn has_usual_offer(&self) -> bool {
+        let Target { outcome, file, .. } = self.target;
+        self.snapshot.settings().deltas.is_none()
+            || file.is_some_and(|file| {
+                self.spelled.is_none() && is_usual(&self.snapshot, file, outcome)
+            })
+    }
+}
+
+impl IncomingRequest<'_> {
+    /// Returns how the client spells the path, if that matters for the offer.
+    pub(super) fn spelled(&self, snapshot: &Snapshot) -> Option<Box<str>> {
+        snapshot.settings().deltas.as_ref()?;
+        self.below.file?;
+        spelled(&self.below).map(Box::from)
+    }
+
+    /// Lets a 304 select as the 200 does that it stands for.
+    pub(super) fn vary_as_offered(&self, snapshot: &Snapshot, headers: &mut HeaderMap) {
+        let is_offered = self.below.file.is_some_and(|(index, _)| snapshot.is_offered(index));
+        if is_offered && !self.fields.authorization && is_for_everybody(headers) {
+            add_vary(headers, &VARY);
+        }
+    }
+
+    /// Returns a 304, if `If-None-Match` has the tag of a delta that makes the file.
+    pub(super) fn not_modified_delta(
+        &self,
+        snapshot: &Snapshot,
+        remembered: &NotModifiedFields,
+    ) -> Option<Response<Bytes>> {
+        let (_, file) = self.below.file?;
+        let deltas = snapshot.settings().deltas.as_ref()?;
+        let lines = self.head.headers.get_all(header::IF_NONE_MATCH);
+        let tag = tags_in(&lines).find(|tag| file.is_delta_tag(tag))?.to_value()?;
+        let mut headers = self.not_modified_headers(snapshot, tag, remembered);
+        be_of_delta(&mut headers, deltas);
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.headers_mut() = headers;
+        Some(response)
+    }
+}
+
+/// Gives a 304 the fields of the delta that it stands for.
+fn be_of_delta(headers: &mut HeaderMap, deltas: &Workshop) {
+    add_vary(headers, &VARY);
+    if !deltas.settings().is_shared() {
+        restrict(headers);
+    }
+}
+
+impl Exchange {
+    /// Gives a 304 the fields of a delta, if it has the tag of one.
+    pub(super) fn restrict_delta(&self, headers: &mut HeaderMap) {
+        let Some(deltas) = &self.snapshot.settings().deltas else { return };
+        let tag = headers.get(header::ETAG).and_then(|tag| EntityTag::parse(tag.as_bytes()));
+        if tag.is_some_and(|tag| self.file().is_some_and(|file| file.is_delta_tag(&tag))) {
+            be_of_delta(headers, deltas);
+        }
+    }
+
+    /// Remembers how the client spells the path.
+    pub(super) fn spelled(self, spelled: Option<Box<str>>) -> Self {
+        Self { spelled, ..self }
+    }
+}
+
+/// Whether a whole file (200) is offered, or its response repeated (304).
+fn is_offered_with(status: StatusCode) -> bool {
+    status == StatusCode::OK || status == StatusCode::NOT_MODIFIED
+}
+
+/// Returns the offer for a request below the mount.
+pub(crate) fn offer_of(snapshot: &Snapshot, below: &Below<'_, '_>) -> Option<HeaderValue> {
+    let (index, file) = below.file?;
+    offer_value(snapshot, (index, file), below.outcome, spelled(below))
+}
+
+/// Returns how the client spells a path that is not the logical path itself.
+pub(super) fn spelled<'p>(below: &Below<'_, 'p>) -> Option<&'p str> {
+    below.rest.filter(|_| !below.is_literal)
+}
+
+/// Returns the offer of a file, if it has one. `spelled` is the path as the client sends it, if it
+/// is not the logical path.
+fn offer_value(
+    snapshot: &Snapshot,
+    (index, file): (FileIndex, &File),
+    outcome: StaticUrlOutcome,
+    spelled: Option<&str>,
+) -> Option<HeaderValue> {
+    if !snapshot.is_offered(index) {
+        return None;
+    }
+    let make = || {
+        let rest = spelled.unwrap_or_else(|| file.path());
+        let has_version = outcome != StaticUrlOutcome::Unversioned;
+        use_as_dictionary(snapshot.mount(), has_version, rest, snapshot.hash(index))
+    };
+    if spelled.is_none() && is_usual(snapshot, index, outcome) {
+        return file.usual_offer(make).clone();
+    }
+    make()
+}
+
+/// Whether the URL is the one that the layer gives to the file.
+fn is_usual(snapshot: &Snapshot, file: FileIndex, outcome: StaticUrlOutcome) -> bool {
+    (outcome == StaticUrlOutcome::Unversioned) == snapshot.is_fingerprinted(file)
+}
