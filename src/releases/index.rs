@@ -187,9 +187,12 @@ mod tests {
     const OWN: bool = true;
     const REMOTE: bool = false;
 
-    /// The records of releases, the newest first, each with its version.
-    fn releases(folder: &TempDir, all: &[(&str, bool, &[(&str, &str)])]) -> Vec<Arc<KeptRelease>> {
-        let release = |(i, &(version, is_own, files)): (usize, &(&str, bool, &[(&str, &str)]))| {
+    /// A version, whether its files are here, and what it lists.
+    type Published<'r> = (&'r str, bool, &'r [(&'r str, &'r str)]);
+
+    /// Writes the listings of releases, which are the newest first.
+    fn releases(folder: &TempDir, all: &[Published<'_>]) -> Vec<Arc<KeptRelease>> {
+        let release = |(i, &(version, is_own, files)): (usize, &Published<'_>)| {
             let manifest = Manifest::from_files(files.iter().copied()).unwrap();
             let path = folder.path().join(version);
             fs::write(&path, manifest.to_listing()).unwrap();
