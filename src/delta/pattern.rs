@@ -318,11 +318,12 @@ mod tests {
             mount in mount(),
             has_version in any::<bool>(),
             (directory, stem, extension) in (sent(), text(0..=4), text(1..=4)),
+            separator in "[-:)}]",
             hashes in ["[0-9a-f]{8}", "[a-zA-Z0-9_-]{8}"],
             other in text(1..=4),
         ) {
             let base = if has_version { format!("{mount}/0123456789abcdef") } else { mount.clone() };
-            let start = format!("{directory}/{stem}-");
+            let start = format!("{directory}/{stem}{separator}");
             let rest = format!("{start}{}.{extension}", hashes[0]);
             prop_assume!(is_sent(&rest));
             let at = decode(&start).unwrap().len();
@@ -334,7 +335,7 @@ mod tests {
                 prop_assert!(offer.has(&path), "{:?} has not {}", value, path);
             }
             let renamed = |directory: &str, stem: &str, extension: &str| {
-                format!("{directory}/{stem}-{}.{extension}", hashes[1])
+                format!("{directory}/{stem}{separator}{}.{extension}", hashes[1])
             };
             for other in [
                 renamed(&directory, &format!("a{stem}"), &extension),

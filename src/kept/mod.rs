@@ -107,6 +107,10 @@ impl Kept {
         if let Some(rule) = &settings.fingerprinted {
             releases.find_by(rule);
         }
+        #[cfg(feature = "delta")]
+        if settings.deltas.is_some() {
+            releases.find_dictionaries_by(settings.fingerprinted.as_ref());
+        }
         #[cfg(not(any(feature = "delta", feature = "object-store")))]
         drop(roots);
         Self {

@@ -9,11 +9,11 @@ use std::{
 };
 
 use crate::{
-    Error, Fingerprinted, Manifest,
+    Error, Manifest,
     releases::{
         Release,
         folder::{self, Folder},
-        index::Index,
+        index::{Index, Wanted},
         record::{NoRecord, Record},
         retention,
     },
@@ -52,7 +52,7 @@ pub(super) struct Remote {
 pub(super) struct Sources<'s> {
     pub(super) folder: &'s Folder,
     pub(super) remotes: Vec<Remote>,
-    pub(super) rules: &'s [Fingerprinted],
+    pub(super) wanted: &'s Wanted,
     /// To find content by its digest.
     pub(super) with_digests: bool,
 }
@@ -64,7 +64,7 @@ impl Known {
         sources: Sources<'_>,
         old: &Self,
     ) -> Result<(Option<Self>, Vec<NoRecord>), Error> {
-        let Sources { folder, remotes, rules, with_digests } = sources;
+        let Sources { folder, remotes, wanted, with_digests } = sources;
         let mut found = folder.find_records()?;
         // The first digest of a version wins, so the oldest record comes first.
         found.records.sort_by_key(|record| (record.published, record.digest));
@@ -90,18 +90,18 @@ impl Known {
         };
         let is_unchanged =
             by_version.len() == old.by_version.len() && by_version.values().all(is_known);
-        let new = || Self::new(by_version, rules, with_digests);
+        let new = || Self::new(by_version, wanted, with_digests);
         Ok(((!is_unchanged).then(new), found.ignored))
     }
 
     pub(super) fn new(
         by_version: HashMap<Box<str>, Arc<KeptRelease>>,
-        rules: &[Fingerprinted],
+        wanted: &Wanted,
         with_digests: bool,
     ) -> Self {
         let mut newest_first = by_version.values().cloned().collect::<Vec<_>>();
         newest_first.sort_by(|a, b| b.order().cmp(&a.order()));
-        let index = Index::new(&newest_first, rules, with_digests);
+        let index = Index::new(&newest_first, wanted, with_digests);
         Self { by_version, newest_first, index }
     }
 
@@ -184,6 +184,12 @@ impl KeptRelease {
         if let Some(old) = old.by_version.get(self.version()).filter(|old| *old == self) {
             *self = Arc::clone(old);
         }
+    }
+
+    #[cfg(all(test, feature = "delta"))]
+    pub(super) fn new(record: Record, is_own: bool) -> Self {
+        let (published, directory) = (record.published, PathBuf::new());
+        Self { record, published, is_own, shelves: Vec::new(), directory }
     }
 
     pub(crate) fn version(&self) -> &str {

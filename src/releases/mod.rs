@@ -39,9 +39,12 @@ use data_encoding::HEXLOWER;
 
 #[cfg(feature = "object-store")]
 pub use self::bucket::Bucket;
+#[cfg(feature = "delta")]
+pub(crate) use self::index::DictionaryName;
 pub(crate) use self::known::KeptRelease;
 use self::{
     folder::Folder,
+    index::Wanted,
     known::{Known, Sources},
     record::NoRecord,
 };
@@ -109,8 +112,8 @@ struct Shared {
     lengths: Lengths,
     /// What was logged. Locked while the records are read.
     logged: Mutex<HashSet<NoRecord>>,
-    /// The rules by which layers look for files without a version.
-    rules: ArcSwap<Vec<Fingerprinted>>,
+    /// What layers look for besides versions.
+    wanted: ArcSwap<Wanted>,
     /// The version that was published last through this value or a clone of it.
     published: Mutex<Option<Box<str>>>,
     #[cfg(feature = "object-store")]
@@ -235,12 +238,39 @@ impl Releases {
 
     /// Lets [`newest_with`](Self::newest_with) find the files that a rule calls fingerprinted.
     pub(crate) fn find_by(&self, rule: &Fingerprinted) {
+        self.want(|wanted| wanted.rules.push(rule.clone()));
+    }
+
+    /// Lets [`find_dictionary`](Self::find_dictionary) find the files that have a name under a
+    /// rule, or without one; and [`newest_with`](Self::newest_with) those that the rule calls
+    /// fingerprinted, as [`find_by`](Self::find_by) does.
+    #[cfg(feature = "delta")]
+    pub(crate) fn find_dictionaries_by(&self, rule: Option<&Fingerprinted>) {
+        self.want(|wanted| {
+            wanted.rules.extend(rule.cloned());
+            wanted.dictionaries.push(rule.cloned());
+        });
+    }
+
+    /// Returns a release that lists some content under a name, and its path there: one whose files
+    /// are here if there is one, and the newest of these. The name must be made with a rule of
+    /// [`find_dictionaries_by`](Self::find_dictionaries_by). Reads nothing.
+    #[cfg(feature = "delta")]
+    pub(crate) fn find_dictionary(
+        &self,
+        name: DictionaryName,
+        sha256: &[u8; 32],
+    ) -> Option<(Arc<KeptRelease>, Box<str>)> {
+        self.0.known.load().index.find_dictionary(name, sha256).cloned()
+    }
+
+    fn want(&self, add: impl FnOnce(&mut Wanted)) {
         let _alone = self.0.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut rules = Vec::clone(&self.0.rules.load());
-        rules.push(rule.clone());
+        let mut wanted = Wanted::clone(&self.0.wanted.load());
+        add(&mut wanted);
         let by_version = self.0.known.load().by_version.clone();
-        self.0.known.store(Arc::new(Known::new(by_version, &rules, self.is_filled())));
-        self.0.rules.store(Arc::new(rules));
+        self.0.known.store(Arc::new(Known::new(by_version, &wanted, self.is_filled())));
+        self.0.wanted.store(Arc::new(wanted));
     }
 
     /// Reads which releases the directory has now, and the bucket, if the directory is filled from
@@ -257,11 +287,11 @@ impl Releases {
         // A set of log lines is whole after each call that changes it.
         let mut logged = self.0.logged.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.0.known.load_full();
-        let rules = self.0.rules.load();
+        let wanted = self.0.wanted.load();
         let sources = Sources {
             folder: &self.0.folder,
             remotes: self.remotes()?,
-            rules: &rules,
+            wanted: &wanted,
             with_digests: self.is_filled(),
         };
         let (known, ignored) = Known::read(sources, &old)?;
@@ -307,7 +337,7 @@ impl Shared {
             known: ArcSwap::default(),
             lengths: Lengths::default(),
             logged: Mutex::default(),
-            rules: ArcSwap::default(),
+            wanted: ArcSwap::default(),
             published: Mutex::default(),
             #[cfg(feature = "object-store")]
             source: None,
@@ -362,37 +392,5 @@ impl fmt::Debug for Releases {
             .field("folder", &self.0.folder.path())
             .field("versions", &versions.collect::<Vec<_>>())
             .finish()
-    }
-}
-#[cfg(feature = "delta")]
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct DictionaryName(u64);
-#[cfg(feature = "delta")]
-impl DictionaryName {
-    pub(crate) fn of(path: &str, rule: Option<&Fingerprinted>) -> Self {
-        use std::hash::{Hash as _, Hasher as _};
-        let mut hasher = std::hash::DefaultHasher::new();
-        match rule.and_then(|rule| rule.position(path)) {
-            Some(hash) => (&path[..hash.start], Some(&path[hash.end..])).hash(&mut hasher),
-            None => (path, None::<&str>).hash(&mut hasher),
-        }
-        Self(hasher.finish())
-    }
-}
-#[cfg(feature = "delta")]
-impl Releases {
-    pub(crate) fn find_dictionary(
-        &self,
-        name: DictionaryName,
-        digest: &[u8; 32],
-    ) -> Option<(Arc<KeptRelease>, Box<str>)> {
-        let rules = self.0.rules.load();
-        self.0.known.load().newest_first.iter().find_map(|release| {
-            let manifest = release.read_manifest().ok()??;
-            let found = manifest.iter().find(|(path, info)| {
-                info.sha256() == digest && DictionaryName::of(path, rules.first()) == name
-            });
-            found.map(|(path, _)| (Arc::clone(release), path.into()))
-        })
     }
 }

@@ -214,7 +214,7 @@ impl Releases {
                 self.read_folder()?;
             }
         }
-        if !self.0.rules.load().is_empty() && self.fetch_listings(index::BUDGET) > 0 {
+        if !self.0.wanted.load().is_empty() && self.fetch_listings(index::BUDGET) > 0 {
             self.make_index();
         }
         Ok(())
@@ -257,7 +257,7 @@ impl Releases {
     fn make_index(&self) {
         let _alone = self.0.logged.lock().unwrap_or_else(PoisonError::into_inner);
         let by_version = self.0.known.load().by_version.clone();
-        self.0.known.store(Arc::new(Known::new(by_version, &self.0.rules.load(), true)));
+        self.0.known.store(Arc::new(Known::new(by_version, &self.0.wanted.load(), true)));
     }
 
     /// Fetches the listings that are not here, those of the newest releases first, until all of

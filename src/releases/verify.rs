@@ -16,6 +16,7 @@ use crate::{
     manifest::FileInfo,
     releases::{
         KeptRelease, Releases,
+        index::Wanted,
         known::{Known, Sources},
         record::NoRecord,
     },
@@ -68,7 +69,12 @@ impl Releases {
         self.refresh()?;
         let known = self.0.known.load_full();
         let folder = &self.0.folder;
-        let sources = Sources { folder, remotes: Vec::new(), rules: &[], with_digests: false };
+        let sources = Sources {
+            folder,
+            remotes: Vec::new(),
+            wanted: &Wanted::default(),
+            with_digests: false,
+        };
         let (_, ignored) = Known::read(sources, &known)?;
         let damage = |NoRecord { path, why }| Damage::new(&path, why);
         let mut damages = ignored.into_iter().map(damage).collect::<Vec<_>>();
