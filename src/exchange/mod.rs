@@ -161,6 +161,7 @@ impl Exchange {
         target: Target,
         conditions: Option<Box<ClientConditions>>,
         stored_for: Option<Accept>,
+        #[cfg(feature = "delta")] spelled: Option<Box<str>>,
     ) -> Self {
         Self {
             snapshot,
@@ -169,7 +170,7 @@ impl Exchange {
             stored_for,
             original: None,
             #[cfg(feature = "delta")]
-            spelled: None,
+            spelled,
         }
     }
 

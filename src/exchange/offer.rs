@@ -72,9 +72,9 @@ impl Exchange {
 }
 
 impl IncomingRequest<'_> {
-    /// Returns how the client spells the path, if that matters for the offer.
-    pub(super) fn spelled(&self, snapshot: &Snapshot) -> Option<Box<str>> {
-        snapshot.settings().deltas.as_ref()?;
+    /// Returns how the client spells the path, if that is not the logical path.
+    #[cold]
+    pub(super) fn spelled(&self) -> Option<Box<str>> {
         self.below.file?;
         spelled(&self.below).map(Box::from)
     }
@@ -122,11 +122,6 @@ impl Exchange {
         if tag.is_some_and(|tag| self.file().is_some_and(|file| file.is_delta_tag(&tag))) {
             be_of_delta(headers, deltas);
         }
-    }
-
-    /// Remembers how the client spells the path.
-    pub(super) fn spelled(self, spelled: Option<Box<str>>) -> Self {
-        Self { spelled, ..self }
     }
 }
 

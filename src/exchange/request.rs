@@ -169,17 +169,21 @@ pub(crate) fn decide(
     }
     let (conditions, fields) = incoming.conditions(&snapshot);
     #[cfg(feature = "delta")]
-    let spelled = incoming.spelled(&snapshot);
+    let spelled = if snapshot.settings().deltas.is_some() { incoming.spelled() } else { None };
     #[cfg(feature = "memory")]
     let stored_for = match incoming.look_up(&snapshot, &fields) {
         LookUp::Miss(accept) => Some(accept),
         LookUp::Bypass => None,
         LookUp::Hit(hit) => {
             let target = incoming.target(&fields);
-            let exchange = Exchange::new(snapshot, target, conditions, None);
-            #[cfg(feature = "delta")]
-            let exchange = exchange.spelled(spelled);
-            return hit.into_plan(exchange);
+            return hit.into_plan(Exchange::new(
+                snapshot,
+                target,
+                conditions,
+                None,
+                #[cfg(feature = "delta")]
+                spelled,
+            ));
         }
     };
     #[cfg(not(feature = "memory"))]
@@ -187,9 +191,14 @@ pub(crate) fn decide(
     let path = incoming.edit_path(snapshot.base(nested));
     let target = incoming.target(&fields);
     let edit = RequestEdit { path, fields };
-    let exchange = Exchange::new(snapshot, target, conditions, stored_for);
-    #[cfg(feature = "delta")]
-    let exchange = exchange.spelled(spelled);
+    let exchange = Exchange::new(
+        snapshot,
+        target,
+        conditions,
+        stored_for,
+        #[cfg(feature = "delta")]
+        spelled,
+    );
     Plan::Forward { edit, exchange }
 }
 
@@ -221,7 +230,15 @@ fn forward_foreign(head: RequestHead<'_>, method: MethodKind, snapshot: Handle) 
         accepts_stale_coding: false,
     };
     let edit = RequestEdit { path: PathEdit::Keep, fields: FieldEdit::Keep };
-    Plan::Forward { edit, exchange: Exchange::new(snapshot, target, None, None) }
+    let exchange = Exchange::new(
+        snapshot,
+        target,
+        None,
+        None,
+        #[cfg(feature = "delta")]
+        None,
+    );
+    Plan::Forward { edit, exchange }
 }
 
 impl<'r> IncomingRequest<'r> {

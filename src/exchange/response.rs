@@ -480,7 +480,14 @@ mod tests {
             range: ForwardedRange::None,
             accepts_stale_coding: false,
         };
-        Exchange::new(snapshot, target, None, None)
+        Exchange::new(
+            snapshot,
+            target,
+            None,
+            None,
+            #[cfg(feature = "delta")]
+            None,
+        )
     }
 
     fn response(status: u16, fields: &[(&str, &str)]) -> Response<()> {
