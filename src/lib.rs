@@ -105,8 +105,8 @@
 //! All are off by default. A feature only adds: it changes nothing that works without it.
 //!
 //! - `axum`: [`StaticPrefix`] as an extractor, and an `axum` module with `StaticUrlLayer::wrap`
-//! - `cli`: the command `static-url`, which prints the version of a directory, and publishes,
-//!   lists, verifies and deletes releases: `static-url --help`
+//! - `cli`: the command `static-url`, which prints the version of a directory, publishes, lists,
+//!   verifies and deletes releases, and measures what a deploy costs: `static-url --help`
 //! - `memory`: `StaticUrlLayerBuilder::memory_budget`, to serve files from memory
 //! - `object-store`: `releases::Bucket`, which keeps the files of every published version in an
 //!   S3-compatible bucket, through the `object_store` crate, of which you turn on `aws`, `gcp` or
@@ -157,7 +157,7 @@ mod version_source;
 pub mod watch;
 
 #[cfg(feature = "delta")]
-pub use crate::delta::Deltas;
+pub use crate::delta::{Deltas, Upgrade, UpgradedFile};
 #[cfg(feature = "releases")]
 pub use crate::kept::EmptyBody;
 pub use crate::{

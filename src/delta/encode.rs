@@ -178,8 +178,8 @@ pub(super) mod tests {
     const DIGEST: [u8; 32] = *b"the digest of the dictionary ...";
     const MIB: usize = 1 << 20;
 
-    /// How small a delta of noise is, of which nearly all is the same. In each block, it takes the
-    /// encoder some 200 bytes to see that it is a copy.
+    /// How small a delta of noise is, of which nearly all is the same: the encoder cuts noise into
+    /// blocks of 8 KiB, with some 13 bytes each.
     fn few(size: usize) -> usize {
         2000 + size / 500
     }

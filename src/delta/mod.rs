@@ -3,6 +3,9 @@
 
 mod encode;
 mod unchanged;
+mod upgrade;
+
+pub use self::upgrade::{Upgrade, UpgradedFile};
 
 /// The settings of [`StaticUrlLayerBuilder::deltas`](crate::StaticUrlLayerBuilder::deltas).
 #[derive(Clone, Debug, PartialEq, Eq)]
