@@ -106,8 +106,8 @@
 //! All are off by default. A feature only adds: it changes nothing that works without it.
 //!
 //! - `axum`: [`StaticPrefix`] as an extractor, and an `axum` module with `StaticUrlLayer::wrap`
-//! - `cli`: the command `static-url`, which prints the version of a directory, and publishes,
-//!   lists, verifies and deletes releases: `static-url --help`
+//! - `cli`: the command `static-url`, which prints the version of a directory, publishes, lists,
+//!   verifies and deletes releases, and measures what a deploy costs: `static-url --help`
 //! - `delta`: `StaticUrlLayerBuilder::deltas`, to send what a deploy has changed in place of whole
 //!   files (RFC 9842)
 //! - `memory`: `StaticUrlLayerBuilder::memory_budget`, to serve files from memory
@@ -163,7 +163,7 @@ mod version_source;
 pub mod watch;
 
 #[cfg(feature = "delta")]
-pub use crate::delta::Deltas;
+pub use crate::delta::{Deltas, Upgrade, UpgradedFile};
 #[cfg(feature = "releases")]
 pub use crate::kept::EmptyBody;
 pub use crate::{

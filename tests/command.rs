@@ -426,7 +426,9 @@ fn wrong_arguments_and_help() {
         assert_eq!(run(args).code, 2, "{args:?}");
     }
     assert!(succeed(&["--help"]).contains("Exit codes:\n  0  done\n"));
-    for command in ["version", "publish", "releases", "prune", "withdraw", "verify", "nginx"] {
+    for command in
+        ["version", "publish", "releases", "prune", "withdraw", "verify", "nginx", "deltas"]
+    {
         let help = succeed(&[command, "--help"]);
         assert!(help.contains(&format!("Examples:\n  static-url {command} ")), "{help}");
     }
@@ -552,4 +554,122 @@ fn somebody_elses_releases() {
     }
     set_modes(0o644, 0o755);
     assert_eq!(site.versions(), ["v1"]);
+}
+
+/// A script of 20 kB that can hardly be compressed, and the same with a line more.
+fn scripts() -> (String, String) {
+    let mut state = 1_u32;
+    let next = |_| {
+        // A linear congruential generator, whose high bits are good enough.
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b'0' + (state >> 26) as u8)
+    };
+    let old = (0..20_000).map(next).collect::<String>();
+    let new = format!("{old}one new line");
+    (old, new)
+}
+
+fn path_of(tree: &TempDir) -> &str {
+    tree.path().to_str().unwrap()
+}
+
+#[test]
+fn what_a_deploy_costs() {
+    let (old, new) = scripts();
+    let before = tree([("app.js", &*old), ("same", &old)]);
+    let after = tree([("app.js", &*new), ("same", &old), ("new", "new")]);
+    write(after.path(), "two\nlines", "text ".repeat(1000));
+    let shown = succeed(&["deltas", path_of(&before), path_of(&after)]);
+    let lines = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let lines = lines.collect::<Vec<_>>();
+    assert_eq!(lines[0], ["whole", "zstd", "sent"]);
+    for (line, end) in [
+        (1, "bytes app.js (delta)"),
+        (2, "KiB 62 bytes same (delta)"),
+        (3, "bytes two\\nlines (no dictionary)"),
+        (4, "3 bytes 3 bytes 3 bytes new (no dictionary)"),
+        (5, " % of zstd"),
+    ] {
+        assert!(lines[line].join(" ").ends_with(end), "{line}: {shown}");
+    }
+    assert!(lines.len() == 6 && lines[5].join(" ").contains(" bytes 4 files: "), "{shown}");
+}
+
+#[test]
+fn what_a_deploy_costs_as_json() {
+    let (old, new) = scripts();
+    let before = tree([("assets/app-Bx7a91Zq.js", &*old), ("same", &old)]);
+    let after = tree([("assets/app-9fQ2LmXc.js", &*new), ("same", &old)]);
+    let args = ["deltas", path_of(&before), path_of(&after)];
+    let file = |args: &[&str]| json(args)["files"][0].clone();
+    let app = file(&args);
+    assert_eq!(app["path"], json!("assets/app-9fQ2LmXc.js"));
+    assert_eq!((&app["dictionary"], &app["delta"]), (&Value::Null, &Value::Null));
+    assert_eq!((&app["whole"], &app["sent"]), (&json!(20_012), &app["zstd"]));
+    let args = [&args[..], &["--fingerprinted", "webpack", "--fingerprinted", "vite"]].concat();
+    let app = file(&args);
+    assert_eq!(app["dictionary"], json!("assets/app-Bx7a91Zq.js"));
+    assert!(app["sent"].as_u64().unwrap() < 400, "{app}");
+    assert_eq!((&app["sent"], &app["cached"]), (&app["delta"], &json!(false)));
+    let total = &json(&args)["total"];
+    assert_eq!((&total["files"], &total["whole"]), (&json!(2), &json!(40_012)));
+    assert_eq!(total["sent"].as_u64(), app["sent"].as_u64().map(|sent| sent + 62));
+    let args = ["deltas", path_of(&after), path_of(&after), "--fingerprinted", "vite"];
+    let app = file(&args);
+    assert_eq!((&app["sent"], &app["cached"]), (&json!(0), &json!(true)));
+}
+
+#[test]
+fn what_a_deploy_of_kept_releases_costs() {
+    let site = Site::new();
+    let (old, new) = scripts();
+    write(site.root.path(), "app.js", old);
+    site.publish_as("v1");
+    write(site.root.path(), "app.js", new);
+    site.publish_as("v2");
+    let folder = site.folder();
+    let deltas = json(&["deltas", "v1", "v2", "--releases", &folder]);
+    assert_eq!(deltas["files"][0]["dictionary"], json!("app.js"));
+    assert!(deltas["files"][0]["sent"].as_u64().unwrap() < 400, "{deltas}");
+    assert_eq!(deltas["total"]["files"], json!(3));
+    let file = site.path().join("files/v1/app.js");
+    fs::remove_file(&file).unwrap();
+    let Output { code, stderr, .. } = run(["deltas", "v1", "v2", "--releases", &folder]);
+    assert_eq!(code, 1);
+    assert!(stderr.starts_with("error: cannot read ") && stderr.contains("v1/app.js"), "{stderr}");
+}
+
+#[test]
+fn what_cannot_be_measured_is_one_line() {
+    let site = Site::new();
+    site.publish_as("v1");
+    let (folder, root) = (site.folder(), site.root());
+    let missing = site.folder.path().join("missing").to_str().unwrap().to_owned();
+    let file = site.root.path().join("same").to_str().unwrap().to_owned();
+    let empty = tempfile::tempdir().unwrap();
+    for (args, code, what) in [
+        (vec!["deltas", &missing, root], 1, &*missing),
+        (vec!["deltas", root, &missing], 1, &missing),
+        (vec!["deltas", &file, root], 1, &file),
+        (vec!["deltas", root, path_of(&empty)], 1, path_of(&empty)),
+        (vec!["deltas", "v1", "v2", "--releases", &folder], 1, "\"v2\" is kept in"),
+        (vec!["deltas", "..", "v1", "--releases", &folder], 1, "\"..\""),
+        (vec!["deltas", "v1", "v1", "--releases", &missing], 1, &missing),
+        (vec!["deltas", "v1", "v1", "--releases", root], 1, root),
+    ] {
+        let Output { code: actual, stdout, stderr } = run(&args);
+        assert_eq!((actual, &*stdout), (code, ""), "{args:?}: {stderr}");
+        assert!(stderr.starts_with("error: ") && stderr.contains(what), "{args:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
+    }
+    for (args, what) in [
+        (&["deltas", root][..], "NEW"),
+        (&["deltas", "v1", "v2", "--releases", "s3://bucket/site"], "not of a store"),
+        (&["deltas", root, root, "--fingerprinted", "gulp"], "the known ones: vite, webpack"),
+    ] {
+        let Output { code, stdout, stderr } = run(args);
+        assert_eq!((code, &*stdout), (2, ""), "{args:?}: {stderr}");
+        assert!(stderr.contains(what), "{args:?}: {stderr}");
+    }
+    assert!(!Path::new(&missing).exists(), "nothing is created to be read");
 }

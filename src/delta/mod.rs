@@ -8,7 +8,10 @@ mod in_flight;
 pub(crate) mod pattern;
 mod plan;
 mod unchanged;
+mod upgrade;
 pub(crate) mod workshop;
+
+pub use self::upgrade::{Upgrade, UpgradedFile};
 
 pub(crate) use self::{
     in_flight::DeltaInFlight,

@@ -6,11 +6,11 @@ use std::{collections::HashMap, ops::Range};
 use crate::manifest::FileIndex;
 
 /// How many files of a tree are offered.
-const MOST: usize = 400;
+pub(crate) const MOST: usize = 400;
 
 /// Returns for each of `count` files whether it is offered: the largest ones. Names that differ in
 /// nothing but a hash are one dictionary to a browser, so only the largest of them is.
-pub(super) fn offered<'f>(
+pub(crate) fn offered<'f>(
     files: impl Iterator<Item = (FileIndex, &'f str, u64)>,
     count: usize,
     hash: impl Fn(FileIndex, &str) -> Option<Range<usize>>,

@@ -3,7 +3,7 @@
 
 pub(crate) mod current;
 #[cfg(feature = "delta")]
-mod dictionary;
+pub(crate) mod dictionary;
 pub(crate) mod evidence;
 pub(crate) mod file;
 pub(crate) mod files;

@@ -1,8 +1,9 @@
 //! What can be asked of the command?
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use tower_static_url::Fingerprinted;
 
 use crate::place::Place;
 
@@ -20,6 +21,7 @@ Examples:
   static-url publish dist --to s3://bucket/site
   static-url releases /var/lib/site/releases --json
   static-url prune s3://bucket/site --yes
+  static-url deltas last-build dist
 
 Stores:
   s3://bucket/prefix     S3 and what speaks like it: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
@@ -46,6 +48,7 @@ pub(crate) enum Command {
     Withdraw(Withdraw),
     Verify(Verify),
     Nginx(Nginx),
+    Deltas(Deltas),
 }
 
 /// Prints the version that the layer gives the files of a directory.
@@ -181,6 +184,34 @@ pub(crate) struct Nginx {
     pub(crate) app: String,
 }
 
+/// Prints what visitors download after a deploy who have the files of the version before.
+///
+/// For each file, and for all: its length, its length as zstd at level 19, and what the layer
+/// sends with `deltas` to a browser that takes them.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  static-url deltas last-build dist
+  static-url deltas last-build dist --fingerprinted vite --json
+  static-url deltas 3f9c2a7be01d4c55 0a1b2c3d4e5f6071 --releases /var/lib/site/releases")]
+pub(crate) struct Deltas {
+    /// The directory of the files that visitors have, or the version of a kept release.
+    #[arg(value_name = "OLD")]
+    pub(crate) old: OsString,
+    /// The directory of the files after the deploy, or the version of a kept release.
+    #[arg(value_name = "NEW")]
+    pub(crate) new: OsString,
+    /// Take OLD and NEW from this directory of releases.
+    #[arg(long, value_name = "FOLDER", value_parser = folder_for_deltas)]
+    pub(crate) releases: Option<PathBuf>,
+    /// Names that differ only in their hash are versions of one file: vite, webpack, esbuild,
+    /// parcel, trunk or next. Can be given more than once.
+    #[arg(long, value_name = "RULE")]
+    pub(crate) fingerprinted: Vec<Fingerprinted>,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Files {
     /// The directories of the files. Of files with the same path, that in the first is taken.
@@ -216,6 +247,14 @@ pub(crate) struct Format {
     /// Print JSON, for another program.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Parses the path of a directory of which old files can be read.
+fn folder_for_deltas(text: &str) -> Result<PathBuf, String> {
+    if text.contains("://") {
+        return Err("deltas are made of files of this machine, not of a store".into());
+    }
+    Ok(text.into())
 }
 
 /// Parses the path of a directory that the configuration of nginx can name.

@@ -1,8 +1,9 @@
 //! The command `static-url`: prints the version of a directory, and publishes, lists, verifies
-//! and deletes releases, and tells nginx of them.
+//! and deletes releases, tells nginx of them, and measures what a deploy costs.
 #![forbid(unsafe_code)]
 
 mod args;
+mod deltas;
 mod identity;
 mod nginx;
 mod output;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Withdraw(args) => withdraw::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Nginx(args) => nginx::run(args),
+        Command::Deltas(args) => deltas::run(args),
     };
     match done {
         Ok(Done::WithSuccess) => ExitCode::SUCCESS,

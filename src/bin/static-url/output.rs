@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use tower_static_url::releases::Release;
 
@@ -53,6 +54,13 @@ pub(crate) fn bytes(length: u64) -> String {
         Some((unit, name)) => format!("{:.1} {name}", length as f64 / unit as f64),
         None => format!("{length} bytes"),
     }
+}
+
+/// Makes a progress bar. It is drawn on a terminal, and nowhere else.
+pub(crate) fn bar(what: &'static str, files: usize) -> ProgressBar {
+    let bar = ProgressBar::new(files as u64).with_message(what);
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} files");
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn seconds(time: SystemTime) -> u64 {

@@ -1,6 +1,5 @@
 //! `static-url publish DIR --to URL`
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tower_static_url::releases::Published;
 
@@ -8,13 +7,13 @@ use crate::{
     Done, Failure,
     args::Publish,
     identity::Tree,
-    output::{bytes, files, say},
+    output::{bar, bytes, files, say},
 };
 
 pub(crate) fn run(args: Publish) -> Result<Done, Failure> {
     let Tree { manifest, version } = Tree::scan(&args.files, &args.identity)?;
     let store = args.to.create()?;
-    let bar = bar(manifest.len());
+    let bar = bar("publishing", manifest.len());
     let published = store.publish(&version, &manifest, &args.files.directories, |progress| {
         bar.set_position(progress.files() as u64)
     });
@@ -33,13 +32,6 @@ pub(crate) fn run(args: Publish) -> Result<Done, Failure> {
         say(to_line(&published));
     }
     Ok(Done::WithSuccess)
-}
-
-/// Makes a progress bar. It is drawn on a terminal, and nowhere else.
-fn bar(files: usize) -> ProgressBar {
-    let bar = ProgressBar::new(files as u64).with_message("publishing");
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} files");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn to_line(published: &Published) -> String {
