@@ -3,6 +3,8 @@
 //! crate's own documentation. Only the public API is used.
 
 mod cache_control;
+mod delta;
+mod delta_site;
 mod evidence;
 mod exchange;
 mod inner;
@@ -14,6 +16,8 @@ mod script;
 mod site;
 mod tags;
 
+pub use delta::delta;
+pub use delta_site::prepare_deltas;
 pub use links::links;
 pub use location::location;
 pub use request::request;
@@ -56,5 +60,10 @@ mod tests {
     #[test]
     fn links() {
         run_seeds("links", crate::links);
+    }
+
+    #[test]
+    fn delta() {
+        run_seeds("delta", crate::delta);
     }
 }

@@ -231,7 +231,7 @@ pub(crate) fn fill(words: &[&str], line: &[u8]) -> Vec<u8> {
     GAPS.iter().fold(line, |line, (gap, text)| replace(&line, gap, text))
 }
 
-fn replace(line: &[u8], gap: &str, text: &str) -> Vec<u8> {
+pub(crate) fn replace(line: &[u8], gap: &str, text: &str) -> Vec<u8> {
     let mut filled = Vec::with_capacity(line.len());
     let mut left = line;
     while let Some(at) = left.windows(gap.len()).position(|it| it == gap.as_bytes()) {
