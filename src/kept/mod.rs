@@ -104,13 +104,7 @@ impl Kept {
             kept: None,
             ..settings.clone()
         };
-        if let Some(rule) = &settings.fingerprinted {
-            releases.find_by(rule);
-        }
-        #[cfg(feature = "delta")]
-        if settings.deltas.is_some() {
-            releases.find_dictionaries_by(settings.fingerprinted.as_ref());
-        }
+        find_by_name(&releases, &settings);
         #[cfg(not(any(feature = "delta", feature = "object-store")))]
         drop(roots);
         Self {
@@ -130,5 +124,16 @@ impl Kept {
 
     pub(crate) fn releases(&self) -> &Releases {
         &self.releases
+    }
+}
+
+/// Lets the releases find what is not asked for by its version.
+fn find_by_name(releases: &Releases, settings: &Settings) {
+    #[cfg(feature = "delta")]
+    if settings.deltas.is_some() {
+        return releases.find_dictionaries_by(settings.fingerprinted.as_ref());
+    }
+    if let Some(rule) = &settings.fingerprinted {
+        releases.find_by(rule);
     }
 }

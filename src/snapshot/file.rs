@@ -286,7 +286,7 @@ impl File {
     /// makes it that compresses the response on its way: `"<digest>-gzip"`.
     pub(crate) fn is_source_of(&self, tag: &EntityTag<'_>, accepted: AcceptedCodings) -> bool {
         let suffix = self.suffix(tag);
-        suffix.is_some_and(|coding| accepted.allow(coding) || is_delta(coding))
+        suffix.is_some_and(|coding| accepted.allow(coding))
     }
 
     /// Returns what follows the digest of the plain file in a tag.
@@ -568,9 +568,10 @@ impl File {
 }
 
 /// Whether the suffix of a tag is that of a delta.
+#[cfg(feature = "delta")]
 fn is_delta(suffix: &str) -> bool {
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    let dictionary = suffix.strip_prefix("dcz-").filter(|_| cfg!(feature = "delta"));
+    let dictionary = suffix.strip_prefix("dcz-");
     dictionary.is_some_and(|digits| digits.len() == 16 && digits.bytes().all(is_digit))
 }
 

@@ -24,7 +24,7 @@ use tower_static_url::{
 };
 use zstd::zstd_safe::{DCtx, DParameter};
 
-use crate::support::{Answer, YEAR, ask, etag_of, get, gzip, request, tree, write};
+use crate::support::{Answer, YEAR, ask, etag_of, get, gzip, request, tree, write, write_at};
 
 const PRIVATE: &str = "private, max-age=31536000, immutable";
 const VARY: &str = "accept-encoding, available-dictionary";
@@ -274,6 +274,9 @@ async fn the_tag_of_a_delta_is_a_tag_of_the_file() {
         let answer = site.get("app.js", &lines(other)).await;
         is_whole(&answer, &new, "another file's");
     }
+    // Where no deltas are sent, nobody has such a tag.
+    let unversioned = request("GET", "/static/app.js", &[("if-none-match", tag)]);
+    is_whole(&site.send(unversioned).await, &new, "unversioned");
     let own = etag_of(&new);
     for _ in 0..2 {
         let answer = site.get("app.js", &[("if-none-match", &*own)]).await;
@@ -507,4 +510,34 @@ fn what_deltas_need() {
     let unlisted = error(builder.version(version).deltas(Deltas::new()));
     assert_eq!(unlisted.kind(), ErrorKind::ManifestRequired);
     assert!(unlisted.to_string().starts_with("`deltas` needs a root or a manifest"));
+}
+
+/// A response without the bytes of a file says nothing of them.
+#[tokio::test]
+async fn a_304_does_not_vouch_for_a_kept_file() {
+    let (old, new) = (script("one"), script("two"));
+    let spoilt = script("bad");
+    for (name, bytes, expected) in [("as published", &old, 200), ("spoilt", &spoilt, 502)] {
+        let [first, second] = [("app.js", &*old), ("app.js", &*new)];
+        let before = Site::after_deploy(tree([second]), tree([first])).layer.prefix().to_string();
+        let site = Site::after_deploy(tree([first]), tree([second]));
+        let version = before.trim_end_matches('/').rsplit('/').next().unwrap();
+        let file = site.releases.path().join("site/files").join(version).join("app.js");
+        let modified = fs::metadata(&file).unwrap().modified().unwrap();
+        fs::remove_file(&file).unwrap();
+        write_at(&file, bytes, modified);
+        let (tag, available) = (etag_of(&old), available(&new));
+        let lines = [
+            ("if-none-match", &*tag),
+            ("accept-encoding", BROWSER),
+            ("available-dictionary", &available),
+        ];
+        let url = format!("{before}app.js");
+        assert_eq!(site.send(request("GET", &url, &lines)).await.status, 304, "{name}");
+        let whole = site.send(get(&url)).await;
+        assert_eq!(whole.status, expected, "{name}");
+        if expected == 200 {
+            assert_eq!(whole.cache_control(), YEAR, "{name}");
+        }
+    }
 }
