@@ -12,6 +12,9 @@
 //! origin, with a cache of its own.
 
 #[cfg(unix)]
+#[path = "browser/deltas.rs"]
+mod deltas;
+#[cfg(unix)]
 #[path = "browser/releases.rs"]
 mod releases;
 #[path = "browser/service_worker.rs"]
@@ -34,10 +37,11 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::{Request, State},
-    http::{Method, StatusCode, Uri, header, uri::PathAndQuery},
+    http::{HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery},
     response::{Html, IntoResponse as _, Response},
     routing::get,
 };
+use http_body::Body as _;
 use serde_json::{Value, json};
 use support::demo::{Demo, HttpClient, Process, http_client};
 use tempfile::{TempDir, tempdir};
@@ -391,6 +395,8 @@ struct Row {
     url: String,
     /// `network`, `cache`, …: what the browser says.
     from: String,
+    /// In which coding it came over the network.
+    coding: String,
 }
 
 impl Visit {
@@ -445,9 +451,13 @@ struct Stage {
 
 impl Stage {
     fn before(demo: &Demo) -> Self {
+        Self::with(demo, Browser::start)
+    }
+
+    fn with(demo: &Demo, start: impl FnOnce(&Handle, &Path) -> Browser) -> Self {
         let (runtime, profile) = (Runtime::new().unwrap(), tempdir().unwrap());
         let recorder = Recorder::start(runtime.handle(), demo);
-        let browser = Browser::start(runtime.handle(), profile.path());
+        let browser = start(runtime.handle(), profile.path());
         Self { browser, recorder, _profile: profile, _runtime: runtime }
     }
 }
@@ -466,6 +476,11 @@ struct Recorded {
     path: String,
     status: u16,
     cache_control: String,
+    /// Whether the browser has said that it has a dictionary.
+    has_dictionary: bool,
+    coding: String,
+    /// Of the body. None of an event stream.
+    length: Option<u64>,
 }
 
 impl Recorder {
@@ -506,11 +521,21 @@ async fn forward(State(recorder): State<Recorder>, mut request: Request) -> Resp
     let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
     let upstream = *recorder.upstream.lock().unwrap();
     *request.uri_mut() = format!("http://{upstream}{path}").parse::<Uri>().unwrap();
-    let response = recorder.client.request(request).await.expect("the demo answers");
-    let status = response.status().as_u16();
-    let field = response.headers().get(header::CACHE_CONTROL);
-    let cache_control = field.map_or("", |it| it.to_str().unwrap()).to_owned();
-    recorder.recorded.lock().unwrap().push(Recorded { path, status, cache_control });
+    let has_dictionary = request.headers().contains_key("available-dictionary");
+    let mut response = recorder.client.request(request).await.expect("the demo answers");
+    let field = |name| response.headers().get(name).map_or("", |it| it.to_str().unwrap());
+    let recorded = Recorded {
+        path,
+        status: response.status().as_u16(),
+        cache_control: field(header::CACHE_CONTROL).to_owned(),
+        has_dictionary,
+        coding: field(header::CONTENT_ENCODING).to_owned(),
+        length: response.body().size_hint().exact(),
+    };
+    recorder.recorded.lock().unwrap().push(recorded);
+    // As a CDN has it. It matters to nothing but the pages of other origins.
+    let everybody = HeaderValue::from_static("*");
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, everybody);
     response.into_response()
 }
 
@@ -525,6 +550,10 @@ struct Browser {
 impl Browser {
     /// `profile` is the folder in which the browser keeps its cache.
     fn start(runtime: &Handle, profile: &Path) -> Self {
+        Self::with(runtime, capabilities(profile))
+    }
+
+    fn with(runtime: &Handle, capabilities: Value) -> Self {
         let mut driver = Process::start(Command::new("chromedriver").arg("--port=0"));
         let line = driver.read_line_with("successfully on port ");
         let port = line.rsplit(' ').next().unwrap().trim_end_matches('.');
@@ -535,7 +564,7 @@ impl Browser {
             session: sessions,
             _driver: driver,
         };
-        let session = browser.command(Method::POST, "", capabilities(profile));
+        let session = browser.command(Method::POST, "", capabilities);
         browser.session = format!("{}/{}", browser.session, session["sessionId"].as_str().unwrap());
         browser
     }
@@ -560,8 +589,8 @@ impl Browser {
     fn read_page(&self, recorder: &Recorder) -> Visit {
         let page = self.run(READ_PAGE);
         let row = |(path, row): (&String, &Value)| {
-            let [url, from] = ["url", "from"].map(|key| row[key].as_str().unwrap().to_owned());
-            (path.clone(), Row { url, from })
+            let text = |key: &str| row[key].as_str().unwrap().to_owned();
+            (path.clone(), Row { url: text("url"), from: text("from"), coding: text("coding") })
         };
         Visit {
             version: page["version"].as_str().unwrap().to_owned(),
@@ -654,10 +683,10 @@ const PAGE_IS_DONE: &str = "
 ";
 
 const READ_PAGE: &str = "
-    const rows = [...document.querySelectorAll('#files tr')].map((row) => [
-        row.dataset.path,
-        { url: row.querySelector('a').getAttribute('href'), from: row.dataset.from },
-    ]);
+    const rows = [...document.querySelectorAll('#files tr')].map((row) => {
+        const { path, from, coding } = row.dataset;
+        return [path, { url: row.querySelector('a').getAttribute('href'), from, coding }];
+    });
     const version = document.querySelector('#version').textContent;
     done({ version, rows: Object.fromEntries(rows) });
 ";

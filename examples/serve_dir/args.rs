@@ -10,7 +10,7 @@ a browser takes from its cache.
 
 Usage: serve_dir [--root DIR]... [--listen ADDR:PORT] [--watch | --no-watch | --poll]
                  [--memory MIB] [--unlisted-404] [--fingerprinted RULE]
-                 [--remember FILE] [--releases DIR|URL]... [--publish]
+                 [--remember FILE] [--releases DIR|URL]... [--publish] [--deltas]
 
 Options:
   --root DIR           the directory to serve; if given again, a directory for the files
@@ -37,6 +37,8 @@ Options:
                        AWS_ENDPOINT come from the environment; with a DIR as well, files
                        stay there over a restart, else they lie in a temporary directory
   --publish            keep the version with which the server starts there, too
+  --deltas             send a browser that has a kept version of a file only what has
+                       changed since
   -h, --help           print this help";
 
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -66,6 +68,8 @@ pub(crate) struct Args {
     pub(crate) store: Option<String>,
     /// Only with one of them.
     pub(crate) publish: bool,
+    /// Only with one of them.
+    pub(crate) deltas: bool,
 }
 
 /// Parses the arguments after the program's name.
@@ -86,6 +90,7 @@ pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command,
         releases: None,
         store: None,
         publish: false,
+        deltas: false,
     };
     while let Some(arg) = args.next() {
         match arg.to_str() {
@@ -110,12 +115,17 @@ pub(crate) fn parse(mut args: impl Iterator<Item = OsString>) -> Result<Command,
                 }
             }
             Some("--publish") => parsed.publish = true,
+            Some("--deltas") => parsed.deltas = true,
             Some("-h" | "--help") => return Ok(Command::Help),
             _ => return Err(format!("unknown argument {arg:?}; --help lists them all")),
         }
     }
-    if parsed.publish && parsed.releases.is_none() && parsed.store.is_none() {
-        return Err("--publish needs a directory or a store: --releases DIR|URL".into());
+    if parsed.releases.is_none() && parsed.store.is_none() {
+        for (option, is_given) in [("--publish", parsed.publish), ("--deltas", parsed.deltas)] {
+            if is_given {
+                return Err(format!("{option} needs a directory or a store: --releases DIR|URL"));
+            }
+        }
     }
     if parsed.roots.is_empty() {
         parsed.roots.push(crate::BUNDLED_SITE.into());

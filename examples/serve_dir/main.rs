@@ -10,7 +10,8 @@
 //!
 //! Open the address twice: the second time nothing below the prefix is fetched.
 //! Then change a file and restart the server: the version is new, and so is every URL.
-//! With `--releases DIR --publish`, pages from before the restart still find their files.
+//! With `--releases DIR --publish`, pages from before the restart still find their files, and
+//! with `--deltas` as well, the browser fetches only what has changed in each file.
 //! With `--watch`, the default in a debug build, no restart is needed, and the open page
 //! shows the change within a second.
 
@@ -48,7 +49,7 @@ use tokio::{
 use tower::{ServiceExt as _, service_fn, util::BoxCloneSyncService};
 use tower_http::services::ServeDir;
 use tower_static_url::{
-    StaticPrefix, StaticUrlLayer, UnlistedPolicy,
+    Deltas, StaticPrefix, StaticUrlLayer, UnlistedPolicy,
     manifest::Scan,
     releases::Releases,
     watch::{WatchOptions, Watcher},
@@ -153,6 +154,9 @@ fn site(args: &Args) -> Result<Site, Box<dyn Error>> {
             .precompressed_br()
             .precompressed_zstd();
         builder = builder.releases(releases.clone(), files);
+    }
+    if args.deltas {
+        builder = builder.deltas(Deltas::new());
     }
     let layer = builder.build()?;
     if args.publish {

@@ -61,19 +61,19 @@ async function loadAll() {
 async function loadSome(queue, loaded) {
   for (const row of queue) {
     const url = row.querySelector("a").href;
-    const problem = firstEntries.has(url) ? null : await load(url);
-    loaded.set(row, { url, problem });
+    loaded.set(row, { url, ...(firstEntries.has(url) ? {} : await load(url)) });
   }
 }
 
-/** What went wrong, if anything did. */
+/** What went wrong, if anything did, and in which coding the file came. */
 async function load(url) {
   try {
     const response = await fetch(url);
     await response.body?.pipeTo(new WritableStream());
-    return response.ok ? null : `HTTP ${response.status}`;
+    if (!response.ok) return { problem: `HTTP ${response.status}` };
+    return { coding: response.headers.get("content-encoding") };
   } catch (error) {
-    return error.message;
+    return { problem: error.message };
   }
 }
 
@@ -98,7 +98,7 @@ async function hearOfAll(loaded) {
  * Resource Timing §4.3: nothing is transferred from the cache, 300 bytes stand for
  * a header alone (a 304), and a header comes with every body, also an empty one.
  */
-function judge({ url, problem }) {
+function judge({ url, problem, coding }) {
   const entry = firstEntries.get(url);
   if (problem || !entry) return { from: "failed", problem: problem ?? "the browser does not say" };
   const { transferSize, encodedBodySize, decodedBodySize, responseStatus } = entry;
@@ -106,10 +106,14 @@ function judge({ url, problem }) {
   const sizes = { transferred: transferSize, size: decodedBodySize };
   if (transferSize === 0) return { from: "cache", ...sizes };
   if (transferSize === 300 && encodedBodySize > 0) return { from: "checked", ...sizes };
-  return { from: "network", ...sizes };
+  // Not every browser says this itself (Resource Timing §4.3, `contentEncoding`).
+  return { from: "network", coding: entry.contentEncoding || coding, ...sizes };
 }
 
 const WORDS = { network: "network", cache: "cache", checked: "cache, after asking" };
+
+/** What has changed in a file that the browser has an old version of (RFC 9842). */
+const DELTA = "dcz";
 
 function showProgress({ loaded, results, count }) {
   for (const [row, file] of loaded) {
@@ -123,10 +127,11 @@ function showProgress({ loaded, results, count }) {
   progress.value = results.size;
 }
 
-function showRow(row, { from, problem, transferred, size }) {
+function showRow(row, { from, problem, coding, transferred, size }) {
   const [, source, came, whole] = row.cells;
   row.dataset.from = from;
-  source.textContent = problem ?? WORDS[from];
+  row.dataset.coding = coding ?? "";
+  source.textContent = problem ?? (coding ? `${WORDS[from]}, as ${coding}` : WORDS[from]);
   if (problem) return;
   came.textContent = bytes(transferred);
   whole.textContent = bytes(size);
@@ -151,23 +156,25 @@ function showEnd(results, all) {
 }
 
 function sum(results) {
-  const totals = { network: 0, cache: 0, checked: 0, failed: 0, bytes: 0 };
-  for (const { from, transferred = 0 } of results) {
+  const totals = { network: 0, deltas: 0, cache: 0, checked: 0, failed: 0, bytes: 0 };
+  for (const { from, coding, transferred = 0 } of results) {
     totals[from] += 1;
+    if (coding === DELTA) totals.deltas += 1;
     totals.bytes += transferred;
   }
   return totals;
 }
 
 function isRare(key) {
-  return key === "checked" || key === "failed";
+  return key === "deltas" || key === "checked" || key === "failed";
 }
 
-function verdict({ network, cache, failed }, count) {
+function verdict({ network, deltas, cache, failed }, count) {
   if (count === 0) return "No files yet.";
   if (failed > 0) return `Of ${files(count)}, ${failed.toLocaleString("en")} could not be loaded.`;
   if (cache === count) return `Loaded ${files(count)} from the cache, and fetched nothing.`;
-  if (network === count) return `Loaded ${files(count)} from the network. Now visit again.`;
+  const share = deltas > 0 ? `, ${deltas.toLocaleString("en")} of them as deltas` : "";
+  if (network === count) return `Loaded ${files(count)} from the network${share}. Now visit again.`;
   return `Loaded ${files(count)}.`;
 }
 

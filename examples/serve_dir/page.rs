@@ -121,6 +121,7 @@ gives takes a script.</p>
 <progress id="progress" value="0" aria-label="Files loaded" hidden></progress>
 <ul class="totals" id="totals" hidden>
   <li class="network"><b data-total="network">0</b> from the network</li>
+  <li class="network"><b data-total="deltas">0</b> of these as deltas</li>
   <li class="cache"><b data-total="cache">0</b> from the cache</li>
   <li class="checked"><b data-total="checked">0</b> unchanged, after asking</li>
   <li class="failed"><b data-total="failed">0</b> failed</li>

@@ -133,20 +133,20 @@ fn vite_editions() -> [PathBuf; 4] {
 }
 
 /// A node that publishes what it serves when it starts.
-struct Site {
-    node: Demo,
+pub(crate) struct Site {
+    pub(crate) node: Demo,
     options: &'static [&'static str],
     releases: TempDir,
 }
 
 impl Site {
-    fn publish(root: &Path, options: &'static [&'static str]) -> Self {
+    pub(crate) fn publish(root: &Path, options: &'static [&'static str]) -> Self {
         let releases = tempdir().unwrap();
         let node = Self::start(root, options, releases.path());
         Self { node, options, releases }
     }
 
-    fn deploy(&mut self, root: &Path, recorder: &Recorder) {
+    pub(crate) fn deploy(&mut self, root: &Path, recorder: &Recorder) {
         self.node = Self::start(root, self.options, self.releases.path());
         recorder.forward_to(&self.node);
     }
@@ -157,7 +157,7 @@ impl Site {
         Demo::run(command)
     }
 
-    fn version(&self, recorder: &Recorder) -> String {
+    pub(crate) fn version(&self, recorder: &Recorder) -> String {
         let page = Connection::to(recorder.address).exchange("GET", "/", &[]).text();
         let (_, rest) = page.split_once("id=\"prefix\">/static/").expect(&page);
         rest.split_once('/').expect(&page).0.to_owned()

@@ -18,6 +18,7 @@
 mod support;
 
 mod balancer;
+mod deltas;
 mod model;
 
 use std::{

@@ -120,6 +120,11 @@ pub fn nginx_for_a_second(folder: &Path, port: u16, upstream: SocketAddr) -> Com
     nginx_with(folder, port, upstream, settings)
 }
 
+/// Gives everybody what the first one has got, in whatever coding.
+pub fn nginx_without_vary(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
+    nginx_with(folder, port, upstream, "proxy_ignore_headers Vary;")
+}
+
 fn nginx_with(folder: &Path, port: u16, upstream: SocketAddr, settings: &str) -> Command {
     let folder_name = folder.display();
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -155,6 +160,13 @@ pub fn varnish(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
     let mut command = Command::new("varnishd");
     command.args(["-F", "-j", "none", "-s", "malloc,64m", "-n"]).arg(folder.join("work"));
     command.args(["-a", &format!("127.0.0.1:{port}"), "-b", &upstream.to_string()]);
+    command
+}
+
+/// What clients accept reaches the server as it is.
+pub fn varnish_without_gzip(folder: &Path, port: u16, upstream: SocketAddr) -> Command {
+    let mut command = varnish(folder, port, upstream);
+    command.args(["-p", "http_gzip_support=off"]);
     command
 }
 
