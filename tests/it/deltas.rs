@@ -24,7 +24,9 @@ use tower_static_url::{
 };
 use zstd::zstd_safe::{DCtx, DParameter};
 
-use crate::support::{Answer, YEAR, ask, etag_of, get, gzip, request, tree, write, write_at};
+use crate::support::{
+    Answer, Warnings, YEAR, ask, etag_of, get, gzip, request, tree, write, write_at,
+};
 
 const PRIVATE: &str = "private, max-age=31536000, immutable";
 const VARY: &str = "accept-encoding, available-dictionary";
@@ -540,4 +542,46 @@ async fn a_304_does_not_vouch_for_a_kept_file() {
             assert_eq!(whole.cache_control(), YEAR, "{name}");
         }
     }
+}
+
+/// An operator can count what deltas do: each fact is one event.
+#[tokio::test]
+async fn what_can_be_seen() {
+    let (old, new) = (script("one"), script("two"));
+    let site = Site::after_deploy(tree([("app.js", &*old)]), tree([("app.js", &*new)]));
+    let log = Warnings::capture();
+    let mut seen = 0;
+    let mut events = || {
+        let all = log.all();
+        let new = all[seen..].iter().map(|line| {
+            let (_, message) = line.split_once("tower_static_url: ").unwrap();
+            message.split(" path=").next().unwrap().to_owned()
+        });
+        let new = new.collect::<Vec<_>>();
+        seen = all.len();
+        new
+    };
+    let (offered, asked) = ("offered as a dictionary", "a client has a dictionary");
+    for (name, dictionary, expected) in [
+        ("made", &old, &[asked, offered, "made and sent a delta"][..]),
+        ("sent again", &old, &[asked, "sent a delta again"]),
+        (
+            "an unknown dictionary",
+            &script("three"),
+            &[asked, offered, "no release has the client's dictionary"],
+        ),
+    ] {
+        site.get_with("app.js", dictionary).await;
+        assert_eq!(events(), expected, "{name}");
+    }
+    site.get("app.js", &[]).await;
+    assert_eq!(events(), [offered], "another client");
+    let saved = log.all().iter().filter(|line| line.contains("saved=")).count();
+    assert_eq!(saved, 2);
+
+    let site = Site::after_deploy(tree([("a.js", "old")]), tree([("a.js", "new")]));
+    site.get_with("a.js", "old").await;
+    assert_eq!(events(), [asked, offered, "sent no delta"], "a small file");
+    let why = log.all().into_iter().find(|line| line.contains("sent no delta"));
+    assert!(why.unwrap().contains("why=NotSmaller"));
 }

@@ -207,7 +207,7 @@ thread_local! {
     static LOGGED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// What is logged at WARN on this thread, as long as it lives.
+/// What is logged on this thread, as long as it lives.
 pub struct Warnings(());
 
 impl Warnings {
@@ -218,7 +218,7 @@ impl Warnings {
         SUBSCRIBER.call_once(|| {
             tracing_subscriber::fmt()
                 .with_ansi(false)
-                .with_max_level(tracing::Level::WARN)
+                .with_max_level(tracing::Level::TRACE)
                 .with_writer(|| Writer)
                 .init();
         });
@@ -226,9 +226,17 @@ impl Warnings {
         Self(())
     }
 
+    /// The warnings.
     pub fn lines(&self) -> Vec<String> {
+        self.all().into_iter().filter(|line| line.contains(" WARN ")).collect()
+    }
+
+    /// Everything that the layer says.
+    pub fn all(&self) -> Vec<String> {
         let logged = LOGGED.with_borrow(|logged| logged.clone().unwrap_or_default());
-        String::from_utf8(logged).unwrap().lines().map(str::to_owned).collect()
+        let logged = String::from_utf8(logged).unwrap();
+        let own = logged.lines().filter(|line| line.contains(" tower_static_url: "));
+        own.map(str::to_owned).collect()
     }
 }
 
