@@ -6,13 +6,13 @@
 //! each begins with nothing in the cache.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     fmt,
     io::Read as _,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -152,8 +152,9 @@ impl Site {
         let client = http_client();
         let is_ready = async |proxy: SocketAddr| {
             let request = Request::get(format!("http://{proxy}/ready")).body(Body::empty());
-            let response = client.request(request.unwrap()).await;
-            response.is_ok_and(|it| it.headers().contains_key(&NUMBER))
+            let Ok(response) = client.request(request.unwrap()).await else { return false };
+            let number = response.headers().get(NUMBER).and_then(|number| number.to_str().ok());
+            number.is_some_and(|number| number.starts_with(&node.to_string()))
         };
         let proxy = Proxy::start(recipe, node, is_ready).await;
         let _directories = [root, releases];
@@ -169,8 +170,8 @@ impl Site {
                 let prefixes = self.prefixes.iter().map(|prefix| &**prefix).zip(RELEASES);
                 for (prefix, release) in prefixes.chain([("/static/", "c")]) {
                     let url = format!("{prefix}{walk}/{file}");
-                    let content = content(release, walk, file);
-                    self.walk(&url, &content, &mut tags, &mut seen, &mut random).await;
+                    let file = File::of(release, walk, file);
+                    self.walk(&url, file, &mut tags, &mut seen, &mut random).await;
                 }
             }
         }
@@ -182,7 +183,7 @@ impl Site {
     async fn walk(
         &self,
         url: &str,
-        content: &[u8],
+        file: &File,
         tags: &mut Vec<String>,
         seen: &mut Seen,
         random: &mut Random,
@@ -198,7 +199,7 @@ impl Site {
             }
             while let Some(done) = turn.join_next().await {
                 let (visit, answer) = done.unwrap();
-                self.check(&visit, &answer, content);
+                self.check(&visit, &answer, file);
                 seen.note(&answer);
                 let etag = answer.field("etag");
                 if !etag.is_empty() && !tags[before..].contains(&etag) {
@@ -211,33 +212,37 @@ impl Site {
 
 /// Is this an answer for this client?
 impl Site {
-    fn check(&self, visit: &Visit, answer: &Answer, content: &[u8]) {
+    fn check(&self, visit: &Visit, answer: &Answer, file: &File) {
         let case = format!("{visit:?}: {} {:?}", answer.status, answer.head.headers());
         match answer.status {
             StatusCode::OK => {
-                self.check_coding(visit, answer, content, &case);
+                self.check_coding(visit, answer, file, &case);
                 self.check_fields(visit, answer, &case);
                 if visit.method == Method::HEAD {
                     assert!(answer.body.is_empty(), "{case}");
                 } else {
-                    assert_eq!(visit.decode(answer), content, "{case}");
+                    assert_eq!(visit.decode(answer), file.plain, "{case}");
                 }
             }
             StatusCode::PARTIAL_CONTENT => {
                 assert!(visit.has_range, "{case}");
-                self.check_coding(visit, answer, content, &case);
-                let coding = answer.field("content-encoding");
-                assert!(coding == "dcz" || answer.body == part(&coding, content), "{case}");
+                self.check_coding(visit, answer, file, &case);
+                let whole = match &*answer.field("content-encoding") {
+                    "dcz" => return,
+                    "gzip" => &file.zipped,
+                    _ => &file.plain,
+                };
+                assert_eq!(answer.body, whole[2..=5], "{case}");
             }
             StatusCode::NOT_MODIFIED => {
-                let is_of = |tag: &String| is_tag_of(tag, content);
+                let is_of = |tag: &String| file.has_tag(tag);
                 assert!(visit.tags.iter().any(is_of), "the client has another file: {case}");
             }
             _ => panic!("{case}"),
         }
     }
 
-    fn check_coding(&self, visit: &Visit, answer: &Answer, content: &[u8], case: &str) {
+    fn check_coding(&self, visit: &Visit, answer: &Answer, file: &File, case: &str) {
         let accept = visit.accept.unwrap_or_default();
         match &*answer.field("content-encoding") {
             "" => {}
@@ -245,7 +250,7 @@ impl Site {
             "dcz" => {
                 assert!(["dcz", BROWSER].contains(&accept), "{case}");
                 let Dictionary(dictionary) = visit.dictionary.as_ref().expect(case);
-                let [digest, dictionary] = [content, dictionary].map(hex);
+                let [digest, dictionary] = [&file.plain, dictionary].map(|bytes| hex(bytes));
                 let tag = format!("W/\"{digest}-dcz-{}\"", &dictionary[..16]);
                 assert_eq!(answer.field("etag"), tag, "{case}");
             }
@@ -320,7 +325,7 @@ impl Visit {
         let (_, path) = url.trim_start_matches('/').split_once('/').unwrap();
         let mut parts = path.rsplit('/');
         let (file, walk) = (parts.next().unwrap(), parts.next().unwrap().parse().unwrap());
-        let old = |release: &str| Some(Dictionary(content(release, walk, file)));
+        let old = |release| Some(Dictionary(File::of(release, walk, file).plain.clone()));
         let (accept, dictionary) = match random.below(16) {
             0 => (None, None),
             1 => (Some("identity"), None),
@@ -393,35 +398,25 @@ fn decode_delta(dictionary: &[u8], body: &[u8]) -> Vec<u8> {
     content
 }
 
-fn part(coding: &str, content: &[u8]) -> Vec<u8> {
-    let whole = if coding == "gzip" { gzip(content) } else { content.to_vec() };
-    whole[2..=5].to_vec()
-}
-
-/// Whether whoever has this tag has this content, in whatever coding.
-fn is_tag_of(tag: &str, content: &[u8]) -> bool {
-    let opaque = tag.trim_start_matches("W/").trim_start_matches('"');
-    [content, &gzip(content)].iter().any(|bytes| opaque.starts_with(&hex(bytes)))
-}
-
 fn hex(bytes: &[u8]) -> String {
     HEXLOWER.encode(&Sha256::digest(bytes))
 }
 
-/// Counts what the node answers, so that what comes from the cache is known by its number.
+/// The node's address, and which of its answers this is: one that has been seen before comes from
+/// the cache.
 const NUMBER: HeaderName = HeaderName::from_static("x-number");
 
 async fn serve(layer: StaticUrlLayer, root: &Path) -> SocketAddr {
     let files = ServeDir::new(root).precompressed_gzip();
     let site = layer.wrap(Router::new().nest_service("/static", files));
-    let count = Arc::new(AtomicUsize::new(0));
-    let number = axum::middleware::map_response(move |mut response: Response| {
-        let number = count.fetch_add(1, Ordering::Relaxed);
-        response.headers_mut().insert(NUMBER, HeaderValue::from(number));
-        async { response }
-    });
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let number = axum::middleware::map_response(move |mut response: Response| {
+        let number = format!("{address} {}", count.fetch_add(1, Ordering::Relaxed));
+        response.headers_mut().insert(NUMBER, HeaderValue::from_str(&number).unwrap());
+        async { response }
+    });
     let listener = listener.tap_io(|connection| connection.set_nodelay(true).unwrap());
     let app = Router::new().fallback_service(site).layer(number);
     tokio::spawn(async { axum::serve(listener, app).await });
@@ -430,33 +425,63 @@ async fn serve(layer: StaticUrlLayer, root: &Path) -> SocketAddr {
 
 fn write_release(root: &Path, release: &str) {
     for walk in 0..WALKS {
-        for file in FILES {
-            let (path, content) = (format!("{walk}/{file}"), content(release, walk, file));
-            if file == "app.js" {
-                write(root, &format!("{path}.gz"), gzip(&content));
+        for name in FILES {
+            let (path, file) = (format!("{walk}/{name}"), File::of(release, walk, name));
+            if name == "app.js" {
+                write(root, &format!("{path}.gz"), &file.zipped);
             }
-            write(root, &path, content);
+            write(root, &path, &file.plain);
         }
     }
 }
 
-/// A file of a release.
-fn content(release: &str, walk: usize, file: &str) -> Vec<u8> {
-    let lines = |what: &str| {
-        let line = |i| format!("export const {what}{i} = {};\n", (i + walk) * 7919 % 1000);
-        (0..300).map(line).collect::<String>()
-    };
-    match file {
-        "app.js" => lines("value") + &format!("export const release = {release:?};\n"),
-        "same.js" => lines("same"),
-        "photo.webp" => return [&Random(2).bytes(9_000), release.as_bytes()].concat(),
-        // No delta is as short.
-        "note.txt" => format!("note {release} {walk}"),
-        // Nothing in common with what it was at first.
-        _ if release == "a" => HEXLOWER.encode(&Random(3).bytes(6_000)),
-        _ => lines("other") + release,
+/// A file of a release, as it is and as `.gz`.
+struct File {
+    plain: Vec<u8>,
+    zipped: Vec<u8>,
+    digests: [String; 2],
+}
+
+impl File {
+    fn of(release: &str, walk: usize, name: &str) -> &'static Self {
+        static ALL: LazyLock<HashMap<String, File>> = LazyLock::new(|| {
+            let walks = || (0..WALKS).flat_map(|walk| FILES.map(|name| (walk, name)));
+            let all = RELEASES.iter().flat_map(|release| walks().map(move |it| (release, it)));
+            all.map(|(release, (walk, name))| {
+                (format!("{release}/{walk}/{name}"), File::make(release, walk, name))
+            })
+            .collect()
+        });
+        &ALL[&format!("{release}/{walk}/{name}")]
     }
-    .into_bytes()
+
+    fn make(release: &str, walk: usize, name: &str) -> Self {
+        let lines = |what: &str| {
+            let line = |i| format!("export const {what}{i} = {};\n", (i + walk) * 7919 % 1000);
+            (0..300).map(line).collect::<String>()
+        };
+        let plain = match name {
+            "app.js" => lines("value") + &format!("export const release = {release:?};\n"),
+            "same.js" => lines("same"),
+            // No delta is as short.
+            "note.txt" => format!("note {release} {walk}"),
+            // Nothing in common with what it was at first.
+            "other.js" if release == "a" => HEXLOWER.encode(&Random(3).bytes(6_000)),
+            "other.js" => lines("other") + release,
+            _ => String::new(),
+        };
+        let photo = || [&Random(2).bytes(9_000), release.as_bytes()].concat();
+        let plain = if name == "photo.webp" { photo() } else { plain.into_bytes() };
+        let zipped = gzip(&plain);
+        let digests = [hex(&plain), hex(&zipped)];
+        Self { plain, zipped, digests }
+    }
+
+    /// Whether whoever has this tag has this file, in whatever coding.
+    fn has_tag(&self, tag: &str) -> bool {
+        let opaque = tag.trim_start_matches("W/").trim_start_matches('"');
+        self.digests.iter().any(|digest| opaque.starts_with(digest))
+    }
 }
 
 /// The same numbers each time (xorshift).
