@@ -25,5 +25,6 @@ mod reload;
 mod spa;
 mod unlisted;
 mod validators;
+mod verify;
 mod watch;
 mod what_not_to_version;
