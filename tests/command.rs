@@ -2,6 +2,8 @@
 //! behind.
 #![cfg(unix)]
 
+#[path = "command/manifest.rs"]
+mod manifest;
 mod support;
 
 use std::{
@@ -426,7 +428,9 @@ fn wrong_arguments_and_help() {
         assert_eq!(run(args).code, 2, "{args:?}");
     }
     assert!(succeed(&["--help"]).contains("Exit codes:\n  0  done\n"));
-    for command in ["version", "publish", "releases", "prune", "withdraw", "verify", "nginx"] {
+    for command in
+        ["version", "publish", "releases", "prune", "withdraw", "verify", "nginx", "manifest"]
+    {
         let help = succeed(&[command, "--help"]);
         assert!(help.contains(&format!("Examples:\n  static-url {command} ")), "{help}");
     }

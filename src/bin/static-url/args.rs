@@ -16,6 +16,7 @@ Exit codes:
 
 Examples:
   static-url version dist
+  static-url manifest dist -o static-files.json
   static-url publish dist --to /var/lib/site/releases
   static-url publish dist --to s3://bucket/site
   static-url releases /var/lib/site/releases --json
@@ -40,6 +41,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Version(Version),
+    Manifest(crate::manifest::Manifest),
     Publish(Publish),
     Releases(Releases),
     Prune(Prune),

@@ -1,9 +1,12 @@
-//! The command `static-url`: prints the version of a directory, and publishes, lists, verifies
-//! and deletes releases, and tells nginx of them.
+//! The command `static-url`: prints the version and the manifest of a directory, and publishes,
+//! lists, verifies and deletes releases, and tells nginx of them.
 #![forbid(unsafe_code)]
 
 mod args;
+mod draft;
 mod identity;
+mod manifest;
+mod manifest_file;
 mod nginx;
 mod output;
 mod place;
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.command {
         Command::Version(args) => version::run(args),
+        Command::Manifest(args) => manifest::run(args),
         Command::Publish(args) => publish::run(args),
         Command::Releases(args) => releases::run(args),
         Command::Prune(args) => prune::run(args),
@@ -59,6 +63,11 @@ fn main() -> ExitCode {
             code.into()
         }
     }
+}
+
+/// Makes the failure of a command that has found its arguments right.
+fn failed(text: String) -> Failure {
+    Failure { text, code: FAILED }
 }
 
 impl From<Error> for Failure {
