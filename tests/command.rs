@@ -2,6 +2,8 @@
 //! behind.
 #![cfg(unix)]
 
+#[path = "command/diff.rs"]
+mod diff;
 #[path = "command/manifest.rs"]
 mod manifest;
 mod support;

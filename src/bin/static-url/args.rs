@@ -13,10 +13,13 @@ Exit codes:
   2  the arguments are wrong
   3  `publish`: a kept release of this version has other files
   4  `verify`: something is not as it was published
+  5  `diff`: the files differ
+  6  `diff`: a fingerprinted file has kept its name and changed its bytes
 
 Examples:
   static-url version dist
   static-url manifest dist -o static-files.json
+  static-url diff old new --fingerprinted vite
   static-url publish dist --to /var/lib/site/releases
   static-url publish dist --to s3://bucket/site
   static-url releases /var/lib/site/releases --json
@@ -42,6 +45,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Version(Version),
     Manifest(crate::manifest::Manifest),
+    Diff(crate::diff::Diff),
     Publish(Publish),
     Releases(Releases),
     Prune(Prune),

@@ -1,8 +1,9 @@
-//! The command `static-url`: prints the version and the manifest of a directory, and publishes,
-//! lists, verifies and deletes releases, and tells nginx of them.
+//! The command `static-url`: prints the version and the manifest of a directory, tells what
+//! has changed, publishes, lists, verifies and deletes releases, and tells nginx of them.
 #![forbid(unsafe_code)]
 
 mod args;
+mod diff;
 mod draft;
 mod identity;
 mod manifest;
@@ -29,6 +30,8 @@ const FAILED: u8 = 1;
 const WRONG_ARGUMENTS: u8 = 2;
 const VERSION_TAKEN: u8 = 3;
 const DAMAGED: u8 = 4;
+const DIFFERENT: u8 = 5;
+const NAME_KEPT: u8 = 6;
 
 /// What goes to stderr, in one line, and the exit code.
 #[derive(Debug)]
@@ -41,6 +44,7 @@ struct Failure {
 enum Done {
     WithSuccess,
     WithDamage,
+    Different,
 }
 
 fn main() -> ExitCode {
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
     let done = match args.command {
         Command::Version(args) => version::run(args),
         Command::Manifest(args) => manifest::run(args),
+        Command::Diff(args) => diff::run(args),
         Command::Publish(args) => publish::run(args),
         Command::Releases(args) => releases::run(args),
         Command::Prune(args) => prune::run(args),
@@ -58,6 +63,7 @@ fn main() -> ExitCode {
     match done {
         Ok(Done::WithSuccess) => ExitCode::SUCCESS,
         Ok(Done::WithDamage) => DAMAGED.into(),
+        Ok(Done::Different) => DIFFERENT.into(),
         Err(Failure { text, code }) => {
             eprintln!("error: {text}");
             code.into()

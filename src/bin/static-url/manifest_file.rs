@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use tower_static_url::Manifest;
+use tower_static_url::{Error, Manifest};
 
 use crate::{Failure, failed};
 
@@ -40,6 +40,15 @@ pub(crate) fn look(path: &Path) -> Result<Found, Failure> {
             )))
         }
     }
+}
+
+/// Reads a manifest.
+pub(crate) fn read(path: &Path) -> Result<Manifest, Failure> {
+    let text = read_text(path).map_err(|error| failed(format!("cannot read {path:?}: {error}")))?;
+    Manifest::from_json(text).map_err(|error: Error| {
+        let failure = Failure::from(error);
+        Failure { text: format!("{path:?}: {}", failure.text), ..failure }
+    })
 }
 
 fn read_text(path: &Path) -> io::Result<Vec<u8>> {

@@ -51,8 +51,14 @@ pub(crate) fn bytes(length: u64) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match units.into_iter().find(|(unit, _)| length >= *unit) {
         Some((unit, name)) => format!("{:.1} {name}", length as f64 / unit as f64),
+        None if length == 1 => "1 byte".into(),
         None => format!("{length} bytes"),
     }
+}
+
+/// Formats a digest.
+pub(crate) fn hex(digest: &[u8; 32]) -> String {
+    data_encoding::HEXLOWER.encode(digest)
 }
 
 fn seconds(time: SystemTime) -> u64 {
@@ -75,6 +81,7 @@ mod tests {
     fn lengths_for_people() {
         for (length, expected) in [
             (0, "0 bytes"),
+            (1, "1 byte"),
             (1023, "1023 bytes"),
             (1024, "1.0 KiB"),
             (1_500_000, "1.4 MiB"),
