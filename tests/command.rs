@@ -6,6 +6,8 @@
 mod diff;
 #[path = "command/manifest.rs"]
 mod manifest;
+#[path = "command/precompress.rs"]
+mod precompress;
 mod support;
 
 use std::{
@@ -48,6 +50,14 @@ fn run_command(mut command: Command) -> Output {
 
 fn run<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Output {
     run_command(command(args))
+}
+
+/// Nothing longer than half a KiB can be written here.
+fn on_a_full_disk(args: &[&str]) -> Output {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$@\"", "sh"]);
+    shell.arg(env!("CARGO_BIN_EXE_static-url")).args(args);
+    run_command(shell)
 }
 
 /// Runs the command, which must succeed, and returns its output.

@@ -4,13 +4,13 @@ use std::{
     fs::{self, File},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
     path::Path,
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use tower_static_url::{Manifest, manifest::Verify};
 
 use super::{
-    Output, Site, command, run, run_command, succeed,
+    Output, Site, command, on_a_full_disk, run, run_command, succeed,
     support::{tree, write},
 };
 
@@ -124,14 +124,6 @@ fn a_manifest_does_not_list_itself() {
     let ignored = site.root.path().join(".files.json");
     succeed(&["manifest", site.root(), "-o", ignored.to_str().unwrap()]);
     assert_eq!(fs::read_to_string(ignored).unwrap(), expected(&site));
-}
-
-/// Nothing longer than half a KiB can be written here.
-fn on_a_full_disk(args: &[&str]) -> Output {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$@\"", "sh"]);
-    shell.arg(env!("CARGO_BIN_EXE_static-url")).args(args);
-    run_command(shell)
 }
 
 #[test]

@@ -17,6 +17,7 @@ Exit codes:
   6  `diff`: a fingerprinted file has kept its name and changed its bytes
 
 Examples:
+  static-url precompress dist
   static-url version dist
   static-url manifest dist -o static-files.json
   static-url diff old new --fingerprinted vite
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     Version(Version),
     Manifest(crate::manifest::Manifest),
     Diff(crate::diff::Diff),
+    Precompress(crate::precompress::Precompress),
     Publish(Publish),
     Releases(Releases),
     Prune(Prune),

@@ -1,8 +1,10 @@
 //! The command `static-url`: prints the version and the manifest of a directory, tells what
-//! has changed, publishes, lists, verifies and deletes releases, and tells nginx of them.
+//! has changed, compresses files ahead, publishes, lists, verifies and deletes releases, and tells
+//! nginx of them.
 #![forbid(unsafe_code)]
 
 mod args;
+mod coding;
 mod diff;
 mod draft;
 mod identity;
@@ -11,9 +13,11 @@ mod manifest_file;
 mod nginx;
 mod output;
 mod place;
+mod precompress;
 mod prune;
 mod publish;
 mod releases;
+mod sibling;
 mod verify;
 mod version;
 mod withdraw;
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         Command::Version(args) => version::run(args),
         Command::Manifest(args) => manifest::run(args),
         Command::Diff(args) => diff::run(args),
+        Command::Precompress(args) => precompress::run(args),
         Command::Publish(args) => publish::run(args),
         Command::Releases(args) => releases::run(args),
         Command::Prune(args) => prune::run(args),

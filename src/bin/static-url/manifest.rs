@@ -87,8 +87,13 @@ fn replace(output: &Path, text: &str) -> Result<(), Failure> {
     {
         return Ok(());
     }
-    let written = Draft::of(output).and_then(|mut draft| {
+    // What a link leads to is replaced, and not the link.
+    let target = fs::canonicalize(output).unwrap_or_else(|_| output.into());
+    let written = Draft::of(&target).and_then(|mut draft| {
         draft.write_all(text.as_bytes())?;
+        if let Ok(old) = fs::metadata(&target) {
+            draft.copy_permissions(&old)?;
+        }
         draft.sync()?;
         draft.finish()
     });
