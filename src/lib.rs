@@ -105,8 +105,9 @@
 //! All are off by default. A feature only adds: it changes nothing that works without it.
 //!
 //! - `axum`: [`StaticPrefix`] as an extractor, and an `axum` module with `StaticUrlLayer::wrap`
-//! - `cli`: the command `static-url`, which prints the version and the manifest of a directory, and
-//!   publishes, lists, verifies and deletes releases: `static-url --help`
+//! - `cli`: the command `static-url`, which prints the version and the manifest of a directory,
+//!   compresses its files ahead, compares trees, and publishes, lists, verifies and deletes
+//!   releases: `static-url --help`
 //! - `memory`: `StaticUrlLayerBuilder::memory_budget`, to serve files from memory
 //! - `object-store`: `releases::Bucket`, which keeps the files of every published version in an
 //!   S3-compatible bucket, through the `object_store` crate, of which you turn on `aws`, `gcp` or

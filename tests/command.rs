@@ -433,6 +433,21 @@ fn an_interrupted_publisher_leaves_only_blobs_in_a_store() {
     succeed(&["verify", &url]);
 }
 
+const COMMANDS: [&str; 12] = [
+    "version",
+    "manifest",
+    "diff",
+    "precompress",
+    "publish",
+    "releases",
+    "prune",
+    "withdraw",
+    "verify",
+    "nginx",
+    "completions",
+    "man",
+];
+
 #[test]
 fn wrong_arguments_and_help() {
     for args in [&[][..], &["publish"], &["version"], &["nonsense"], &["prune", "x", "--days", "y"]]
@@ -446,6 +461,49 @@ fn wrong_arguments_and_help() {
         let help = succeed(&[command, "--help"]);
         assert!(help.contains(&format!("Examples:\n  static-url {command} ")), "{help}");
     }
+}
+
+#[test]
+fn manual_pages() {
+    let page = succeed(&["man"]);
+    assert!(page.contains(".TH static-url 1"), "{page}");
+    for command in COMMANDS {
+        assert!(page.contains(&format!("static\\-url\\-{command}(1)")), "{command}: {page}");
+        let page = succeed(&["man", command]);
+        let source = concat!("\"static-url ", env!("CARGO_PKG_VERSION"), "\"");
+        let title = format!(".TH static-url-{command} 1  {source}");
+        assert!(page.contains(&title), "{page}");
+        assert!(page.contains("Examples:"), "{page}");
+    }
+    let Output { code, stderr, .. } = run(["man", "nonsense"]);
+    assert_eq!((code, &*stderr), (2, "error: there is no command \"nonsense\"\n"));
+}
+
+/// As bash asks for them.
+#[test]
+fn completions() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("completions");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let text = succeed(&["completions", shell]);
+        assert!(COMMANDS.iter().all(|command| text.contains(command)), "{shell}: {text}");
+        if shell == "bash" {
+            fs::write(&file, text).unwrap();
+        }
+    }
+    for (words, expected) in
+        [("static-url pub", "publish"), ("static-url diff --rel", "--releases")]
+    {
+        let script = format!(
+            "source {file:?}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             function=$(complete -p static-url | sed 's/.*-F \\([^ ]*\\).*/\\1/'); \
+             \"$function\" static-url \"${{COMP_WORDS[COMP_CWORD]}}\" x; echo \"${{COMPREPLY[@]}}\""
+        );
+        let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), expected, "{output:?}");
+    }
+    let Output { code, stderr, .. } = run(["completions", "cmd"]);
+    assert!(code == 2 && stderr.contains("cmd"), "{stderr}");
 }
 
 #[test]

@@ -33,8 +33,8 @@ Stores:
   az://container/prefix  Azure: AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY, ...
   file:///path           a directory in the form of a bucket";
 
-/// Keeps the files of every published version, so that each URL that a page has ever linked to
-/// gives the bytes that it named.
+/// Prepares static files for a server with tower-static-url, and keeps those of every published
+/// version, so that each URL that a page has ever linked to gives the bytes that it named.
 #[derive(Debug, Parser)]
 #[command(name = "static-url", version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Withdraw(Withdraw),
     Verify(Verify),
     Nginx(Nginx),
+    Completions(crate::completions::Completions),
+    Man(crate::man::Man),
 }
 
 /// Prints the version that the layer gives the files of a directory.

@@ -5,9 +5,11 @@
 
 mod args;
 mod coding;
+mod completions;
 mod diff;
 mod draft;
 mod identity;
+mod man;
 mod manifest;
 mod manifest_file;
 mod nginx;
@@ -64,6 +66,8 @@ fn main() -> ExitCode {
         Command::Withdraw(args) => withdraw::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Nginx(args) => nginx::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     };
     match done {
         Ok(Done::WithSuccess) => ExitCode::SUCCESS,

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
 };
 
@@ -16,6 +16,7 @@ use crate::{
     failed,
     identity::scan,
     manifest_file::{Found, look},
+    output::print,
 };
 
 /// Prints the manifest of a directory as JSON, for a build step.
@@ -50,7 +51,7 @@ pub(crate) fn run(args: Manifest) -> Result<Done, Failure> {
     let text = scan(&args.files)?.to_json() + "\n";
     match &args.output {
         Some(output) => replace(output, &text)?,
-        None => print(&text)?,
+        None => print(text.as_bytes())?,
     }
     Ok(Done::WithSuccess)
 }
@@ -98,15 +99,4 @@ fn replace(output: &Path, text: &str) -> Result<(), Failure> {
         draft.finish()
     });
     written.map_err(|error| failed(format!("cannot write {output:?}: {error}")))
-}
-
-/// Prints it. Half a manifest is a failure, unless nobody reads on.
-fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(failed(format!("cannot write to the output: {error}")))
-        }
-        _ => Ok(()),
-    }
 }

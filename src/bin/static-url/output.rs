@@ -9,9 +9,22 @@ use std::{
 use serde_json::{Value, json};
 use tower_static_url::releases::Release;
 
+use crate::{Failure, failed};
+
 /// Prints a line. Whoever has closed the output does not want it.
 pub(crate) fn say(line: impl Display) {
     let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Prints what will be a file. Half of it is a failure, unless nobody reads on.
+pub(crate) fn print(text: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(failed(format!("cannot write to the output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Formats a release for a program. Times are seconds since 1970.
