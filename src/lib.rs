@@ -166,7 +166,7 @@ pub use crate::{
     fingerprinted::Fingerprinted,
     layer::{
         Reload, StaticUrlLayer, body::ResponseBody, builder::StaticUrlLayerBuilder,
-        future::ResponseFuture, service::StaticUrl,
+        expected::UnexpectedPolicy, future::ResponseFuture, service::StaticUrl,
     },
     manifest::tree::Manifest,
     policy::{CachePolicy, StalePolicy, UnlistedPolicy},

@@ -9,6 +9,7 @@ mod bundlers;
 mod caching;
 mod compose;
 mod conformance;
+mod expected;
 mod faults;
 mod field;
 mod filled;
