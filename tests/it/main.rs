@@ -21,6 +21,7 @@ mod manifest;
 mod memory;
 mod middleware;
 mod proof;
+mod public_path;
 mod releases;
 mod reload;
 mod spa;
