@@ -52,6 +52,24 @@ fn run<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Output {
     run_command(command(args))
 }
 
+/// Runs the command as somebody who may not do everything, which root may.
+fn run_unprivileged(args: &[&str]) -> Output {
+    use std::os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _},
+        process::CommandExt as _,
+    };
+    let copy = tempfile::tempdir().unwrap();
+    fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = copy.path().join("static-url");
+    fs::copy(env!("CARGO_BIN_EXE_static-url"), &program).unwrap();
+    let mut command = Command::new(&program);
+    command.args(args);
+    if fs::metadata(copy.path()).unwrap().uid() == 0 {
+        command.uid(65534).gid(65534);
+    }
+    run_command(command)
+}
+
 /// Nothing longer than half a KiB can be written here.
 fn on_a_full_disk(args: &[&str]) -> Output {
     let mut shell = Command::new("sh");

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tower_static_url::Manifest;
 
 use super::{
-    Output, command, on_a_full_disk, run, succeed,
+    Output, command, on_a_full_disk, run, run_unprivileged, succeed,
     support::{gzip, later, mtime, set_modified, tree, write},
 };
 
@@ -279,13 +279,36 @@ fn what_cannot_be_compressed() {
         assert_eq!((actual, &*stdout), (code, ""), "{args:?}: {stderr}");
         assert!(stderr.starts_with("error: ") && stderr.contains(what), "{args:?}: {stderr}");
     }
-    // Somebody else's tree.
-    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
-    if !is_root {
-        let root = tree([("a.css", &*text("teal"))]);
-        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o555)).unwrap();
-        let Output { code, stderr, .. } = run(["precompress", root.path().to_str().unwrap()]);
-        assert!(code == 1 && stderr.contains("Permission denied"), "{stderr}");
-        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn what_may_not_be_read_or_written() {
+    let root = tree([("css/a.css", &*text("teal"))]);
+    let (path, css) = (root.path().to_str().unwrap(), root.path().join("css"));
+    let set_mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set_mode(root.path(), 0o755);
+    for (mode, file_mode, what) in [
+        (0o555, 0o644, "cannot compress"),
+        (0o755, 0o000, "cannot read"),
+        (0o000, 0o644, "cannot read"),
+    ] {
+        set_mode(&css.join("a.css"), file_mode);
+        set_mode(&css, mode);
+        for args in [&["precompress", path][..], &["manifest", path], &["diff", path, path]] {
+            let Output { code, stdout, stderr } = run_unprivileged(args);
+            if mode == 0o555 && args[0] != "precompress" {
+                assert_eq!(code, 0, "{args:?}: {stderr}");
+                continue;
+            }
+            assert_eq!((code, &*stdout), (1, ""), "{args:?}, {mode:o}: {stderr}");
+            let denied = stderr.starts_with(&format!("error: {what} "))
+                && stderr.contains(css.to_str().unwrap())
+                && stderr.ends_with(": Permission denied (os error 13)\n");
+            assert!(denied, "{args:?}, {mode:o}: {stderr}");
+        }
+        set_mode(&css, 0o755);
     }
+    assert_eq!(names(&root), ["css/a.css"]);
 }
