@@ -38,6 +38,8 @@ pub enum ErrorKind {
     /// top of the tree, or is made of an empty build id; there is no version source at all; or
     /// an example of stale versions is not one.
     InvalidVersion,
+    /// The version is not the expected one.
+    UnexpectedVersion,
     /// The environment variable of the version source is not set, is empty, or is not UTF-8.
     MissingVariable,
     /// The text is not a `Cache-Control` field value.

@@ -106,8 +106,9 @@
 //! All are off by default. A feature only adds: it changes nothing that works without it.
 //!
 //! - `axum`: [`StaticPrefix`] as an extractor, and an `axum` module with `StaticUrlLayer::wrap`
-//! - `cli`: the command `static-url`, which prints the version of a directory, publishes, lists,
-//!   verifies and deletes releases, and measures what a deploy costs: `static-url --help`
+//! - `cli`: the command `static-url`, which prints the version and the manifest of a directory,
+//!   compresses its files ahead, compares trees, publishes, lists, verifies and deletes releases,
+//!   and measures what a deploy costs: `static-url --help`
 //! - `delta`: `StaticUrlLayerBuilder::deltas`, to send what a deploy has changed in place of whole
 //!   files (RFC 9842)
 //! - `memory`: `StaticUrlLayerBuilder::memory_budget`, to serve files from memory
@@ -171,7 +172,7 @@ pub use crate::{
     fingerprinted::Fingerprinted,
     layer::{
         Reload, StaticUrlLayer, body::ResponseBody, builder::StaticUrlLayerBuilder,
-        future::ResponseFuture, service::StaticUrl,
+        expected::UnexpectedPolicy, future::ResponseFuture, service::StaticUrl,
     },
     manifest::tree::Manifest,
     policy::{CachePolicy, StalePolicy, UnlistedPolicy},

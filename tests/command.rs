@@ -2,6 +2,12 @@
 //! behind.
 #![cfg(unix)]
 
+#[path = "command/diff.rs"]
+mod diff;
+#[path = "command/manifest.rs"]
+mod manifest;
+#[path = "command/precompress.rs"]
+mod precompress;
 mod support;
 
 use std::{
@@ -44,6 +50,32 @@ fn run_command(mut command: Command) -> Output {
 
 fn run<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Output {
     run_command(command(args))
+}
+
+/// Runs the command as somebody who may not do everything, which root may.
+fn run_unprivileged(args: &[&str]) -> Output {
+    use std::os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _},
+        process::CommandExt as _,
+    };
+    let copy = tempfile::tempdir().unwrap();
+    fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = copy.path().join("static-url");
+    fs::copy(env!("CARGO_BIN_EXE_static-url"), &program).unwrap();
+    let mut command = Command::new(&program);
+    command.args(args);
+    if fs::metadata(copy.path()).unwrap().uid() == 0 {
+        command.uid(65534).gid(65534);
+    }
+    run_command(command)
+}
+
+/// Nothing longer than half a KiB can be written here.
+fn on_a_full_disk(args: &[&str]) -> Output {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$@\"", "sh"]);
+    shell.arg(env!("CARGO_BIN_EXE_static-url")).args(args);
+    run_command(shell)
 }
 
 /// Runs the command, which must succeed, and returns its output.
@@ -419,6 +451,22 @@ fn an_interrupted_publisher_leaves_only_blobs_in_a_store() {
     succeed(&["verify", &url]);
 }
 
+const COMMANDS: [&str; 13] = [
+    "deltas",
+    "version",
+    "manifest",
+    "diff",
+    "precompress",
+    "publish",
+    "releases",
+    "prune",
+    "withdraw",
+    "verify",
+    "nginx",
+    "completions",
+    "man",
+];
+
 #[test]
 fn wrong_arguments_and_help() {
     for args in [&[][..], &["publish"], &["version"], &["nonsense"], &["prune", "x", "--days", "y"]]
@@ -426,12 +474,56 @@ fn wrong_arguments_and_help() {
         assert_eq!(run(args).code, 2, "{args:?}");
     }
     assert!(succeed(&["--help"]).contains("Exit codes:\n  0  done\n"));
-    for command in
-        ["version", "publish", "releases", "prune", "withdraw", "verify", "nginx", "deltas"]
-    {
+    for command in [
+        "version", "publish", "releases", "prune", "withdraw", "verify", "nginx", "deltas",
+        "manifest",
+    ] {
         let help = succeed(&[command, "--help"]);
         assert!(help.contains(&format!("Examples:\n  static-url {command} ")), "{help}");
     }
+}
+
+#[test]
+fn manual_pages() {
+    let page = succeed(&["man"]);
+    assert!(page.contains(".TH static-url 1"), "{page}");
+    for command in COMMANDS {
+        assert!(page.contains(&format!("static\\-url\\-{command}(1)")), "{command}: {page}");
+        let page = succeed(&["man", command]);
+        let source = concat!("\"static-url ", env!("CARGO_PKG_VERSION"), "\"");
+        let title = format!(".TH static-url-{command} 1  {source}");
+        assert!(page.contains(&title), "{page}");
+        assert!(page.contains("Examples:"), "{page}");
+    }
+    let Output { code, stderr, .. } = run(["man", "nonsense"]);
+    assert_eq!((code, &*stderr), (2, "error: there is no command \"nonsense\"\n"));
+}
+
+/// As bash asks for them.
+#[test]
+fn completions() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("completions");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let text = succeed(&["completions", shell]);
+        assert!(COMMANDS.iter().all(|command| text.contains(command)), "{shell}: {text}");
+        if shell == "bash" {
+            fs::write(&file, text).unwrap();
+        }
+    }
+    for (words, expected) in
+        [("static-url pub", "publish"), ("static-url diff --rel", "--releases")]
+    {
+        let script = format!(
+            "source {file:?}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             function=$(complete -p static-url | sed 's/.*-F \\([^ ]*\\).*/\\1/'); \
+             \"$function\" static-url \"${{COMP_WORDS[COMP_CWORD]}}\" x; echo \"${{COMPREPLY[@]}}\""
+        );
+        let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), expected, "{output:?}");
+    }
+    let Output { code, stderr, .. } = run(["completions", "cmd"]);
+    assert!(code == 2 && stderr.contains("cmd"), "{stderr}");
 }
 
 #[test]

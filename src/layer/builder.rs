@@ -12,8 +12,8 @@ use {
 
 use crate::{
     CachePolicy, Error, ErrorKind, Fingerprinted, Manifest, StalePolicy, StaticUrlLayer,
-    UnlistedPolicy, VersionSource,
-    layer::Shared,
+    UnexpectedPolicy, UnlistedPolicy, VersionSource,
+    layer::{Shared, expected::Expected},
     manifest::Scan,
     policy::Policies,
     snapshot::{
@@ -47,6 +47,7 @@ pub struct StaticUrlLayerBuilder {
     origin: Option<String>,
     files: FileSource,
     version: VersionSource,
+    expected: Option<Expected>,
     salt: Salt,
     policies: Policies,
     stale: StalePolicy,
@@ -69,6 +70,7 @@ impl StaticUrlLayerBuilder {
             origin: None,
             files: FileSource::Unknown,
             version: VersionSource::manifest(),
+            expected: None,
             salt: Salt::default(),
             policies: Policies::default(),
             stale: StalePolicy::default(),
@@ -119,6 +121,35 @@ impl StaticUrlLayerBuilder {
     /// [`manifest`](Self::manifest).
     pub fn version(mut self, source: VersionSource) -> Self {
         self.version = source;
+        self
+    }
+
+    /// Sets the version that is expected, such as the one that `static-url version` has printed in
+    /// CI, and what to do with another one. Default: any version is taken.
+    ///
+    /// All nodes must have the same version. A node with other files (half a copy, another build
+    /// of the same commit) has another one, and its pages link to it. Browsers whose requests
+    /// reach the other nodes then get stale URLs: their files are `no-cache`, fetched once for
+    /// each of the two versions, and may be those of two builds. With
+    /// [`UnexpectedPolicy::Refuse`] such a node does not start, and no browser meets it. With
+    /// [`UnexpectedPolicy::Warn`] it serves what it has.
+    ///
+    /// If the releases of the builder keep the expected version, the error and the WARN name the
+    /// files that differ. Spaces around the version are ignored. It is checked when the layer is
+    /// built, not at a [reload](StaticUrlLayer::reload).
+    ///
+    /// ```
+    /// use tower_static_url::{ErrorKind, StaticUrlLayer, UnexpectedPolicy};
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # std::fs::write(folder.path().join("app.css"), "teal").unwrap();
+    /// # let assets = folder.path();
+    /// let builder = StaticUrlLayer::builder("/static").root(assets);
+    /// let builder = builder.expect_version("3f9c2a7be01d4c55", UnexpectedPolicy::Refuse);
+    /// assert_eq!(builder.build().unwrap_err().kind(), ErrorKind::UnexpectedVersion);
+    /// ```
+    pub fn expect_version(mut self, version: impl AsRef<str>, policy: UnexpectedPolicy) -> Self {
+        self.expected = Some(Expected::new(version.as_ref(), policy));
         self
     }
 
@@ -452,6 +483,9 @@ impl StaticUrlLayerBuilder {
     ///   version source; a build id is empty; a literal is not one plain URL segment; a
     ///   directory at the top of the tree has the name of the version; or an example of a stale
     ///   version is not one plain URL segment with a digit in it.
+    /// - [`UnexpectedVersion`](ErrorKind::UnexpectedVersion): the version is not the
+    ///   [expected](Self::expect_version) one. The text names the files that differ, if the
+    ///   releases keep the expected one.
     /// - [`ManifestRequired`](ErrorKind::ManifestRequired): there is neither a root nor a
     ///   manifest, but an option needs one; or there are no releases, but an option needs them.
     /// - [`MissingVariable`](ErrorKind::MissingVariable): the environment variable of the
@@ -486,6 +520,7 @@ impl StaticUrlLayerBuilder {
         let files = self.files.for_layer(self.development);
         let recipe = Recipe { settings, source: self.version, salt: self.salt, files };
         let current = Arc::new(Current::new(recipe)?);
+        self.expected.map_or(Ok(()), |expected| expected.check(&current.handle()))?;
         Ok(StaticUrlLayer { shared: Arc::new(Shared { current, nested: false }) })
     }
 

@@ -4,6 +4,7 @@
 pub(crate) mod body;
 pub(crate) mod body_digest;
 pub(crate) mod builder;
+pub(crate) mod expected;
 pub(crate) mod future;
 pub(crate) mod service;
 

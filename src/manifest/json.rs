@@ -15,6 +15,10 @@ use crate::{
 
 const FORMAT: u32 = 1;
 
+/// No system has longer files, and no disk more bytes. Whoever adds lengths need not fear an
+/// overflow.
+const LONGEST: u64 = i64::MAX as u64;
+
 /// The whole JSON text.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,7 +89,7 @@ impl Manifest {
     /// # Errors
     ///
     /// - [`InvalidManifest`](ErrorKind::InvalidManifest): the text is not JSON, has another
-    ///   format, a malformed SHA-256, or a digest that is not that of its files.
+    ///   format, a malformed SHA-256, an absurd length, or a digest that is not that of its files.
     /// - [`InvalidPath`](ErrorKind::InvalidPath): a path is not relative and plain, or is
     ///   listed twice.
     /// - [`EmptyManifest`](ErrorKind::EmptyManifest): there is no file.
@@ -125,7 +129,12 @@ impl TryFrom<Document> for Manifest {
     ) -> Result<Self, Error> {
         let invalid = |message: String| Error::new(ErrorKind::InvalidManifest, message);
         check_format(format)?;
+        let mut total = 0_u64;
         let files = files.into_iter().map(|(path, file)| {
+            total = total.saturating_add(file.length);
+            if total > LONGEST {
+                return Err(invalid(format!("path {path:?} has a length that no file has")));
+            }
             let info = file.parse();
             let info = info.ok_or_else(|| invalid(format!("path {path:?} has no SHA-256")))?;
             Ok((path, info))

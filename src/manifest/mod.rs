@@ -39,6 +39,7 @@
 //! ```
 
 mod css;
+pub(crate) mod diff;
 pub(crate) mod fingerprint;
 mod hash;
 #[cfg(feature = "serde")]
@@ -52,12 +53,17 @@ pub(crate) mod siblings;
 #[cfg(feature = "releases")]
 pub(crate) mod stored;
 pub(crate) mod tree;
+mod verify;
 mod walk;
 
 use std::time::SystemTime;
 
-pub use self::scan::{Scan, is_ignored_by_default};
 pub(crate) use self::tree::Manifest;
+pub use self::{
+    diff::Difference,
+    scan::{Scan, is_ignored_by_default},
+    verify::Verify,
+};
 use self::{
     fingerprint::Fingerprint,
     siblings::{Checksum, Relation, Source},

@@ -202,7 +202,7 @@ impl Scan {
         let mut hashed = self.hash_all(found, known, report)?;
         let none = || Finding::NoFiles { roots: self.roots.clone() };
         if hashed.files.is_empty() && !report.tolerates(none()) {
-            let message = format!("no files to list below {}", Roots(&self.roots));
+            let message = format!("no files to list below {}", self.shown_roots());
             return Err(Error::new(ErrorKind::EmptyManifest, message));
         }
         siblings::compare(&mut hashed.files, known, |finding| report.add(finding));
@@ -210,6 +210,11 @@ impl Scan {
             self.remember_all(&hashed.files, report);
         }
         Ok(Manifest::from_checked(hashed.files))
+    }
+
+    /// Formats the roots, for an error.
+    pub(super) fn shown_roots(&self) -> impl fmt::Display {
+        Roots(&self.roots)
     }
 }
 

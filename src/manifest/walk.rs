@@ -109,7 +109,7 @@ struct RootWalk {
 }
 
 /// Whether the root is there. In development it may be missing from the start.
-fn has_root(root: &Path, report: &Report<'_>) -> Result<bool, Error> {
+pub(super) fn has_root(root: &Path, report: &Report<'_>) -> Result<bool, Error> {
     match fs::metadata(root) {
         Ok(metadata) if metadata.is_dir() => Ok(true),
         Ok(_) => {

@@ -60,6 +60,12 @@ pub(crate) fn not_remembered(path: &Path, why: &str) {
     tracing::warn!(target: "tower_static_url", path = %path.display(), "digests are not remembered: {why}");
 }
 
+/// The version is not the expected one.
+pub(crate) fn unexpected_version(message: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(target: "tower_static_url", "{message}");
+}
+
 /// A response contradicts the manifest.
 pub(crate) fn changed(
     path: &str,

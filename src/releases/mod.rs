@@ -223,6 +223,16 @@ impl Releases {
         self.0.known.load().by_version.get(version).cloned()
     }
 
+    /// Reads what the release of a version lists, if it is kept. Blocks.
+    pub(crate) fn read_manifest(&self, version: &str) -> Option<Manifest> {
+        // It may have been published since the last look.
+        self.refresh().ok()?;
+        let release = self.kept(version)?;
+        #[cfg(feature = "object-store")]
+        self.fetch_missing_listing(&release);
+        release.read_manifest().ok()?
+    }
+
     /// Returns the newest known release that lists a logical path, if all that list it have the
     /// same bytes there. Only for paths that a rule of [`find_by`](Self::find_by) calls
     /// fingerprinted. Reads nothing.

@@ -283,6 +283,15 @@ impl Releases {
         fetched
     }
 
+    /// Fetches the listing of a release, if it is not here. Blocks.
+    pub(super) fn fetch_missing_listing(&self, release: &Arc<KeptRelease>) {
+        if release.listing_length().is_none() {
+            let (releases, release) = (self.clone(), Arc::clone(release));
+            // Without an answer it stays unknown.
+            let _ = self.spawn(async move { releases.fetch_listing(&release).await }).recv();
+        }
+    }
+
     /// Runs a future on the threads of the bucket, and returns where its result arrives.
     pub(crate) fn spawn<T: Send + 'static>(
         &self,

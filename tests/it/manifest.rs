@@ -367,6 +367,15 @@ fn bad_json_names_what_is_bad() {
         let error = serde_json::from_str::<Manifest>(&json).unwrap_err();
         assert!(error.to_string().contains(&message), "{name}: {error}");
     }
+    // Whatever is added up is no more than a disk has.
+    for lengths in [["9223372036854775808", "0"], ["9223372036854775807", "1"]] {
+        let [a, b] = lengths.map(|length| format!(r#"{{"sha256":"{SHA}","length":{length}}}"#));
+        let json = files(&format!(r#""a":{a},"b":{b}"#));
+        let error = Manifest::from_json(&json).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidManifest);
+        let path = if lengths[1] == "0" { "a" } else { "b" };
+        assert_eq!(error.to_string(), format!("path {path:?} has a length that no file has"));
+    }
     // A file that is another one shows in the digest, too.
     let longer = json_with(&format!(r#""sha256":"{SHA}","length":4"#));
     let error = Manifest::from_json(longer).unwrap_err();

@@ -14,9 +14,14 @@ Exit codes:
   2  the arguments are wrong
   3  `publish`: a kept release of this version has other files
   4  `verify`: something is not as it was published
+  5  `diff`: the files differ
+  6  `diff`: a fingerprinted file has kept its name and changed its bytes
 
 Examples:
+  static-url precompress dist
   static-url version dist
+  static-url manifest dist -o static-files.json
+  static-url diff old new --fingerprinted vite
   static-url publish dist --to /var/lib/site/releases
   static-url publish dist --to s3://bucket/site
   static-url releases /var/lib/site/releases --json
@@ -30,8 +35,8 @@ Stores:
   az://container/prefix  Azure: AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY, ...
   file:///path           a directory in the form of a bucket";
 
-/// Keeps the files of every published version, so that each URL that a page has ever linked to
-/// gives the bytes that it named.
+/// Prepares static files for a server with tower-static-url, and keeps those of every published
+/// version, so that each URL that a page has ever linked to gives the bytes that it named.
 #[derive(Debug, Parser)]
 #[command(name = "static-url", version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
@@ -42,6 +47,9 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Version(Version),
+    Manifest(crate::manifest::Manifest),
+    Diff(crate::diff::Diff),
+    Precompress(crate::precompress::Precompress),
     Publish(Publish),
     Releases(Releases),
     Prune(Prune),
@@ -49,6 +57,8 @@ pub(crate) enum Command {
     Verify(Verify),
     Nginx(Nginx),
     Deltas(Deltas),
+    Completions(crate::completions::Completions),
+    Man(crate::man::Man),
 }
 
 /// Prints the version that the layer gives the files of a directory.

@@ -15,13 +15,7 @@ pub(crate) struct Tree {
 
 impl Tree {
     pub(crate) fn scan(files: &Files, identity: &Identity) -> Result<Self, Error> {
-        let mut directories = files.directories.iter();
-        let first = Scan::new(directories.next().cloned().unwrap_or_default());
-        let mut scan = directories.fold(first, Scan::fallback);
-        if let Some(path) = &files.remember {
-            scan = scan.remember(path);
-        }
-        let manifest = scan.run()?;
+        let manifest = scan(files)?;
         let mut builder = StaticUrlLayer::builder("/").manifest(manifest.clone());
         builder = builder.version(source(identity));
         if let Some(salt) = std::env::var_os(SALT) {
@@ -30,6 +24,17 @@ impl Tree {
         let version = builder.build()?.prefix().version().to_owned();
         Ok(Self { manifest, version })
     }
+}
+
+/// Scans some directories.
+pub(crate) fn scan(files: &Files) -> Result<Manifest, Error> {
+    let mut directories = files.directories.iter();
+    let first = Scan::new(directories.next().cloned().unwrap_or_default());
+    let mut scan = directories.fold(first, Scan::fallback);
+    if let Some(path) = &files.remember {
+        scan = scan.remember(path);
+    }
+    scan.run()
 }
 
 fn source(identity: &Identity) -> VersionSource {

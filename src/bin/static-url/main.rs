@@ -1,16 +1,26 @@
-//! The command `static-url`: prints the version of a directory, and publishes, lists, verifies
-//! and deletes releases, tells nginx of them, and measures what a deploy costs.
+//! The command `static-url`: prints the version and the manifest of a directory, tells what
+//! has changed, compresses files ahead, publishes, lists, verifies and deletes releases, tells
+//! nginx of them, and measures what a deploy costs.
 #![forbid(unsafe_code)]
 
 mod args;
+mod coding;
+mod completions;
 mod deltas;
+mod diff;
+mod draft;
 mod identity;
+mod man;
+mod manifest;
+mod manifest_file;
 mod nginx;
 mod output;
 mod place;
+mod precompress;
 mod prune;
 mod publish;
 mod releases;
+mod sibling;
 mod verify;
 mod version;
 mod withdraw;
@@ -27,6 +37,8 @@ const FAILED: u8 = 1;
 const WRONG_ARGUMENTS: u8 = 2;
 const VERSION_TAKEN: u8 = 3;
 const DAMAGED: u8 = 4;
+const DIFFERENT: u8 = 5;
+const NAME_KEPT: u8 = 6;
 
 /// What goes to stderr, in one line, and the exit code.
 #[derive(Debug)]
@@ -39,12 +51,16 @@ struct Failure {
 enum Done {
     WithSuccess,
     WithDamage,
+    Different,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.command {
         Command::Version(args) => version::run(args),
+        Command::Manifest(args) => manifest::run(args),
+        Command::Diff(args) => diff::run(args),
+        Command::Precompress(args) => precompress::run(args),
         Command::Publish(args) => publish::run(args),
         Command::Releases(args) => releases::run(args),
         Command::Prune(args) => prune::run(args),
@@ -52,15 +68,23 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Nginx(args) => nginx::run(args),
         Command::Deltas(args) => deltas::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     };
     match done {
         Ok(Done::WithSuccess) => ExitCode::SUCCESS,
         Ok(Done::WithDamage) => DAMAGED.into(),
+        Ok(Done::Different) => DIFFERENT.into(),
         Err(Failure { text, code }) => {
             eprintln!("error: {text}");
             code.into()
         }
     }
+}
+
+/// Makes the failure of a command that has found its arguments right.
+fn failed(text: String) -> Failure {
+    Failure { text, code: FAILED }
 }
 
 impl From<Error> for Failure {

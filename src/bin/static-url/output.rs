@@ -10,9 +10,22 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use tower_static_url::releases::Release;
 
+use crate::{Failure, failed};
+
 /// Prints a line. Whoever has closed the output does not want it.
 pub(crate) fn say(line: impl Display) {
     let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Prints what will be a file. Half of it is a failure, unless nobody reads on.
+pub(crate) fn print(text: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(failed(format!("cannot write to the output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Formats a release for a program. Times are seconds since 1970.
@@ -52,6 +65,7 @@ pub(crate) fn bytes(length: u64) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match units.into_iter().find(|(unit, _)| length >= *unit) {
         Some((unit, name)) => format!("{:.1} {name}", length as f64 / unit as f64),
+        None if length == 1 => "1 byte".into(),
         None => format!("{length} bytes"),
     }
 }
@@ -61,6 +75,11 @@ pub(crate) fn bar(what: &'static str, files: usize) -> ProgressBar {
     let bar = ProgressBar::new(files as u64).with_message(what);
     let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} files");
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Formats a digest.
+pub(crate) fn hex(digest: &[u8; 32]) -> String {
+    data_encoding::HEXLOWER.encode(digest)
 }
 
 fn seconds(time: SystemTime) -> u64 {
@@ -83,6 +102,7 @@ mod tests {
     fn lengths_for_people() {
         for (length, expected) in [
             (0, "0 bytes"),
+            (1, "1 byte"),
             (1023, "1023 bytes"),
             (1024, "1.0 KiB"),
             (1_500_000, "1.4 MiB"),
