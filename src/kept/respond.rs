@@ -142,7 +142,7 @@ impl KeptPlan {
         let (kept, snapshot) = (&self.kept, &opened.handle);
         let ordinary = self.respond_ordinary(opened, request.clone()).await?;
         let head = RequestHead::of(&request);
-        let delta = DeltaPlan::of(head, self.nested, snapshot, kept, &self.current);
+        let delta = DeltaPlan::of_kept(head, self.nested, snapshot, kept, &self.current);
         Ok(match delta {
             Some(delta) => delta.replace_soon(ordinary).await,
             None => ordinary,

@@ -100,6 +100,19 @@ impl Site {
     fn url(&self, path: &str) -> String {
         self.layer.prefix().url(path)
     }
+
+    /// Deletes the `app.js` of the releases that has these bytes, and puts others in its place.
+    fn spoil(&self, bytes: &str, others: Option<&str>) {
+        for entry in fs::read_dir(self.releases.path().join("site/files")).unwrap() {
+            let file = entry.unwrap().path().join("app.js");
+            if fs::read(&file).unwrap() == bytes.as_bytes() {
+                fs::remove_file(&file).unwrap();
+                if let Some(others) = others {
+                    fs::write(&file, others).unwrap();
+                }
+            }
+        }
+    }
 }
 
 const BROWSER: &str = "gzip, deflate, br, zstd, dcb, dcz";
@@ -213,6 +226,31 @@ async fn kept_versions_have_deltas_too() {
     assert_eq!(whole.field("vary"), VARY);
 }
 
+/// Whether a release's file is what it should be is found out before anything of it is sent. A 304
+/// and a question for a delta do not count as that.
+#[tokio::test]
+async fn a_question_for_a_delta_does_not_vouch_for_a_file() {
+    let (old, new) = (script("one"), script("two"));
+    let [first, second] = [("app.js", &*old), ("app.js", &*new)];
+    let before = Site::after_deploy(tree([second]), tree([first])).url("app.js");
+    let site = Site::after_deploy(tree([first]), tree([second]));
+    let bad = script("bad");
+    assert_eq!(bad.len(), old.len());
+    site.spoil(&old, Some(&bad));
+    let (available, tag) = (available(&new), etag_of(&old));
+    let lines = [
+        ("accept-encoding", BROWSER),
+        ("available-dictionary", &*available),
+        ("if-none-match", &*tag),
+    ];
+    let not_modified = site.send(request("GET", &before, &lines)).await;
+    assert_eq!(not_modified.status, 304);
+    for lines in [&[][..], &lines[..2]] {
+        let answer = site.send(request("GET", &before, lines)).await;
+        assert_eq!((answer.status.as_u16(), answer.cache_control()), (502, "no-store".into()));
+    }
+}
+
 /// Everything but a well-formed request for it gets the answer without deltas.
 #[tokio::test]
 async fn who_does_not_ask_for_a_delta_gets_none() {
@@ -293,15 +331,7 @@ async fn the_old_file_is_gone() {
     ] {
         let (old, new) = (script("one"), script("two"));
         let site = Site::after_deploy(tree([("app.js", &*old)]), tree([("app.js", &*new)]));
-        for entry in fs::read_dir(site.releases.path().join("site/files")).unwrap() {
-            let file = entry.unwrap().path().join("app.js");
-            if fs::read(&file).unwrap() == old.as_bytes() {
-                fs::remove_file(&file).unwrap();
-                if let Some(bytes) = &spoil {
-                    fs::write(&file, bytes).unwrap();
-                }
-            }
-        }
+        site.spoil(&old, spoil.as_deref());
         for _ in 0..2 {
             is_whole(&site.get_with("app.js", &old).await, &new, name);
         }
