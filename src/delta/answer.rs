@@ -82,7 +82,12 @@ pub(crate) fn restrict(headers: &mut HeaderMap) {
 /// not make the same bytes twice.
 fn etag(pair: &Pair) -> HeaderValue {
     let content = HEXLOWER.encode(&pair.content);
-    let dictionary = HEXLOWER.encode(&pair.dictionary[..8]);
+    let dictionary = dictionary_in_tag(&pair.dictionary);
     let tag = format!("W/\"{content}-dcz-{dictionary}\"");
     HeaderValue::from_maybe_shared(Bytes::from(tag)).expect("hexadecimal digits are visible ASCII")
+}
+
+/// Returns what the tags of all deltas against a dictionary end with.
+pub(crate) fn dictionary_in_tag(sha256: &[u8; 32]) -> String {
+    HEXLOWER.encode(&sha256[..8])
 }

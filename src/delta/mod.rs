@@ -2,7 +2,7 @@
 //! it has (RFC 9842, Compression Dictionary Transport).
 
 pub(crate) mod answer;
-mod asked;
+pub(crate) mod asked;
 mod encode;
 mod in_flight;
 pub(crate) mod pattern;
@@ -48,7 +48,9 @@ impl Deltas {
     ///
     /// Call this only if every shared cache on the way obeys `Vary`, or has
     /// `Available-Dictionary` in its cache key. A cache that does not would give one visitor's
-    /// delta to others, and their browsers could not read it. To a browser nothing changes.
+    /// delta to others, and their browsers could not read it. To a browser nothing changes, but
+    /// that the tag of a delta gets a 304 only from clients that still have its dictionary: a
+    /// cache may ask for somebody else.
     pub fn shared(mut self) -> Self {
         self.is_shared = true;
         self

@@ -354,6 +354,8 @@ impl Exchange {
         let file = self.file()?;
         let ClientConditions { preconditions, accepted, .. } = conditions;
         let made_of_it = |tag: &EntityTag<'_>| file.is_source_of(tag, *accepted);
+        #[cfg(feature = "delta")]
+        let made_of_it = |tag: &EntityTag<'_>| made_of_it(tag) && !self.may_be_unreadable(tag);
         if let Some(tag) = preconditions.none_match().find(made_of_it) {
             // A weak one is the layer's own, of bytes that were compressed on the way.
             return if tag.is_weak() { tag.to_value() } else { file.etag().cloned() };

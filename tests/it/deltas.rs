@@ -379,10 +379,26 @@ async fn shared_caches_may_keep_deltas_if_that_is_said() {
         is_delta(&answer, &old, &new);
         assert_eq!(answer.cache_control(), YEAR);
     }
-    let tag = delta_tag(&old, &new);
-    for _ in 0..2 {
-        let answer = site.get("app.js", &[("if-none-match", &*tag)]).await;
-        assert_eq!((answer.status.as_u16(), answer.cache_control()), (304, YEAR.into()));
+    // A cache may ask with the tag of a delta for a client that cannot read it, and would send it
+    // the delta after a 304 (RFC 9111 §4.3.1).
+    let (tag, known, other) = (delta_tag(&old, &new), available(&old), available(&new));
+    let (accept, tag) = (("accept-encoding", BROWSER), ("if-none-match", &*tag));
+    let known = ("available-dictionary", &*known);
+    for (name, lines, expected) in [
+        ("a client that can read it", &[accept, known, tag][..], 304),
+        ("no dictionary", &[accept, tag], 200),
+        ("another dictionary", &[accept, ("available-dictionary", &*other), tag], 200),
+        ("no coding", &[("accept-encoding", "gzip"), known, tag], 200),
+        ("any coding", &[("accept-encoding", "*"), known, tag], 200),
+        ("another site", &[accept, known, ("sec-fetch-site", "cross-site"), tag], 200),
+    ] {
+        let answer = site.get("app.js", lines).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.cache_control()),
+            (expected, YEAR.into()),
+            "{name}"
+        );
+        assert_eq!(answer.field("vary"), VARY, "{name}");
     }
 }
 
