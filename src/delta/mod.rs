@@ -58,7 +58,8 @@ impl Deltas {
 
     /// Sets how many bytes of deltas are kept in memory. Default: 64 MiB. What does not fit is
     /// made again when somebody asks for it; a delta that is larger than a quarter of the budget
-    /// is not sent. To a browser nothing changes but how long the first byte takes.
+    /// is not sent. With 0, only files that have not changed are sent as deltas. To a browser
+    /// nothing changes but how long the first byte takes.
     pub fn memory_budget(mut self, bytes: u64) -> Self {
         self.memory_budget = bytes;
         self
