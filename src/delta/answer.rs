@@ -8,9 +8,10 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use crate::{
     delta::{asked::DCZ, workshop::Pair},
     header::{
-        add_vary,
+        USE_AS_DICTIONARY, add_vary,
         cache_control::{directives, has_directive, to_private},
         etag::EntityTag,
+        head::ResponseFields,
         number,
         stored::{DIGEST_FIELDS, fields_to_store, may_be_stored},
     },
@@ -21,8 +22,10 @@ use crate::{
 /// What a response with a delta and one without have in `Vary`.
 pub(crate) const VARY: [&str; 2] = ["accept-encoding", "available-dictionary"];
 
-/// The digest of what is selected, with its coding (RFC 9530 §3).
-const REPR_DIGEST: &str = "repr-digest";
+/// Fields that say something of the bytes that are sent, besides those of the
+/// [content](DIGEST_FIELDS): digests of what is selected, with its coding (RFC 9530 §3; RFC 3230
+/// §4.3.2), and what follows the content or frames it.
+const OF_THESE_BYTES: [&str; 4] = ["repr-digest", "digest", "trailer", "transfer-encoding"];
 
 /// Whether a response is the whole file, proven, and for everybody: the layer gives its own tags
 /// to nothing else.
@@ -32,7 +35,8 @@ pub(super) fn is_whole<B>(response: &Response<B>, file: &File) -> bool {
     response.status() == StatusCode::OK
         && tag.is_some_and(|tag| file.is_own_tag(&tag))
         && is_for_everybody(headers)
-        && !DIGEST_FIELDS.iter().chain(&[REPR_DIGEST]).any(|name| headers.contains_key(*name))
+        && !ResponseFields::of(headers).caching.is_private
+        && !DIGEST_FIELDS.iter().chain(&OF_THESE_BYTES).any(|name| headers.contains_key(*name))
 }
 
 /// Whether every cache may keep a response, and use it without asking.
@@ -51,7 +55,10 @@ pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
 pub(super) fn lasting_fields(headers: &HeaderMap) -> Option<HeaderMap> {
     may_be_stored(headers, &VARY).then(|| {
         let mut fields = fields_to_store(headers);
-        for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH, header::ETAG] {
+        // The offer depends on the URL as the client spells it.
+        for name in
+            [header::CONTENT_ENCODING, header::CONTENT_LENGTH, header::ETAG, USE_AS_DICTIONARY]
+        {
             fields.remove(name);
         }
         fields
@@ -82,7 +89,12 @@ pub(crate) fn restrict(headers: &mut HeaderMap) {
 /// not make the same bytes twice.
 fn etag(pair: &Pair) -> HeaderValue {
     let content = HEXLOWER.encode(&pair.content);
-    let dictionary = HEXLOWER.encode(&pair.dictionary[..8]);
+    let dictionary = dictionary_in_tag(&pair.dictionary);
     let tag = format!("W/\"{content}-dcz-{dictionary}\"");
     HeaderValue::from_maybe_shared(Bytes::from(tag)).expect("hexadecimal digits are visible ASCII")
+}
+
+/// Returns what the tags of all deltas against a dictionary end with.
+pub(crate) fn dictionary_in_tag(sha256: &[u8; 32]) -> String {
+    HEXLOWER.encode(&sha256[..8])
 }

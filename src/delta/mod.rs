@@ -2,7 +2,7 @@
 //! it has (RFC 9842, Compression Dictionary Transport).
 
 pub(crate) mod answer;
-mod asked;
+pub(crate) mod asked;
 mod encode;
 mod in_flight;
 pub(crate) mod pattern;
@@ -48,7 +48,9 @@ impl Deltas {
     ///
     /// Call this only if every shared cache on the way obeys `Vary`, or has
     /// `Available-Dictionary` in its cache key. A cache that does not would give one visitor's
-    /// delta to others, and their browsers could not read it. To a browser nothing changes.
+    /// delta to others, and their browsers could not read it. To a browser nothing changes, but
+    /// that the tag of a delta gets a 304 only from clients that still have its dictionary: a
+    /// cache may ask for somebody else.
     pub fn shared(mut self) -> Self {
         self.is_shared = true;
         self
@@ -56,7 +58,8 @@ impl Deltas {
 
     /// Sets how many bytes of deltas are kept in memory. Default: 64 MiB. What does not fit is
     /// made again when somebody asks for it; a delta that is larger than a quarter of the budget
-    /// is not sent. To a browser nothing changes but how long the first byte takes.
+    /// is not sent. With 0, only files that have not changed are sent as deltas. To a browser
+    /// nothing changes but how long the first byte takes.
     pub fn memory_budget(mut self, bytes: u64) -> Self {
         self.memory_budget = bytes;
         self

@@ -1,6 +1,6 @@
 //! Which requests get a delta, and where do its two contents come from?
 
-use std::{sync::Arc, time::Instant};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response};
@@ -26,6 +26,7 @@ use crate::{
     observe::event::{self, DeltaEvent},
     releases::DictionaryName,
     snapshot::{Below, Place, Snapshot, current::Handle, file::File},
+    url::{Division, decode},
 };
 
 /// A dictionary may be so long in bytes, however short the file is. A longer one may have four
@@ -65,21 +66,41 @@ pub(crate) fn may_ask(snapshot: &Snapshot, headers: &HeaderMap) -> bool {
 }
 
 impl DeltaPlan {
-    /// Returns a plan if the request is for a file that `snapshot` names by its content, and asks
-    /// for a delta. `snapshot` is the current one, or a kept release.
+    /// Returns a plan if the request is for a file that the current snapshot names by its content,
+    /// and asks for a delta.
     pub(crate) fn of(
         head: RequestHead<'_>,
         nested: bool,
         snapshot: &Handle,
         kept: &Arc<Kept>,
-        current: &Handle,
     ) -> Option<Arc<Self>> {
         if !may_ask(snapshot, head.headers) {
             return None;
         }
         let dictionary = asked_dictionary(head.method, head.headers)?;
         let Place::Below(below) = snapshot.locate(nested, head.uri.path()) else { return None };
-        Self::new(head, dictionary, (snapshot, &below), kept, current).map(Arc::new)
+        Self::new(head, dictionary, (snapshot, &below), kept, snapshot).map(Arc::new)
+    }
+
+    /// Returns a plan for a file of a kept release, as [`of`](Self::of) does. The file is as it is
+    /// listed: a file of `snapshot` counts as read and checked once it is made.
+    pub(crate) fn of_kept(
+        head: RequestHead<'_>,
+        nested: bool,
+        snapshot: &Handle,
+        kept: &Arc<Kept>,
+        current: &Handle,
+    ) -> Option<Arc<Self>> {
+        let dictionary = asked_dictionary(head.method, head.headers)?;
+        let Division { outcome, rest, .. } = snapshot.divide(nested, head.uri.path())?;
+        let path = decode(rest)?;
+        let index = snapshot.find(&path)?;
+        let listed = snapshot.files()?.listed(index)?;
+        let (is_literal, file) = (matches!(path, Cow::Borrowed(_)), Some((index, &listed)));
+        let below = Below { outcome, rest: Some(rest), is_literal, file };
+        let plan = Self::new(head, dictionary, (snapshot, &below), kept, current)?;
+        // Nothing that the file remembers outlives the plan.
+        Some(Arc::new(Self { is_plain: false, ..plan }))
     }
 
     fn new(

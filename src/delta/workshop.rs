@@ -2,7 +2,7 @@
 //! many others wait. What was made is kept in bounded memory.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -13,7 +13,7 @@ use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
 use rustc_hash::FxBuildHasher;
 
 use crate::{
-    delta::{Deltas, unchanged::unchanged},
+    delta::{Deltas, encode::HEAD, unchanged::unchanged},
     kept::{
         flight::{Flight, Landing},
         worker::Worker,
@@ -33,6 +33,10 @@ const LARGE: u64 = 64 << 20;
 /// How many pairs wait for a thread. More requests get the file as without deltas.
 const MOST_WAITING: usize = 64;
 
+/// For how long a pair waits for a thread. After that its requests get the file, too: with many
+/// large files before it, a place in the queue is worth nothing to a page that is being loaded.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// For how long a delta that could not be made is not tried again.
 const REFUSED_FOR: Duration = Duration::from_secs(60);
 
@@ -43,6 +47,7 @@ pub(crate) struct Workshop {
     flights: Mutex<HashMap<Pair, Arc<Flight<Made>>, FxBuildHasher>>,
     small: Arc<Worker>,
     large: Arc<Worker>,
+    patience: Duration,
 }
 
 /// The SHA-256 of the bytes that the client has, and of those that it wants.
@@ -95,6 +100,7 @@ impl Workshop {
             flights: Mutex::default(),
             small: Arc::new(Worker::new(cores, MOST_WAITING)),
             large: Arc::new(Worker::new(1, MOST_WAITING)),
+            patience: PATIENCE,
         }
     }
 
@@ -105,18 +111,21 @@ impl Workshop {
     /// Returns what is known to have come of a pair. The content of an unchanged file is never
     /// looked at, so its delta is made here and now.
     pub(crate) fn get(&self, pair: &Pair, length: u64, now: Instant) -> Option<Made> {
-        match self.made.get(pair) {
-            Some(Made::Refused(_, since)) if now.saturating_duration_since(since) > REFUSED_FOR => {
-                None
-            }
-            None if pair.is_unchanged() => {
-                let made = unchanged(&pair.content, length);
-                let made = made.map_or(Made::Refused(Refusal::NotSmaller, now), Made::Delta);
-                self.made.insert(*pair, made.clone());
-                Some(made)
-            }
-            made => made,
+        let made = self.find(pair, now);
+        if made.is_some() || !pair.is_unchanged() {
+            return made;
         }
+        let made = unchanged(&pair.content, length);
+        let made = made.map_or(Made::Refused(Refusal::NotSmaller, now), Made::Delta);
+        self.made.insert(*pair, made.clone());
+        Some(made)
+    }
+
+    /// Returns what has come of a pair, unless that is to be tried again.
+    fn find(&self, pair: &Pair, now: Instant) -> Option<Made> {
+        let is_over = |since| now.saturating_duration_since(since) > REFUSED_FOR;
+        let made = self.made.get(pair)?;
+        (!matches!(made, Made::Refused(_, since) if is_over(since))).then_some(made)
     }
 
     /// Returns the flight to wait for. If nobody is making this delta, `make` does, on another
@@ -127,26 +136,30 @@ impl Workshop {
         memory: u64,
         make: impl FnOnce() -> Result<Bytes, Refusal> + Send + 'static,
     ) -> Result<Arc<Flight<Made>>, Refusal> {
+        if self.largest() <= HEAD as u64 {
+            return Err(Refusal::TooLarge);
+        }
+        let begun = Instant::now();
         let mut flights = self.flights();
-        let (flight, landing) = match flights.entry(pair) {
-            Entry::Occupied(known) if known.get().is_under_way() => {
-                return Ok(Arc::clone(known.get()));
-            }
-            Entry::Occupied(mut ended) => {
-                let (flight, landing) = Flight::start();
-                ended.insert(Arc::clone(&flight));
-                (flight, landing)
-            }
-            Entry::Vacant(new) => {
-                let (flight, landing) = Flight::start();
-                new.insert(Arc::clone(&flight));
-                (flight, landing)
-            }
-        };
+        if let Some(flight) = flights.get(&pair).filter(|flight| flight.is_under_way()) {
+            return Ok(Arc::clone(flight));
+        }
+        let (flight, landing) = Flight::start();
+        // It may have landed since somebody has looked for it.
+        if let Some(made) = self.find(&pair, begun) {
+            landing.land(made);
+            return Ok(flight);
+        }
+        flights.insert(pair, Arc::clone(&flight));
         drop(flights);
         let workshop = Arc::clone(self);
         let worker = if memory > LARGE { &self.large } else { &self.small };
-        if worker.run(move || workshop.land(pair, make(), landing)) {
+        let job = move || {
+            let is_late = begun.elapsed() >= workshop.patience;
+            let made = if is_late { Err(Refusal::Busy) } else { make() };
+            workshop.land(pair, made, landing);
+        };
+        if worker.run(job) {
             return Ok(flight);
         }
         self.flights().remove(&pair);
@@ -154,14 +167,16 @@ impl Workshop {
     }
 
     fn land(&self, pair: Pair, made: Result<Bytes, Refusal>, landing: Landing<Made>) {
-        let is_too_large =
-            |delta: &Bytes| delta.len() as u64 > self.settings.memory_budget / LARGEST_SHARE;
+        let is_too_large = |delta: &Bytes| delta.len() as u64 > self.largest();
         let made = match made {
             Ok(delta) if is_too_large(&delta) => Err(Refusal::TooLarge),
             made => made,
         };
+        let is_busy = made == Err(Refusal::Busy);
         let made = made.map_or_else(|refusal| Made::Refused(refusal, Instant::now()), Made::Delta);
-        self.made.insert(pair, made.clone());
+        if !is_busy {
+            self.made.insert(pair, made.clone());
+        }
         // Who comes now finds what was made.
         self.flights().remove(&pair);
         landing.land(made);
@@ -170,7 +185,12 @@ impl Workshop {
     /// Forgets why a delta could not be made, because it may be possible now.
     #[cfg(feature = "object-store")]
     pub(crate) fn forget(&self, pair: &Pair) {
-        self.made.remove(pair);
+        self.made.remove_if(pair, |made| matches!(made, Made::Refused(..)));
+    }
+
+    /// Returns the largest delta that is sent, in bytes.
+    fn largest(&self) -> u64 {
+        self.settings.memory_budget / LARGEST_SHARE
     }
 
     fn flights(&self) -> MutexGuard<'_, HashMap<Pair, Arc<Flight<Made>>, FxBuildHasher>> {
@@ -333,6 +353,36 @@ mod tests {
         assert!(wait(flight.landed()).is_none());
         let flight = workshop.join(pair(1), 1, || Ok(Bytes::new())).unwrap();
         assert!(wait(flight.landed()).is_some(), "somebody else may try");
+    }
+
+    /// Many who wait for the same delta may come one after the other, when it is there already.
+    #[test]
+    fn who_comes_late_finds_what_was_made() {
+        let workshop = workshop(1 << 20);
+        let made = || Ok(Bytes::from_static(b"delta"));
+        wait(workshop.join(pair(1), 1, made).unwrap().landed());
+        #[cfg(feature = "object-store")]
+        workshop.forget(&pair(1));
+        let late = workshop.join(pair(1), 1, || panic!("it is made already")).unwrap();
+        assert!(matches!(wait(late.landed()), Some(Made::Delta(_))));
+        assert!(workshop.flights().is_empty());
+    }
+
+    #[test]
+    fn who_waits_too_long_for_a_thread_is_refused() {
+        let workshop = Workshop::new(Deltas::new());
+        let workshop = Arc::new(Workshop { patience: Duration::ZERO, ..workshop });
+        let flight = workshop.join(pair(1), 1, || panic!("too late")).unwrap();
+        assert_eq!(refusal(wait(flight.landed())), Some(Refusal::Busy));
+        assert!(workshop.get(&pair(1), 10, Instant::now()).is_none(), "the next one may try");
+    }
+
+    #[test]
+    fn nothing_is_made_that_cannot_be_kept() {
+        for budget in [0, 1, 160] {
+            let made = workshop(budget).join(pair(1), 1, || panic!("{}", "it is not sent"));
+            assert_eq!(made.err(), Some(Refusal::TooLarge), "{budget}");
+        }
     }
 
     #[test]

@@ -7,10 +7,14 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use crate::{
     delta::{
         Workshop,
-        answer::{VARY, is_for_everybody, restrict},
+        answer::{VARY, dictionary_in_tag, is_for_everybody, restrict},
+        asked::asked_dictionary,
         pattern::use_as_dictionary,
     },
-    exchange::{Exchange, Target, request::IncomingRequest},
+    exchange::{
+        Exchange, Target,
+        request::{IncomingRequest, RequestHead},
+    },
     header::{
         USE_AS_DICTIONARY, add_vary,
         etag::{EntityTag, tags_in},
@@ -96,7 +100,11 @@ impl IncomingRequest<'_> {
         let (_, file) = self.below.file?;
         let deltas = snapshot.settings().deltas.as_ref()?;
         let lines = self.head.headers.get_all(header::IF_NONE_MATCH);
-        let tag = tags_in(&lines).find(|tag| file.is_delta_tag(tag))?.to_value()?;
+        let is_named = |tag: &EntityTag<'_>| {
+            file.is_delta_tag(tag)
+                && (!deltas.settings().is_shared() || can_be_read(self.head, tag))
+        };
+        let tag = tags_in(&lines).find(is_named)?.to_value()?;
         let mut headers = self.not_modified_headers(snapshot, tag, remembered);
         be_of_delta(&mut headers, deltas);
         let mut response = Response::new(Bytes::new());
@@ -104,6 +112,13 @@ impl IncomingRequest<'_> {
         *response.headers_mut() = headers;
         Some(response)
     }
+}
+
+/// Whether a client can read the delta with this tag. A shared cache that has the delta may ask
+/// with its tag for any client, and after a 304 would send it (RFC 9111 §4.3.1).
+fn can_be_read(head: RequestHead<'_>, tag: &EntityTag<'_>) -> bool {
+    let dictionary = asked_dictionary(head.method, head.headers);
+    dictionary.is_some_and(|sha256| tag.opaque().ends_with(dictionary_in_tag(&sha256).as_bytes()))
 }
 
 /// Gives a 304 the fields of the delta that it stands for.
@@ -115,6 +130,15 @@ fn be_of_delta(headers: &mut HeaderMap, deltas: &Workshop) {
 }
 
 impl Exchange {
+    /// Whether a tag is that of a delta which the client has and can read. That a delta is
+    /// shared may mean that it cannot, and the request is not at hand any more.
+    pub(super) fn has_delta(&self, tag: &EntityTag<'_>) -> bool {
+        let deltas = self.snapshot.settings().deltas.as_ref();
+        deltas.is_some_and(|deltas| !deltas.settings().is_shared())
+            && self.names_content()
+            && self.file().is_some_and(|file| file.is_delta_tag(tag))
+    }
+
     /// Gives a 304 the fields of a delta, if it has the tag of one.
     pub(super) fn restrict_delta(&self, headers: &mut HeaderMap) {
         let Some(deltas) = &self.snapshot.settings().deltas else { return };

@@ -353,8 +353,9 @@ impl Exchange {
     fn named_in_another_coding(&self, conditions: &ClientConditions) -> Option<HeaderValue> {
         let file = self.file()?;
         let ClientConditions { preconditions, accepted, .. } = conditions;
-        let made_of_it =
-            |tag: &EntityTag<'_>| file.is_source_of(tag, *accepted) || self.has_delta(file, tag);
+        let made_of_it = |tag: &EntityTag<'_>| file.is_source_of(tag, *accepted);
+        #[cfg(feature = "delta")]
+        let made_of_it = |tag: &EntityTag<'_>| made_of_it(tag) || self.has_delta(tag);
         if let Some(tag) = preconditions.none_match().find(made_of_it) {
             // A weak one is the layer's own, of bytes that were compressed on the way.
             return if tag.is_weak() { tag.to_value() } else { file.etag().cloned() };
@@ -403,15 +404,6 @@ impl Exchange {
             self.offer(response, matching, caching);
         }
         BodyEdit::Pass
-    }
-
-    /// Whether a tag is that of a delta, where deltas are sent.
-    #[cfg_attr(not(feature = "delta"), expect(unused_variables, clippy::unused_self))]
-    fn has_delta(&self, file: &File, tag: &EntityTag<'_>) -> bool {
-        #[cfg(feature = "delta")]
-        return self.names_content() && file.is_delta_tag(tag);
-        #[cfg(not(feature = "delta"))]
-        false
     }
 
     fn restore_location(&self, headers: &mut HeaderMap) {

@@ -142,31 +142,14 @@ impl KeptPlan {
         let (kept, snapshot) = (&self.kept, &opened.handle);
         let ordinary = self.respond_ordinary(opened, request.clone()).await?;
         let head = RequestHead::of(&request);
-        if ordinary.status() != StatusCode::OK || !self.is_checked(opened, head).await {
+        if ordinary.status() != StatusCode::OK {
             return Ok(ordinary);
         }
-        let delta = DeltaPlan::of(head, self.nested, snapshot, kept, &self.current);
+        let delta = DeltaPlan::of_kept(head, self.nested, snapshot, kept, &self.current);
         Ok(match delta {
             Some(delta) => delta.replace_soon(ordinary).await,
             None => ordinary,
         })
-    }
-
-    /// Whether the file of a response is known to have the listed bytes. Not all responses need
-    /// them: a copy may have come from the memory of the current release.
-    #[cfg(feature = "delta")]
-    async fn is_checked(&self, opened: &Arc<KeptSnapshot>, head: RequestHead<'_>) -> bool {
-        let division = opened.handle.divide(self.nested, head.uri.path());
-        let Some(rest) = division.map(|division| division.rest) else { return false };
-        let spelled = opened.handle.find(rest);
-        let decoded = decode(rest).and_then(|path| opened.handle.find(&path));
-        for index in [spelled, decoded].into_iter().flatten() {
-            let checked = self.kept.check(opened, index, &self.current).await;
-            if !matches!(checked, Ok(Checked::File)) {
-                return false;
-            }
-        }
-        true
     }
 
     async fn respond_ordinary(

@@ -120,10 +120,8 @@ impl<S> StaticUrl<S> {
         ResBody: Body<Error: Into<BoxError>>,
     {
         let head = RequestHead::of(&request);
-        let plan =
-            snapshot.settings().kept.as_ref().and_then(|kept| {
-                DeltaPlan::of(head, self.shared.nested, &snapshot, kept, &snapshot)
-            });
+        let kept = snapshot.settings().kept.as_ref();
+        let plan = kept.and_then(|kept| DeltaPlan::of(head, self.shared.nested, &snapshot, kept));
         let Some(plan) = plan else { return self.call_ordinary(request, snapshot) };
         if let Some(response) = plan.respond() {
             return ResponseFuture::respond(Some(response));

@@ -205,9 +205,11 @@ impl Files {
         self.entries.get_index(index).is_some_and(|(_, entry)| entry.file.get().is_some())
     }
 
-    /// Offers files as dictionaries. Compressed forms of others are none.
+    /// Offers files as dictionaries. Compressed forms of others are none. What is known of a file
+    /// from `old` is forgotten if it was offered and is not any more, or the other way round: the
+    /// fields of its responses are others now.
     #[cfg(feature = "delta")]
-    pub(crate) fn offer(mut self, rule: Option<&Fingerprinted>) -> Self {
+    pub(crate) fn offer(mut self, rule: Option<&Fingerprinted>, old: Option<&Self>) -> Self {
         let siblings = self.entries.values().flat_map(|entry| &entry.siblings);
         let siblings = siblings.map(|sibling| sibling.index.0).collect::<FxHashSet<_>>();
         let plain = self.infos().enumerate().filter(|(index, _)| !siblings.contains(index));
@@ -216,6 +218,12 @@ impl Files {
         self.offered = dictionary::offered(plain, self.entries.len(), |index, path| {
             rule.filter(|_| self.is_fingerprinted(index))?.position(path)
         });
+        for ((path, entry), is_offered) in self.entries.iter_mut().zip(&self.offered) {
+            let was_offered = old.and_then(|old| Some(old.is_offered(old.find(path)?)));
+            if was_offered.is_some_and(|was_offered| was_offered != *is_offered) {
+                entry.file.take();
+            }
+        }
         self
     }
 

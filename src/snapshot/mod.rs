@@ -127,7 +127,7 @@ impl Snapshot {
         let files = manifest.map(|manifest| Files::new(manifest, rule, old));
         #[cfg(feature = "delta")]
         let files = files.map(|files| match settings.deltas {
-            Some(_) => files.offer(rule),
+            Some(_) => files.offer(rule, old),
             None => files,
         });
         let memory = Memory::new(settings.memory_budget).map(Arc::new);

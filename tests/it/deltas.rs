@@ -102,6 +102,19 @@ impl Site {
     fn url(&self, path: &str) -> String {
         self.layer.prefix().url(path)
     }
+
+    /// Deletes the `app.js` of the releases that has these bytes, and puts others in its place.
+    fn spoil(&self, bytes: &str, others: Option<&str>) {
+        for entry in fs::read_dir(self.releases.path().join("site/files")).unwrap() {
+            let file = entry.unwrap().path().join("app.js");
+            if fs::read(&file).unwrap() == bytes.as_bytes() {
+                fs::remove_file(&file).unwrap();
+                if let Some(others) = others {
+                    fs::write(&file, others).unwrap();
+                }
+            }
+        }
+    }
 }
 
 const BROWSER: &str = "gzip, deflate, br, zstd, dcb, dcz";
@@ -215,6 +228,31 @@ async fn kept_versions_have_deltas_too() {
     assert_eq!(whole.field("vary"), VARY);
 }
 
+/// Whether a release's file is what it should be is found out before anything of it is sent. A 304
+/// and a question for a delta do not count as that.
+#[tokio::test]
+async fn a_question_for_a_delta_does_not_vouch_for_a_file() {
+    let (old, new) = (script("one"), script("two"));
+    let [first, second] = [("app.js", &*old), ("app.js", &*new)];
+    let before = Site::after_deploy(tree([second]), tree([first])).url("app.js");
+    let site = Site::after_deploy(tree([first]), tree([second]));
+    let bad = script("bad");
+    assert_eq!(bad.len(), old.len());
+    site.spoil(&old, Some(&bad));
+    let (available, tag) = (available(&new), etag_of(&old));
+    let lines = [
+        ("accept-encoding", BROWSER),
+        ("available-dictionary", &*available),
+        ("if-none-match", &*tag),
+    ];
+    let not_modified = site.send(request("GET", &before, &lines)).await;
+    assert_eq!(not_modified.status, 304);
+    for lines in [&[][..], &lines[..2]] {
+        let answer = site.send(request("GET", &before, lines)).await;
+        assert_eq!((answer.status.as_u16(), answer.cache_control()), (502, "no-store".into()));
+    }
+}
+
 /// Everything but a well-formed request for it gets the answer without deltas.
 #[tokio::test]
 async fn who_does_not_ask_for_a_delta_gets_none() {
@@ -298,15 +336,7 @@ async fn the_old_file_is_gone() {
     ] {
         let (old, new) = (script("one"), script("two"));
         let site = Site::after_deploy(tree([("app.js", &*old)]), tree([("app.js", &*new)]));
-        for entry in fs::read_dir(site.releases.path().join("site/files")).unwrap() {
-            let file = entry.unwrap().path().join("app.js");
-            if fs::read(&file).unwrap() == old.as_bytes() {
-                fs::remove_file(&file).unwrap();
-                if let Some(bytes) = &spoil {
-                    fs::write(&file, bytes).unwrap();
-                }
-            }
-        }
+        site.spoil(&old, spoil.as_deref());
         for _ in 0..2 {
             is_whole(&site.get_with("app.js", &old).await, &new, name);
         }
@@ -354,10 +384,26 @@ async fn shared_caches_may_keep_deltas_if_that_is_said() {
         is_delta(&answer, &old, &new);
         assert_eq!(answer.cache_control(), YEAR);
     }
-    let tag = delta_tag(&old, &new);
-    for _ in 0..2 {
-        let answer = site.get("app.js", &[("if-none-match", &*tag)]).await;
-        assert_eq!((answer.status.as_u16(), answer.cache_control()), (304, YEAR.into()));
+    // A cache may ask with the tag of a delta for a client that cannot read it, and would send it
+    // the delta after a 304 (RFC 9111 §4.3.1).
+    let (tag, known, other) = (delta_tag(&old, &new), available(&old), available(&new));
+    let (accept, tag) = (("accept-encoding", BROWSER), ("if-none-match", &*tag));
+    let known = ("available-dictionary", &*known);
+    for (name, lines, expected) in [
+        ("a client that can read it", &[accept, known, tag][..], 304),
+        ("no dictionary", &[accept, tag], 200),
+        ("another dictionary", &[accept, ("available-dictionary", &*other), tag], 200),
+        ("no coding", &[("accept-encoding", "gzip"), known, tag], 200),
+        ("any coding", &[("accept-encoding", "*"), known, tag], 200),
+        ("another site", &[accept, known, ("sec-fetch-site", "cross-site"), tag], 200),
+    ] {
+        let answer = site.get("app.js", lines).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.cache_control()),
+            (expected, YEAR.into()),
+            "{name}"
+        );
+        assert_eq!(answer.field("vary"), VARY, "{name}");
     }
 }
 
@@ -455,6 +501,117 @@ async fn what_is_not_for_everybody_is_not_offered() {
     let answer = site.get_with("app.js", &old).await;
     is_whole(&answer, &new, "the layer's own policy");
     assert_eq!(answer.field("use-as-dictionary"), "");
+}
+
+/// What a response says of its own bytes is not true of a delta.
+#[tokio::test]
+async fn a_response_that_describes_its_bytes_stays() {
+    let (old, new) = (script("one"), script("two"));
+    for field in [
+        ("content-digest", "sha-256=:AAAA:"),
+        ("repr-digest", "sha-256=:AAAA:"),
+        ("digest", "sha-256=AAAA"),
+        ("trailer", "x-checksum"),
+        ("transfer-encoding", "chunked"),
+    ] {
+        let site = Site::after_deploy(tree([("app.js", &*old)]), tree([("app.js", &*new)]));
+        let site = Site { fields: vec![field], ..site };
+        for _ in 0..2 {
+            is_whole(&site.get_with("app.js", &old).await, &new, field.0);
+        }
+    }
+}
+
+/// Browsers keep only so many dictionaries: compressed forms do not count, and a file that comes
+/// among the largest is offered in all its responses.
+#[tokio::test]
+async fn no_more_than_a_browser_keeps_is_offered() {
+    let names = (0..400).map(|i| format!("{i}.js")).collect::<Vec<_>>();
+    let large = names.iter().map(|name| (&**name, "a larger file"));
+    let root = tree(large.chain([("app.js", "small")]));
+    for name in &names[..10] {
+        write(root.path(), &format!("{name}.gz"), gzip("a larger file"));
+    }
+    let site = Site::after_deploy(tree([("x", "y")]), root);
+    for name in &names {
+        let offer = site.get(name, &[]).await.field("use-as-dictionary");
+        assert_eq!(offer, format!("match=\"/static/:v/{name}\""));
+    }
+    let tag = etag_of("small");
+    let offer = r#"match="/static/:v/app.js""#;
+    for (offer, vary) in [("", "accept-encoding"), (offer, VARY)] {
+        for _ in 0..2 {
+            let whole = site.get("app.js", &[]).await;
+            assert_eq!(
+                (whole.field("use-as-dictionary"), whole.field("vary")),
+                (offer.into(), vary.into())
+            );
+            let copy = site.get("app.js", &[("if-none-match", &*tag)]).await;
+            assert_eq!((copy.status.as_u16(), copy.field("vary")), (304, vary.into()));
+        }
+        if offer.is_empty() {
+            fs::remove_file(site.root.path().join("399.js")).unwrap();
+            site.layer.reload().unwrap();
+        }
+    }
+}
+
+/// Made-up dictionaries cost a look into a table in memory.
+#[tokio::test]
+async fn ten_thousand_made_up_dictionaries() {
+    let (old, new) = (script("one"), script("two"));
+    let (releases, before, after) =
+        (tempfile::tempdir().unwrap(), tree([("app.js", &*old)]), tree([("app.js", &*new)]));
+    let reads = Arc::new(AtomicUsize::new(0));
+    let layer = |root: &TempDir| {
+        let opened = Releases::folder(releases.path().join("site")).unwrap();
+        let reads = Arc::clone(&reads);
+        let files = tower::ServiceBuilder::new().map_request(move |request| {
+            reads.fetch_add(1, Relaxed);
+            request
+        });
+        let files = files.service(ServeDir::new(opened.files()));
+        let builder = StaticUrlLayer::builder("/static").root(root.path());
+        let layer = builder.releases(opened, files).deltas(Deltas::new()).build().unwrap();
+        layer.publish().unwrap();
+        layer
+    };
+    layer(&before);
+    let layer = layer(&after);
+    let (calls, fields) = (Arc::default(), Vec::new());
+    let site = Site { releases, root: after, layer, calls, fields };
+    // Nothing is read that is not there.
+    let files = site.releases.path().join("site/files");
+    let hidden = site.releases.path().join("hidden");
+    fs::rename(&files, &hidden).unwrap();
+    for number in 0..10_000_u32 {
+        let answer = site.get_with("app.js", number.to_le_bytes()).await;
+        assert_eq!((answer.status.as_u16(), answer.body.len()), (200, new.len()));
+        assert_eq!(answer.field("content-encoding"), "");
+    }
+    assert_eq!(reads.load(Relaxed), 0);
+    fs::rename(&hidden, &files).unwrap();
+    is_delta(&site.get_with("app.js", &old).await, &old, &new);
+}
+
+/// Many clients ask at once for the same delta, and some go away.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_clients_at_once() {
+    let (old, new) = (script("one"), script("two"));
+    let site = Site::after_deploy(tree([("app.js", &*old)]), tree([("app.js", &*new)]));
+    let site = Arc::new(site);
+    let ask = |_| {
+        let (site, old) = (Arc::clone(&site), old.clone());
+        tokio::spawn(async move { site.get_with("app.js", old).await })
+    };
+    let asking = (0..500).map(ask).collect::<Vec<_>>();
+    for (i, answer) in asking.into_iter().enumerate() {
+        if i % 3 == 0 {
+            answer.abort();
+        } else {
+            is_delta(&answer.await.unwrap(), &old, &new);
+        }
+    }
 }
 
 /// With memory nothing changes but who is asked.
