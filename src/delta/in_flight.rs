@@ -4,7 +4,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -15,6 +15,7 @@ use http_body::Body;
 use crate::{
     ResponseBody, ResponseFuture,
     delta::{answer::length, plan::DeltaPlan},
+    kept::unshared::Unshared,
     layer::body::BoxError,
 };
 
@@ -28,9 +29,7 @@ struct Stages<F, B> {
     waiting: Option<(Response<ResponseBody<B>>, Making)>,
 }
 
-/// The future of a delta. In a lock that nobody ever waits for, because the user's futures need
-/// not be `Sync`.
-struct Making(Mutex<Pin<Box<dyn Future<Output = Option<Bytes>> + Send>>>);
+type Making = Unshared<Option<Bytes>>;
 
 impl<F, B> DeltaInFlight<F, B> {
     pub(crate) fn new(plan: Arc<DeltaPlan>, ordinary: ResponseFuture<F, B>) -> Self {
@@ -53,25 +52,13 @@ where
             if !plan.is_for(&response) {
                 return Poll::Ready(Ok(response));
             }
-            let making = Making::new(plan, &response);
+            let making = Making::new(Arc::clone(plan).delta(length(response.headers())));
             *waiting = Some((response, making));
         }
         let Some((_, making)) = waiting else { return Poll::Pending };
         let delta = ready!(making.poll(cx));
         let Some((response, _)) = waiting.take() else { return Poll::Pending };
         Poll::Ready(Ok(plan.replace(response, delta)))
-    }
-}
-
-impl Making {
-    fn new<B>(plan: &Arc<DeltaPlan>, ordinary: &Response<B>) -> Self {
-        let delta = Arc::clone(plan).delta(length(ordinary.headers()));
-        Self(Mutex::new(Box::pin(delta)))
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let making = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        making.as_mut().poll(cx)
     }
 }
 

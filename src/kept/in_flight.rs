@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use crate::{
     ResponseBody, ResponseFuture,
     exchange::request::{Plan, RequestHead, plan_without_releases},
-    kept::{EmptyBody, KeptPlan, KeptResponse, refuse, service::KeptBody},
+    kept::{EmptyBody, KeptPlan, KeptResponse, refuse, service::KeptBody, unshared::Unshared},
     layer::body::BoxError,
 };
 
@@ -28,9 +28,8 @@ struct Stages<F, B> {
     otherwise: Option<Pin<Box<ResponseFuture<F, B>>>>,
 }
 
-/// The future of a kept release's response. In a lock that nobody ever waits for, because the
-/// user's futures need not be `Sync`.
-pub(crate) struct Responding(Mutex<Pin<Box<dyn Future<Output = Option<KeptResponse>> + Send>>>);
+/// The future of a kept release's response.
+pub(crate) type Responding = Unshared<Option<KeptResponse>>;
 
 /// Begins to respond for a kept release. If it may turn out that none responds, returns a plan for
 /// that case, too.
@@ -48,7 +47,7 @@ pub(crate) fn begin(
     *request.uri_mut() = head.uri.clone();
     *request.headers_mut() = head.headers.clone();
     *request.extensions_mut() = extensions.clone();
-    let responding = Responding(Mutex::new(Box::pin(kept.respond(request))));
+    let responding = Responding::new(kept.respond(request));
     (Some(responding), instead)
 }
 
@@ -69,9 +68,8 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Result<Response<ResponseBody<B>>, E>> {
         let Stages { kept, otherwise } = &mut *self.0;
-        if let Some(Responding(responding)) = kept {
-            let responding = responding.get_mut().unwrap_or_else(PoisonError::into_inner);
-            let response = ready!(responding.as_mut().poll(cx));
+        if let Some(responding) = kept {
+            let response = ready!(responding.poll(cx));
             *kept = None;
             if let Some(response) = response {
                 return Poll::Ready(Ok(response.map(ResponseBody::kept)));

@@ -18,6 +18,7 @@ mod refresh;
 mod respond;
 mod service;
 mod shelf;
+pub(crate) mod unshared;
 pub(crate) mod worker;
 
 use std::{path::PathBuf, sync::Arc, time::Instant};
