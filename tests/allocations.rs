@@ -107,3 +107,44 @@ fn a_body_that_passes_through_is_not_boxed_for_axum() {
         assert_eq!(count(&mut |request| respond(&mut wrapped, request)), plain, "{uri}");
     }
 }
+
+/// Memory does not grow with the dictionaries that somebody makes up, and no thread is asked.
+#[cfg(feature = "delta")]
+#[test]
+fn made_up_dictionaries_leave_nothing() {
+    use data_encoding::BASE64;
+    use tower_http::services::ServeDir;
+    use tower_static_url::{Deltas, releases::Releases};
+
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("dist");
+    std::fs::create_dir(&root).unwrap();
+    let releases = Releases::folder(folder.path().join("site")).unwrap();
+    let layer = |content: &str| {
+        std::fs::write(root.join("a"), content).unwrap();
+        let files = ServeDir::new(releases.files());
+        let builder = StaticUrlLayer::builder("/static").root(&root);
+        let layer =
+            builder.releases(releases.clone(), files).deltas(Deltas::new()).build().unwrap();
+        layer.publish().unwrap();
+        layer
+    };
+    layer("olleh");
+    let layer = layer("hello");
+    let inner = service_fn(async |_: Request<Body>| {
+        Ok::<_, Infallible>(Response::new(Body::from("hello")))
+    });
+    let (url, mut service) = (layer.prefix().url("a"), layer.layer(inner));
+    let mut send = |number: u64| {
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&number.to_le_bytes());
+        let request = Request::get(&url).header("accept-encoding", "gzip, br, dcz");
+        let request =
+            request.header("available-dictionary", format!(":{}:", BASE64.encode(&digest)));
+        assert!(respond(&mut service, request.body(Body::empty()).unwrap()));
+    };
+    send(0);
+    let measured = measure(|| (1..=10_000).for_each(&mut send));
+    assert_eq!(measured.bytes_current, 0, "{measured:?}");
+    assert!(measured.bytes_max < 10_000, "{measured:?}");
+}

@@ -65,8 +65,9 @@ pub(super) fn lasting_fields(headers: &HeaderMap) -> Option<HeaderMap> {
     })
 }
 
-/// Edits the fields of the whole file.
+/// Edits the fields of the whole file. There are no parts of a delta.
 pub(super) fn edit(headers: &mut HeaderMap, pair: &Pair, delta: &Bytes, is_shared: bool) {
+    headers.remove(header::ACCEPT_RANGES);
     headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(DCZ));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(delta.len()));
     headers.insert(header::ETAG, etag(pair));

@@ -199,23 +199,41 @@ impl DeltaPlan {
         let found = self.kept.releases().find_dictionary(self.name, &self.pair.dictionary);
         let (release, path) = found.ok_or(Refusal::UnknownDictionary)?;
         let dictionary = Content::in_release(&release, path, self.pair.dictionary);
-        let made = self.join(dictionary.clone()).await;
         #[cfg(feature = "object-store")]
-        if made == Err(Refusal::NoDictionary) && self.kept.bring(&dictionary, &self.current).await {
-            self.workshop.forget(&self.pair);
-            return self.join(dictionary).await;
+        if self.kept.may_bring(&dictionary) {
+            return self.make_with_bucket(dictionary).await;
+        }
+        self.join(dictionary, Refusal::NoDictionary).await
+    }
+
+    /// Makes the delta with a dictionary that may have to come from the bucket first. As long as
+    /// it is on its way, all who ask wait for it.
+    #[cfg(feature = "object-store")]
+    async fn make_with_bucket(&self, dictionary: Content) -> Result<Bytes, Refusal> {
+        let mut made = self.join(dictionary.clone(), Refusal::NotHere).await;
+        if made == Err(Refusal::NotHere) && self.kept.bring(&dictionary, &self.current).await {
+            // Once more, because the first may have been begun by somebody else before it came.
+            made = self.join(dictionary.clone(), Refusal::NotHere).await;
+            if made == Err(Refusal::NotHere) {
+                made = self.join(dictionary, Refusal::NotHere).await;
+            }
+        }
+        if made == Err(Refusal::NotHere) {
+            self.workshop.refuse(self.pair, Refusal::NoDictionary);
+            return Err(Refusal::NoDictionary);
         }
         made
     }
 
-    async fn join(&self, dictionary: Content) -> Result<Bytes, Refusal> {
+    /// `missing` is what it means if the dictionary is not there.
+    async fn join(&self, dictionary: Content, missing: Refusal) -> Result<Bytes, Refusal> {
         let (content, length, sha256) = (self.content.clone(), self.length, self.pair.dictionary);
         let make = move || {
             if length > LARGEST {
                 return Err(Refusal::TooLarge);
             }
             let most = LARGEST.min(LONG.max(4 * length));
-            let dictionary = dictionary.read(most).ok_or(Refusal::NoDictionary)?;
+            let dictionary = dictionary.read(most).ok_or(missing)?;
             let content = content.read(length).ok_or(Refusal::NoContent)?;
             encode(&dictionary, &sha256, &content).map_err(|_| Refusal::Failed)
         };

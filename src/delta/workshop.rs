@@ -78,6 +78,9 @@ pub(crate) enum Refusal {
     NotSmaller,
     /// The bytes of the dictionary are not there, or are others.
     NoDictionary,
+    /// The same, but they may come from the bucket.
+    #[cfg(feature = "object-store")]
+    NotHere,
     /// The same of the file.
     NoContent,
     /// The encoder has failed.
@@ -172,9 +175,9 @@ impl Workshop {
             Ok(delta) if is_too_large(&delta) => Err(Refusal::TooLarge),
             made => made,
         };
-        let is_busy = made == Err(Refusal::Busy);
+        let is_passing = made.as_ref().is_err_and(|refusal| refusal.is_passing());
         let made = made.map_or_else(|refusal| Made::Refused(refusal, Instant::now()), Made::Delta);
-        if !is_busy {
+        if !is_passing {
             self.made.insert(pair, made.clone());
         }
         // Who comes now finds what was made.
@@ -182,10 +185,13 @@ impl Workshop {
         landing.land(made);
     }
 
-    /// Forgets why a delta could not be made, because it may be possible now.
+    /// Remembers that a delta cannot be made, unless somebody else has made it.
     #[cfg(feature = "object-store")]
-    pub(crate) fn forget(&self, pair: &Pair) {
-        self.made.remove_if(pair, |made| matches!(made, Made::Refused(..)));
+    pub(crate) fn refuse(&self, pair: Pair, refusal: Refusal) {
+        let now = Instant::now();
+        if self.find(&pair, now).is_none() {
+            self.made.insert(pair, Made::Refused(refusal, now));
+        }
     }
 
     /// Returns the largest delta that is sent, in bytes.
@@ -196,6 +202,17 @@ impl Workshop {
     fn flights(&self) -> MutexGuard<'_, HashMap<Pair, Arc<Flight<Made>>, FxBuildHasher>> {
         // A map is whole after each call.
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Refusal {
+    /// Whether the next request for the same delta may be luckier.
+    fn is_passing(self) -> bool {
+        #[cfg(feature = "object-store")]
+        if self == Self::NotHere {
+            return true;
+        }
+        self == Self::Busy
     }
 }
 
@@ -362,7 +379,7 @@ mod tests {
         let made = || Ok(Bytes::from_static(b"delta"));
         wait(workshop.join(pair(1), 1, made).unwrap().landed());
         #[cfg(feature = "object-store")]
-        workshop.forget(&pair(1));
+        workshop.refuse(pair(1), Refusal::NoDictionary);
         let late = workshop.join(pair(1), 1, || panic!("it is made already")).unwrap();
         assert!(matches!(wait(late.landed()), Some(Made::Delta(_))));
         assert!(workshop.flights().is_empty());

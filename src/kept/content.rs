@@ -77,13 +77,17 @@ mod bring {
     const PATIENCE: Duration = Duration::from_secs(1);
 
     impl Kept {
-        /// Fetches some content of a release from the bucket, if files come from one. Returns
-        /// whether it came soon.
+        /// Whether some content of a release may come from the bucket.
+        pub(crate) fn may_bring(&self, content: &Content) -> bool {
+            let first = content.places.first();
+            let is_own =
+                |place: &Place| matches!(place, Place::Release(release, _) if release.is_own());
+            self.releases.is_filled() && !first.is_none_or(is_own)
+        }
+
+        /// Fetches some content of a release from the bucket. Returns whether it came soon.
         pub(crate) async fn bring(self: &Arc<Self>, content: &Content, current: &Handle) -> bool {
             let Some(Place::Release(release, path)) = content.places.first() else { return false };
-            if !self.releases.is_filled() || release.is_own() {
-                return false;
-            }
             let (kept, current) = (Arc::clone(self), current.clone());
             let (release, path) = (Arc::clone(release), path.clone());
             let (flight, landing) = Flight::start();
@@ -105,9 +109,22 @@ mod bring {
             if let Some(source) = self.releases.source() {
                 source.budget.ask(release.version(), Instant::now());
             }
-            let opened = self.open(release).await.ok()?;
+            let mut opened = self.open(release).await.ok()?;
             let index = opened.handle.find(path)?;
+            // It was checked when it was here, and then deleted to make room.
+            if opened.files().is_some_and(|files| files.is_made(index))
+                && !is_here(release, path).await
+            {
+                self.shelf.forget(release);
+                opened = self.open(release).await.ok()?;
+            }
             self.check(&opened, index, current).await.ok().map(drop)
         }
+    }
+
+    async fn is_here(release: &Arc<KeptRelease>, path: &str) -> bool {
+        let (release, path) = (Arc::clone(release), Box::<str>::from(path));
+        let found = tokio::task::spawn_blocking(move || release.file(&path).is_some());
+        found.await.unwrap_or(false)
     }
 }

@@ -17,7 +17,7 @@ use axum::{
 use data_encoding::{BASE64, HEXLOWER};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
-use tower_http::services::ServeDir;
+use tower_http::{compression::CompressionLayer, services::ServeDir};
 use tower_static_url::{
     CachePolicy, Deltas, ErrorKind, Fingerprinted, StaticUrlLayer, StaticUrlLayerBuilder,
     VersionSource, releases::Releases,
@@ -39,6 +39,8 @@ struct Site {
     /// How many requests the inner service has seen.
     calls: Arc<AtomicUsize>,
     fields: Vec<(&'static str, &'static str)>,
+    /// The inner service compresses on the way.
+    compresses: bool,
 }
 
 /// A script of some length, in which one line is different in each version.
@@ -70,12 +72,14 @@ impl Site {
         };
         layer(&old);
         let layer = layer(&new);
-        Self { releases, root: new, layer, calls: Arc::default(), fields: Vec::new() }
+        let (calls, fields) = (Arc::default(), Vec::new());
+        Self { releases, root: new, layer, calls, fields, compresses: false }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
         let files = ServeDir::new(self.root.path()).precompressed_gzip();
         let router = Router::new().nest_service("/static", files.redirect_path_prefix("/static"));
+        let router = if self.compresses { router.layer(CompressionLayer::new()) } else { router };
         let (calls, fields) = (Arc::clone(&self.calls), self.fields.clone());
         let router = router.layer(axum::middleware::map_response(
             move |mut response: axum::response::Response| {
@@ -190,6 +194,81 @@ async fn head() {
     for (name, head) in [("first", head_first), ("later", head)] {
         assert!(head.body.is_empty(), "{name}");
         assert_eq!(head.head.headers(), got.head.headers(), "{name}");
+    }
+}
+
+/// Whoever asks first, and whatever the response is made of.
+#[tokio::test]
+async fn head_has_the_fields_of_get() {
+    for bits in 0..32 {
+        let [with_memory, is_kept, compresses, head_first, is_for_an_origin] =
+            [1, 2, 4, 8, 16].map(|bit| bits & bit > 0);
+        let name = format!("memory {with_memory}, kept {is_kept}, compressed {compresses}");
+        let (old, new) = (script("one"), script("two"));
+        let [first, second] = [("app.js", &*old), ("app.js", &*new)];
+        let before = Site::after_deploy(tree([second]), tree([first])).url("app.js");
+        let memory = |builder: StaticUrlLayerBuilder| {
+            builder.memory_budget(if with_memory { 8 << 20 } else { 0 })
+        };
+        let fields = if is_for_an_origin { vec![("vary", "origin")] } else { Vec::new() };
+        let site = Site::with(tree([first]), tree([second]), memory);
+        let site = Site { compresses, fields, ..site };
+        let (url, has) = if is_kept { (before, &new) } else { (site.url("app.js"), &old) };
+        let available = available(has);
+        let lines = [("accept-encoding", BROWSER), ("available-dictionary", &*available)];
+        let methods = if head_first { ["HEAD", "GET"] } else { ["GET", "HEAD"] };
+        let mut answers = Vec::new();
+        for method in methods.repeat(3) {
+            let answer = site.send(request(method, &url, &lines)).await;
+            assert_eq!(answer.field("content-encoding"), "dcz", "{name}");
+            assert_eq!(answer.body.is_empty(), method == "HEAD", "{name}");
+            answers.push(answer);
+        }
+        for answer in &answers[1..] {
+            assert_eq!(answer.head.headers(), answers[0].head.headers(), "{name}");
+        }
+    }
+}
+
+/// A mount of `/`, and a layer below a router that has stripped the mount.
+#[tokio::test]
+async fn any_mount() {
+    let (old, new) = (script("one"), script("two"));
+    let (before, after) = (tree([("a (1).js", &*old)]), tree([("a (1).js", &*new)]));
+    for (mount, is_nested) in [("/", false), ("/static", true), ("/a+b/c", true)] {
+        let releases = tempfile::tempdir().unwrap();
+        let layer = |root: &TempDir| {
+            let opened = Releases::folder(releases.path().join("site")).unwrap();
+            let files = ServeDir::new(opened.files());
+            let builder = StaticUrlLayer::builder(mount).root(root.path());
+            let layer = builder.releases(opened, files).deltas(Deltas::new()).build().unwrap();
+            layer.publish().unwrap();
+            layer
+        };
+        let (earlier, layer) = (layer(&before), layer(&after));
+        let files = ServeDir::new(after.path());
+        let prefixed = Router::new().fallback_service(files);
+        let router = match is_nested {
+            true => Router::new().nest(mount, prefixed.layer(layer.nested())),
+            false => prefixed.layer(layer.clone()),
+        };
+        let base = mount.trim_end_matches('/').replace('+', r"\\+");
+        let offer = format!(r#"match="{base}/:v/a%20\\(1\\).js""#);
+        for (has, wanted, version) in [(&old, &new, &layer), (&new, &old, &earlier)] {
+            let available = available(has);
+            let lines = [("accept-encoding", BROWSER), ("available-dictionary", &*available)];
+            let url = format!("{}a%20(1).js", version.prefix());
+            for _ in 0..2 {
+                let whole = ask(router.clone(), get(&url)).await;
+                assert_eq!(
+                    (whole.status.as_u16(), whole.field("use-as-dictionary")),
+                    (200, offer.clone())
+                );
+                let answer = ask(router.clone(), request("GET", &url, &lines)).await;
+                is_delta(&answer, has, wanted);
+                assert_eq!(answer.field("use-as-dictionary"), offer);
+            }
+        }
     }
 }
 
@@ -337,6 +416,33 @@ async fn the_old_file_is_gone() {
         let (old, new) = (script("one"), script("two"));
         let site = Site::after_deploy(tree([("app.js", &*old)]), tree([("app.js", &*new)]));
         site.spoil(&old, spoil.as_deref());
+        for _ in 0..2 {
+            is_whole(&site.get_with("app.js", &old).await, &new, name);
+        }
+    }
+}
+
+/// What is no file is not opened.
+#[cfg(unix)]
+#[tokio::test]
+async fn the_old_file_is_something_else() {
+    for name in ["a directory", "a link", "a pipe"] {
+        let (old, new) = (script("one"), script("two"));
+        let site = Site::after_deploy(tree([("app.js", &*old)]), tree([("app.js", &*new)]));
+        let elsewhere = site.releases.path().join("elsewhere");
+        fs::write(&elsewhere, &old).unwrap();
+        let files = fs::read_dir(site.releases.path().join("site/files")).unwrap();
+        let mut files = files.map(|entry| entry.unwrap().path().join("app.js"));
+        let file = files.find(|file| fs::read(file).unwrap() == old.as_bytes()).unwrap();
+        fs::remove_file(&file).unwrap();
+        match name {
+            "a directory" => fs::create_dir(&file).unwrap(),
+            "a link" => std::os::unix::fs::symlink(&elsewhere, &file).unwrap(),
+            _ => {
+                let made = std::process::Command::new("mkfifo").arg(&file).status().unwrap();
+                assert!(made.success());
+            }
+        }
         for _ in 0..2 {
             is_whole(&site.get_with("app.js", &old).await, &new, name);
         }
@@ -579,7 +685,7 @@ async fn ten_thousand_made_up_dictionaries() {
     layer(&before);
     let layer = layer(&after);
     let (calls, fields) = (Arc::default(), Vec::new());
-    let site = Site { releases, root: after, layer, calls, fields };
+    let site = Site { releases, root: after, layer, calls, fields, compresses: false };
     // Nothing is read that is not there.
     let files = site.releases.path().join("site/files");
     let hidden = site.releases.path().join("hidden");

@@ -1061,3 +1061,82 @@ async fn small_files_do_not_wait_for_large_ones() {
     let answer = tokio::time::timeout(Duration::from_secs(10), node.get(&url)).await;
     is_file(&answer.expect("there is room for small files"), "old");
 }
+
+/// What a browser sends that has the old script.
+fn with_dictionary(node: &Node, path: &str, old: &str) -> Request<Body> {
+    let dictionary = format!(":{}:", data_encoding::BASE64.encode(&Sha256::digest(old)));
+    let lines = [("accept-encoding", "gzip, dcz"), ("available-dictionary", &*dictionary)];
+    request("GET", &node.layer.prefix().url(path), &lines)
+}
+
+fn script(line: &str) -> String {
+    let lines = (0..500_u32).map(|i| format!("let value{i} = {};\n", i * 7919 % 1000));
+    lines.chain([format!("let line = {line:?};\n")]).collect()
+}
+
+fn node_with_deltas(store: &Store, new: &str) -> Node {
+    let fill = |releases: Releases, store| releases.filled_from(store, "site");
+    Node::with(store, tree([("app.js", new), ("b.js", new)]), fill, |builder| {
+        builder.deltas(tower_static_url::Deltas::new())
+    })
+}
+
+/// Waits for the listing: until it is here, nobody knows the dictionaries in it.
+async fn is_known(node: &Node, other: &str) {
+    let is_known = async || {
+        let answer = node.send(with_dictionary(node, "b.js", other)).await;
+        answer.field("content-encoding") == "dcz"
+    };
+    let soon = async { while !is_known().await {} };
+    tokio::time::timeout(Duration::from_secs(60), soon).await.unwrap();
+}
+
+/// A dictionary is fetched once, and again if it was deleted to make room.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dictionary_comes_from_the_bucket() {
+    let store = Store::new();
+    let (old, other) = (script("old"), script("other"));
+    let version = put(&store, &tree([("app.js", &*old), ("b.js", &*other)]));
+    let node = Arc::new(node_with_deltas(&store, &script("new")));
+    store.heal();
+    is_known(&node, &other).await;
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (node, request) = (Arc::clone(&node), with_dictionary(&node, "app.js", &old));
+        asking.spawn(async move { node.send(request).await });
+    }
+    while let Some(answer) = asking.join_next().await {
+        assert_eq!(answer.unwrap().field("content-encoding"), "dcz");
+    }
+    let is_blob = |calls: Vec<crate::bucket::store::Call>| {
+        calls.iter().filter(|call| call.method == "GET" && call.key == blob_of(&old)).count()
+    };
+    assert_eq!(is_blob(store.calls()), 1);
+    for line in ["third", "fourth"] {
+        fs::remove_file(node.file(&version, "app.js")).unwrap();
+        write(node.root.path(), "app.js", script(line));
+        node.layer.reload().unwrap();
+        let answer = node.send(with_dictionary(&node, "app.js", &old)).await;
+        assert_eq!(answer.field("content-encoding"), "dcz", "{line}");
+    }
+}
+
+/// A store that is down costs one request a second at most, and no answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dictionary_that_does_not_come() {
+    for (name, fault) in [("down", Fault::Fail), ("hangs", Fault::Hang)] {
+        let store = Store::new();
+        let (old, other, new) = (script("old"), script("other"), script("new"));
+        put(&store, &tree([("app.js", &*old), ("b.js", &*other)]));
+        let node = node_with_deltas(&store, &new);
+        is_known(&node, &other).await;
+        store.fail(move |_, _| fault);
+        let begun = std::time::Instant::now();
+        for turn in 0..20 {
+            let answer = node.send(with_dictionary(&node, "app.js", &old)).await;
+            assert_eq!((answer.status.as_u16(), answer.body.len()), (200, new.len()), "{name}");
+            assert_eq!(answer.field("content-encoding"), "", "{name}, {turn}");
+        }
+        assert!(begun.elapsed() < Duration::from_secs(3), "{name}: {:?}", begun.elapsed());
+    }
+}
