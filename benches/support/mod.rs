@@ -3,22 +3,25 @@
 use std::{
     convert::Infallible,
     future::{Future, ready},
-    path::Path,
     pin::{Pin, pin},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
     task::{Context, Poll, Waker},
+    thread,
 };
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
 use bytes::Bytes;
+use data_encoding::BASE64;
 use http_body_util::{BodyExt as _, Full};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
 use tower::{Layer as _, Service, service_fn};
 use tower_http::{
     add_extension::{AddExtension, AddExtensionLayer},
     set_header::SetResponseHeaderLayer,
 };
 use tower_static_url::{
-    EmptyBody, Manifest, StaticPrefix, StaticUrl, StaticUrlLayer, StaticUrlLayerBuilder,
+    Deltas, EmptyBody, Manifest, StaticPrefix, StaticUrl, StaticUrlLayer, StaticUrlLayerBuilder,
     releases::Releases,
 };
 
@@ -44,19 +47,61 @@ impl Service<Request<Body>> for Inner {
     }
 
     fn call(&mut self, _: Request<Body>) -> Self::Future {
-        let mut response = Response::new(Full::from(CONTENT));
-        let fields = [
-            (header::CONTENT_TYPE, "text/css"),
-            (header::ACCEPT_RANGES, "bytes"),
-            (header::LAST_MODIFIED, "Sun, 06 Nov 1994 08:49:37 GMT"),
-            (header::CONTENT_LENGTH, "11"),
-            (header::ETAG, "\"2ebc9d31.00000000-b\""),
-        ];
-        for (name, value) in fields {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
-        }
-        Box::pin(ready(Ok(response)))
+        answer(Bytes::from_static(CONTENT.as_bytes()), "11", "\"2ebc9d31.00000000-b\"")
     }
+}
+
+/// Answers in the same way with [`NEW_SCRIPT`].
+#[derive(Clone)]
+pub struct Scripts;
+
+impl Service<Request<Body>> for Scripts {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Body>) -> Self::Future {
+        static FIELDS: LazyLock<[String; 2]> = LazyLock::new(|| {
+            let length = NEW_SCRIPT.len();
+            [length.to_string(), format!("\"2ebc9d31.00000000-{length:x}\"")]
+        });
+        let [length, etag] = &*FIELDS;
+        answer(NEW_SCRIPT.clone(), length, etag)
+    }
+}
+
+#[inline(always)]
+fn answer(
+    content: Bytes,
+    length: &'static str,
+    etag: &'static str,
+) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+    let mut response = Response::new(Full::from(content));
+    let fields = [
+        (header::CONTENT_TYPE, "text/css"),
+        (header::ACCEPT_RANGES, "bytes"),
+        (header::LAST_MODIFIED, "Sun, 06 Nov 1994 08:49:37 GMT"),
+        (header::CONTENT_LENGTH, length),
+        (header::ETAG, etag),
+    ];
+    for (name, value) in fields {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    Box::pin(ready(Ok(response)))
+}
+
+/// What a client has, and what it wants after a deploy.
+static OLD_SCRIPT: LazyLock<Bytes> = LazyLock::new(|| script("old"));
+static NEW_SCRIPT: LazyLock<Bytes> = LazyLock::new(|| script("new"));
+
+/// Returns a script of some kilobytes, in which one line is different in each version.
+fn script(version: &str) -> Bytes {
+    let lines = (0..200).map(|i| format!("export const value{i} = {};\n", i * 7919 % 1000));
+    lines.chain([format!("export const version = {version:?};\n")]).collect::<String>().into()
 }
 
 /// The least that you would write instead of the layer: an extension and two fixed fields. The
@@ -101,9 +146,9 @@ fn builder_at(mount: &str, files: usize) -> StaticUrlLayerBuilder {
     StaticUrlLayer::builder(mount).manifest(manifest)
 }
 
-/// Returns the layer with a memory that has the file of this request.
-fn remembering(request: Request<Body>) -> StaticUrl<Inner> {
-    let layer = builder(1).memory_budget(1024 * 1024).build().unwrap();
+/// Returns the service with a memory that has the file of this request.
+fn remembering(builder: StaticUrlLayerBuilder, request: Request<Body>) -> StaticUrl<Inner> {
+    let layer = builder.memory_budget(1024 * 1024).build().unwrap();
     let mut service = layer.layer(Inner);
     let response = pin!(service.call(request)).poll(&mut Context::from_waker(Waker::noop()));
     let Poll::Ready(Ok(response)) = response else { panic!("the inner service is always ready") };
@@ -119,19 +164,73 @@ fn declared() -> StaticUrlLayer {
 }
 
 /// Returns the layer at `/`, with releases that are kept.
-fn with_releases(folder: &Path) -> StaticUrlLayer {
-    let releases = Releases::folder(folder.join("releases")).unwrap();
-    let tree = folder.join("tree");
-    std::fs::create_dir(&tree).unwrap();
-    for content in 0..10 {
-        std::fs::write(tree.join("a"), content.to_string()).unwrap();
+fn with_releases() -> StaticUrlLayer {
+    let contents = (0..10).map(|content| content.to_string().into());
+    kept(builder_at("/", 1), "a", contents).build().unwrap()
+}
+
+/// Lets the layer offer dictionaries.
+fn with_deltas(builder: StaticUrlLayerBuilder) -> StaticUrlLayerBuilder {
+    kept(builder, PATH, []).deltas(Deltas::new())
+}
+
+/// Returns a manifest of the new script.
+fn scripts() -> Manifest {
+    Manifest::from_files([(PATH, &**NEW_SCRIPT)]).unwrap()
+}
+
+/// Returns the service with a delta for this request, which has been made.
+fn with_delta(request: Request<Body>) -> StaticUrl<Scripts> {
+    let contents = [&OLD_SCRIPT, &NEW_SCRIPT].map(|script| (**script).clone());
+    let builder = StaticUrlLayer::builder("/static").manifest(scripts());
+    let layer = kept(builder, PATH, contents).deltas(Deltas::new()).build().unwrap();
+    let mut service = layer.layer(Scripts);
+    let mut response = pin!(service.call(request));
+    let response = loop {
+        match response.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(response)) => break response,
+            Poll::Pending => thread::yield_now(),
+        }
+    };
+    assert_eq!(response.headers()[header::CONTENT_ENCODING], "dcz");
+    service
+}
+
+/// Lets the layer keep a release for each content of a file.
+fn kept(
+    builder: StaticUrlLayerBuilder,
+    path: &str,
+    contents: impl IntoIterator<Item = Bytes>,
+) -> StaticUrlLayerBuilder {
+    let folder = tempfile::tempdir().unwrap();
+    let releases = Releases::folder(folder.path().join("releases")).unwrap();
+    let tree = folder.path().join("tree");
+    let file = tree.join(path);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    for content in contents {
+        std::fs::write(&file, content).unwrap();
         let manifest = Manifest::scan(&tree).unwrap();
         releases.publish(&manifest.digest_hex()[..16], &manifest, [&tree]).unwrap();
     }
-    let files = service_fn(async |_: Request<EmptyBody>| {
-        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
-    });
-    builder_at("/", 1).releases(releases, files).build().unwrap()
+    builder.releases(releases, no_files(Arc::new(folder)))
+}
+
+/// Returns a service for the files of releases, with which their directory is removed.
+fn no_files(
+    folder: Arc<TempDir>,
+) -> impl Service<
+    Request<EmptyBody>,
+    Response = Response<Body>,
+    Error = Infallible,
+    Future: Send + 'static,
+> + Clone
++ Send
++ Sync
++ 'static {
+    service_fn(move |_: Request<EmptyBody>| {
+        let _folder = Arc::clone(&folder);
+        ready(Ok(Response::default()))
+    })
 }
 
 /// A kind of request, and the service that answers it.
@@ -154,6 +253,12 @@ pub enum Case {
     NotModified,
     /// A current URL, answered from memory.
     Remembered,
+    /// A current URL, whose file is offered as a dictionary.
+    CurrentWithDeltas,
+    /// The same from memory.
+    RememberedWithDeltas,
+    /// A current URL, whose file a client has as it was before. The delta has been made.
+    Delta,
     /// A page of the site, below a mount of `/`.
     Page,
     /// The same, with releases that are kept.
@@ -161,7 +266,7 @@ pub enum Case {
 }
 
 impl Case {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Stack,
         Self::GrowingStack,
         Self::Extension,
@@ -174,6 +279,9 @@ impl Case {
         Self::Unversioned,
         Self::NotModified,
         Self::Remembered,
+        Self::CurrentWithDeltas,
+        Self::RememberedWithDeltas,
+        Self::Delta,
         Self::Page,
         Self::PageWithReleases,
     ];
@@ -190,6 +298,13 @@ impl Case {
         if self == Self::NotModified {
             headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static(ETAG));
         }
+        if self == Self::Delta {
+            let accepted = HeaderValue::from_static("gzip, deflate, br, zstd, dcb, dcz");
+            headers.insert(header::ACCEPT_ENCODING, accepted);
+            let digest = BASE64.encode(&Sha256::digest(&**OLD_SCRIPT));
+            let available = HeaderValue::try_from(format!(":{digest}:")).unwrap();
+            headers.insert("available-dictionary", available);
+        }
         let uri = url.parse::<Uri>().unwrap();
         move || {
             let mut request = Request::new(Full::default());
@@ -200,14 +315,23 @@ impl Case {
     }
 
     fn url(self) -> String {
-        let prefix = if self == Self::CurrentDeclared { declared() } else { layer(1) }.prefix();
+        let prefix = match self {
+            Self::CurrentDeclared => declared(),
+            Self::Delta => StaticUrlLayer::builder("/static").manifest(scripts()).build().unwrap(),
+            _ => layer(1),
+        }
+        .prefix();
         match self {
             Self::Stack | Self::GrowingStack | Self::Extension | Self::Bare | Self::Outside => {
                 "/hello".into()
             }
-            Self::Current | Self::CurrentDeclared | Self::NotModified | Self::Remembered => {
-                prefix.url(PATH)
-            }
+            Self::Current
+            | Self::CurrentDeclared
+            | Self::NotModified
+            | Self::Remembered
+            | Self::CurrentWithDeltas
+            | Self::RememberedWithDeltas
+            | Self::Delta => prefix.url(PATH),
             Self::CurrentWithQuery => prefix.url(&format!("{PATH}?a=b")),
             Self::CurrentUnlisted => prefix.url("css/unlisted.css"),
             Self::Unversioned => format!("/static/{PATH}"),
@@ -223,14 +347,24 @@ impl Case {
             Self::Extension => measure.measure(extension_around(Inner), self.requests()),
             Self::Bare => measure.measure(Inner, self.requests()),
             Self::CurrentDeclared => measure.measure(declared().layer(Inner), self.requests()),
-            Self::Remembered => measure.measure(remembering(self.requests()()), self.requests()),
+            Self::Remembered => {
+                measure.measure(remembering(builder(1), self.requests()()), self.requests())
+            }
+            Self::CurrentWithDeltas => {
+                let layer = with_deltas(builder(1)).build().unwrap();
+                measure.measure(layer.layer(Inner), self.requests())
+            }
+            Self::RememberedWithDeltas => {
+                let service = remembering(with_deltas(builder(1)), self.requests()());
+                measure.measure(service, self.requests())
+            }
+            Self::Delta => measure.measure(with_delta(self.requests()()), self.requests()),
             Self::Page => {
                 let layer = builder_at("/", 1).build().unwrap();
                 measure.measure(layer.layer(Inner), self.requests())
             }
             Self::PageWithReleases => {
-                let folder = tempfile::tempdir().unwrap();
-                measure.measure(with_releases(folder.path()).layer(Inner), self.requests())
+                measure.measure(with_releases().layer(Inner), self.requests())
             }
             _ => measure.measure(layer(1).layer(Inner), self.requests()),
         }

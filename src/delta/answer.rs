@@ -9,7 +9,7 @@ use crate::{
     delta::{asked::DCZ, workshop::Pair},
     header::{
         USE_AS_DICTIONARY, add_vary,
-        cache_control::{directives, has_directive, to_private},
+        cache_control::{Directive, directives, to_private},
         etag::EntityTag,
         head::ResponseFields,
         number,
@@ -21,6 +21,9 @@ use crate::{
 
 /// What a response with a delta and one without have in `Vary`.
 pub(crate) const VARY: [&str; 2] = ["accept-encoding", "available-dictionary"];
+
+/// The same as a value.
+const VARY_LINE: &str = "accept-encoding, available-dictionary";
 
 /// Fields that say something of the bytes that are sent, besides those of the
 /// [content](DIGEST_FIELDS): digests of what is selected, with its coding (RFC 9530 §3; RFC 3230
@@ -41,8 +44,20 @@ pub(super) fn is_whole<B>(response: &Response<B>, file: &File) -> bool {
 
 /// Whether every cache may keep a response, and use it without asking.
 pub(crate) fn is_for_everybody(headers: &HeaderMap) -> bool {
+    let asks = |directive: &Directive<'_>| {
+        ["no-cache", "no-store", "private"].iter().any(|name| directive.is(name))
+    };
     headers.contains_key(header::CACHE_CONTROL)
-        && !["no-cache", "no-store", "private"].iter().any(|name| has_directive(headers, name))
+        && !directives(headers).any(|directive| asks(&directive))
+}
+
+/// Adds to `Vary` what a response with a delta and one without have there.
+pub(crate) fn vary_as_delta(headers: &mut HeaderMap) {
+    match headers.get(header::VARY) {
+        None => drop(headers.insert(header::VARY, HeaderValue::from_static(VARY_LINE))),
+        Some(line) if line == VARY_LINE => {}
+        Some(_) => add_vary(headers, &VARY),
+    }
 }
 
 /// Returns the length of the content, if the fields tell it.
@@ -71,7 +86,7 @@ pub(super) fn edit(headers: &mut HeaderMap, pair: &Pair, delta: &Bytes, is_share
     headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(DCZ));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(delta.len()));
     headers.insert(header::ETAG, etag(pair));
-    add_vary(headers, &VARY);
+    vary_as_delta(headers);
     if !is_shared {
         restrict(headers);
     }
@@ -98,4 +113,42 @@ fn etag(pair: &Pair) -> HeaderValue {
 /// Returns what the tags of all deltas against a dictionary end with.
 pub(crate) fn dictionary_in_tag(sha256: &[u8; 32]) -> String {
     HEXLOWER.encode(&sha256[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_selects_deltas_is_there_once() {
+        for (name, lines, expected) in [
+            ("nothing yet", &[][..], VARY_LINE),
+            ("both", &[VARY_LINE], VARY_LINE),
+            ("one", &["accept-encoding"], VARY_LINE),
+            ("others", &["origin"], "origin, accept-encoding, available-dictionary"),
+            ("everything", &["*"], "*"),
+        ] {
+            let lines = lines.iter().map(|line| (header::VARY, HeaderValue::from_static(line)));
+            let mut headers = lines.collect::<HeaderMap>();
+            vary_as_delta(&mut headers);
+            let vary = headers.get_all(header::VARY).iter().collect::<Vec<_>>();
+            assert_eq!(vary, [expected], "{name}");
+        }
+        assert_eq!(VARY.join(", "), VARY_LINE);
+    }
+
+    #[test]
+    fn what_every_cache_may_keep() {
+        for (name, value, expected) in [
+            ("for a year", "public, max-age=31536000, immutable", true),
+            ("nothing said", "", true),
+            ("only the browser", "max-age=60, Private", false),
+            ("after asking", "max-age=60, no-cache", false),
+            ("never", "no-store", false),
+        ] {
+            let line = (header::CACHE_CONTROL, HeaderValue::from_static(value));
+            assert_eq!(is_for_everybody(&HeaderMap::from_iter([line])), expected, "{name}");
+        }
+        assert!(!is_for_everybody(&HeaderMap::new()));
+    }
 }

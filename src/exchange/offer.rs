@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use crate::{
     delta::{
         Workshop,
-        answer::{VARY, dictionary_in_tag, is_for_everybody, restrict},
+        answer::{dictionary_in_tag, is_for_everybody, restrict, vary_as_delta},
         asked::asked_dictionary,
         pattern::use_as_dictionary,
     },
@@ -16,7 +16,7 @@ use crate::{
         request::{IncomingRequest, RequestHead},
     },
     header::{
-        USE_AS_DICTIONARY, add_vary,
+        USE_AS_DICTIONARY,
         etag::{EntityTag, tags_in},
         head::InnerCaching,
     },
@@ -51,7 +51,7 @@ impl Exchange {
             return;
         }
         let Some(offer) = self.offer_value() else { return };
-        add_vary(headers, &VARY);
+        vary_as_delta(headers);
         if status == StatusCode::OK {
             headers.insert(USE_AS_DICTIONARY, offer);
             event::delta(self.file().map_or("", File::path), DeltaEvent::Offered);
@@ -87,7 +87,7 @@ impl IncomingRequest<'_> {
     pub(super) fn vary_as_offered(&self, snapshot: &Snapshot, headers: &mut HeaderMap) {
         let is_offered = self.below.file.is_some_and(|(index, _)| snapshot.is_offered(index));
         if is_offered && !self.fields.authorization && is_for_everybody(headers) {
-            add_vary(headers, &VARY);
+            vary_as_delta(headers);
         }
     }
 
@@ -123,7 +123,7 @@ fn can_be_read(head: RequestHead<'_>, tag: &EntityTag<'_>) -> bool {
 
 /// Gives a 304 the fields of the delta that it stands for.
 fn be_of_delta(headers: &mut HeaderMap, deltas: &Workshop) {
-    add_vary(headers, &VARY);
+    vary_as_delta(headers);
     if !deltas.settings().is_shared() {
         restrict(headers);
     }

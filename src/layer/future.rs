@@ -134,6 +134,7 @@ enum Next<B> {
     Wait(Option<Box<Digesting<B>>>),
 }
 
+#[inline(always)]
 fn on_response<B>(mut response: Response<B>, exchange: &mut Option<Exchange>) -> Next<B>
 where
     B: Body<Error: Into<BoxError>>,

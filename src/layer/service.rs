@@ -75,7 +75,7 @@ where
 }
 
 impl<S> StaticUrl<S> {
-    #[inline(always)]
+    /// Responds without a delta. Inlined, it would copy the request once more.
     fn call_ordinary<ReqBody, ResBody>(
         &mut self,
         mut request: Request<ReqBody>,

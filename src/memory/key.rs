@@ -66,6 +66,7 @@ pub(crate) struct SelectionRef<'r> {
 
 impl<'r> SelectionRef<'r> {
     /// Returns `None` if `Accept-Encoding` has several lines or is too long.
+    #[inline]
     pub(crate) fn of(file: FileKey, headers: &'r HeaderMap) -> Option<Self> {
         let mut lines = headers.get_all(header::ACCEPT_ENCODING).iter();
         let accept = lines.next().map(HeaderValue::as_bytes);

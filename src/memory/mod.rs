@@ -75,11 +75,13 @@ impl Memory {
     }
 
     /// Returns the coding that the inner service is known to select.
+    #[inline]
     pub(crate) fn selected(&self, wanted: SelectionRef<'_>) -> Option<&'static str> {
         self.selections.get(&wanted)
     }
 
     /// Returns the response that the inner service would send.
+    #[inline]
     pub(crate) fn get(&self, key: Key) -> Option<Arc<StoredResponse>> {
         self.responses.get(&key)
     }

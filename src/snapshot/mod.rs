@@ -194,7 +194,7 @@ impl Snapshot {
     }
 
     /// Finds out where a request path leads.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn locate<'p>(&self, nested: bool, path: &'p str) -> Place<'_, 'p> {
         let Some(Division { outcome, rest, .. }) = self.divide(nested, path) else {
             return Place::Outside { is_version_shaped: false };
@@ -206,7 +206,7 @@ impl Snapshot {
         Place::Below(below)
     }
 
-    #[inline]
+    #[inline(always)]
     fn locate_below<'p>(&self, outcome: StaticUrlOutcome, rest: &'p str) -> Below<'_, 'p> {
         // The common case: `rest` is a listed path without an escape. Listed paths are plain.
         let literal = self.look_up(rest).filter(|(_, file)| file.is_literal());

@@ -7,10 +7,13 @@
 //! ```
 
 mod app;
+mod browser;
+mod compress;
 mod fetch;
 mod goals;
 mod pairs;
 mod send;
+mod site;
 mod table;
 mod tree;
 
@@ -22,7 +25,7 @@ use crate::{
     send::Sent,
 };
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> ExitCode {
     match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
@@ -65,7 +68,7 @@ fn measure(pair: &Pair) -> Result<Sent> {
         }),
         Source::App => pair.versions.map(|edition| app::build(edition, &work)),
     };
-    send::measure(&old?, &new?, pair.rule.map(|rule| rule()))
+    send::measure(&old?, &new?, pair.rule.map(|rule| rule()), &work)
 }
 
 /// Where packages are kept between runs.

@@ -41,8 +41,7 @@ pub(crate) fn median(rows: &[(String, Sent)]) -> f64 {
 }
 
 pub(crate) fn sum(rows: &[(String, Sent)]) -> Sent {
-    let zero = Sent { files: 0, deltas: 0, whole: 0, compressed: 0, sent: 0 };
-    rows.iter().fold(zero, |sum, (_, sent)| Sent {
+    rows.iter().fold(Sent::default(), |sum, (_, sent)| Sent {
         files: sum.files + sent.files,
         deltas: sum.deltas + sent.deltas,
         whole: sum.whole + sent.whole,
