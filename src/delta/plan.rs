@@ -1,6 +1,13 @@
 //! Which requests get a delta, and where do its two contents come from?
 
-use std::{borrow::Cow, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Instant,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response};
@@ -57,6 +64,8 @@ pub(crate) struct DeltaPlan {
     /// The response depends on nothing but the file and the codings that the client accepts.
     is_plain: bool,
     offer: Option<HeaderValue>,
+    /// The delta was made for this request, and not for another that waits as well.
+    is_maker: Arc<AtomicBool>,
 }
 
 /// Whether a request may be for a delta: the first look, which all requests pay for.
@@ -130,6 +139,7 @@ impl DeltaPlan {
             is_head: *head.method == Method::HEAD,
             is_plain: is_plain(head, file, snapshot),
             offer: offer_of(snapshot, below),
+            is_maker: Arc::default(),
         })
     }
 
@@ -191,7 +201,7 @@ impl DeltaPlan {
         }
         match self.known() {
             Some(made) => (made.into(), false),
-            None => (self.make().await, true),
+            None => (self.make().await, self.is_maker.load(Relaxed)),
         }
     }
 
@@ -228,7 +238,9 @@ impl DeltaPlan {
     /// `missing` is what it means if the dictionary is not there.
     async fn join(&self, dictionary: Content, missing: Refusal) -> Result<Bytes, Refusal> {
         let (content, length, sha256) = (self.content.clone(), self.length, self.pair.dictionary);
+        let is_maker = Arc::clone(&self.is_maker);
         let make = move || {
+            is_maker.store(true, Relaxed);
             if length > LARGEST {
                 return Err(Refusal::TooLarge);
             }

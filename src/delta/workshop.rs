@@ -31,7 +31,7 @@ const OVERHEAD: usize = 256;
 const LARGE: u64 = 64 << 20;
 
 /// How many pairs wait for a thread. More requests get the file as without deltas.
-const MOST_WAITING: usize = 64;
+const MOST_WAITING: usize = 256;
 
 /// For how long a pair waits for a thread. After that its requests get the file, too: with many
 /// large files before it, a place in the queue is worth nothing to a page that is being loaded.

@@ -17,6 +17,7 @@ use axum::{
 use data_encoding::{BASE64, HEXLOWER};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
+use tower::Layer as _;
 use tower_http::{compression::CompressionLayer, services::ServeDir};
 use tower_static_url::{
     CachePolicy, Deltas, ErrorKind, Fingerprinted, StaticUrlLayer, StaticUrlLayerBuilder,
@@ -25,7 +26,9 @@ use tower_static_url::{
 use zstd::zstd_safe::{DCtx, DParameter};
 
 use crate::support::{
-    Answer, Warnings, YEAR, ask, etag_of, get, gzip, request, tree, write, write_at,
+    Answer, Warnings, YEAR, ask, etag_of, get, gzip, request, tree,
+    wire::{Connection, Server, exchange_http2},
+    write, write_at,
 };
 
 const PRIVATE: &str = "private, max-age=31536000, immutable";
@@ -227,6 +230,30 @@ async fn head_has_the_fields_of_get() {
         for answer in &answers[1..] {
             assert_eq!(answer.head.headers(), answers[0].head.headers(), "{name}");
         }
+    }
+}
+
+/// Over HTTP/1 and HTTP/2: the length of a delta that `HEAD` announces is that of no body.
+#[test]
+fn on_a_socket() {
+    let (old, new) = (script("one"), script("two"));
+    let site = Site::after_deploy(tree([("app.js", &*old)]), tree([("app.js", &*new)]));
+    let files = ServeDir::new(site.root.path());
+    let router = Router::new().nest_service("/static", files);
+    let server = Server::start(site.layer.layer(router));
+    let mut connection = Connection::open(&server);
+    let (available, url) = (available(&old), site.url("app.js"));
+    let lines = [("accept-encoding", BROWSER), ("available-dictionary", &*available)];
+    for method in ["HEAD", "GET", "HEAD", "GET"] {
+        let answer = connection.exchange(method, &url, &lines);
+        assert!(answer.status == 200 && answer.is_complete);
+        if method == "GET" {
+            assert_eq!(decode(&old, &answer.body), new.as_bytes());
+        }
+        let request = Request::builder().method(method).uri(format!("http://localhost{url}"));
+        let request = lines.iter().fold(request, |it, (name, value)| it.header(*name, *value));
+        let over_http2 = exchange_http2(&server, request.body(()).unwrap()).unwrap();
+        assert_eq!((over_http2.status, over_http2.body), (200, answer.body));
     }
 }
 
