@@ -1,5 +1,5 @@
 //! How is one file written as a delta of another? As the body of a response with
-//! `Content-Encoding: dcz` (RFC 9842, section 5).
+//! `Content-Encoding: dcz` (RFC 9842 §5).
 
 use std::io::{self, Cursor};
 
@@ -19,13 +19,13 @@ pub(crate) const LARGEST: u64 = 64 << 20;
 /// What the tables of the encoder take at most. Measured: 9.4 MiB for two files of 64 MiB.
 const TABLES: u64 = 10 << 20;
 
-/// Every decoder has a window of this size (RFC 9842, section 5).
+/// Every decoder has a window of this size (RFC 9842 §5).
 const SMALLEST_LIMIT: u64 = 8 << 20;
 
-/// No decoder needs a larger window, whatever the dictionary (RFC 9842, section 5).
+/// No decoder needs a larger window, whatever the dictionary (RFC 9842 §5).
 pub(super) const LARGEST_WINDOW: u64 = 128 << 20;
 
-/// The smallest window that a frame can announce has 1 KiB (RFC 8878, section 3.1.1.1.2).
+/// The smallest window that a frame can announce has 1 KiB (RFC 8878 §3.1.1.1.2).
 const SMALLEST_WINDOW_LOG: u32 = 10;
 
 /// Returns the whole body that gives `content` to a client that has `dictionary`.
@@ -137,7 +137,7 @@ pub(super) mod tests {
         pub(in crate::delta) content: u64,
     }
 
-    /// Parses the header of a frame (RFC 8878, section 3.1.1.1).
+    /// Parses the header of a frame (RFC 8878 §3.1.1.1).
     pub(in crate::delta) fn announced(frame: &[u8]) -> Announced {
         assert_eq!(frame[..4], [0x28, 0xb5, 0x2f, 0xfd]);
         let descriptor = frame[4];

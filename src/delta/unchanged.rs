@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::encode::{HEAD, LARGEST_WINDOW, write_head};
 
-/// The sizes of frames and blocks are those of RFC 8878, section 3.1.1.
+/// The sizes of frames and blocks are those of RFC 8878 §3.1.1.
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const FOUR_BYTES_OF_CONTENT_SIZE: u8 = 2 << 6;
 const SINGLE_SEGMENT: u8 = 1 << 5;
@@ -68,7 +68,7 @@ fn next_block(rest: u32) -> u32 {
 /// Writes a block of one sequence: no literals, and `size` bytes from where they are in the
 /// dictionary, which always is the length of the file back.
 fn write_block(length: u32, size: u32, is_last: bool, body: &mut Vec<u8>) {
-    // Smaller values name an earlier offset (RFC 8878, section 3.1.1.3.2.1.1).
+    // Smaller values name an earlier offset (RFC 8878 §3.1.1.3.2.1.1).
     let offset = Code::of_offset(length + 3);
     let matched = Code::of_match(size);
     let literals_code = 0;
@@ -99,7 +99,7 @@ struct Code {
 }
 
 /// The first symbol, its first length and the width of the ranges of long matches: from there
-/// on, each symbol has one (RFC 8878, section 3.1.1.3.2.1.1).
+/// on, each symbol has one (RFC 8878 §3.1.1.3.2.1.1).
 const MATCHES: [(u8, u32, u32); 21] = [
     (32, 35, 1),
     (33, 37, 1),
