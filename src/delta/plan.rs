@@ -45,6 +45,8 @@ const LONG: u64 = 16 << 20;
 pub(crate) struct DeltaPlan {
     kept: Arc<Kept>,
     workshop: Arc<Workshop>,
+    /// The release that has the file.
+    snapshot: Handle,
     /// The layer's current snapshot.
     #[cfg_attr(
         not(feature = "object-store"),
@@ -52,10 +54,8 @@ pub(crate) struct DeltaPlan {
     )]
     current: Handle,
     file: Arc<File>,
-    path: Box<str>,
     name: DictionaryName,
     pair: Pair,
-    content: Content,
     /// The length of the content.
     length: u64,
     /// The length of the smallest form of the file that the client accepts.
@@ -123,17 +123,16 @@ impl DeltaPlan {
         if !names_content(snapshot, below.outcome, Some(index)) {
             return None;
         }
-        let (path, info) = snapshot.files()?.path(index).zip(file.info())?;
+        let (path, info) = (file.path(), file.info()?);
         event::delta(path, DeltaEvent::Asked);
         Some(Self {
             kept: Arc::clone(kept),
             workshop: Arc::clone(snapshot.settings().deltas.as_ref()?),
             current: current.clone(),
             file: Arc::clone(file),
-            path: path.into(),
             name: DictionaryName::of(path, snapshot.settings().fingerprinted.as_ref()),
             pair: Pair { dictionary, content: *info.sha256() },
-            content: kept.find_content(snapshot.version(), path, info),
+            snapshot: snapshot.clone(),
             length: info.length(),
             smallest: smallest(head, file, info),
             is_head: *head.method == Method::HEAD,
@@ -154,7 +153,7 @@ impl DeltaPlan {
         if let Some(offer) = &self.offer {
             headers.insert(USE_AS_DICTIONARY, offer.clone());
         }
-        event::delta(&self.path, DeltaEvent::Reused { saved });
+        event::delta(self.file.path(), DeltaEvent::Reused { saved });
         Some(self.answer(headers, delta))
     }
 
@@ -181,7 +180,7 @@ impl DeltaPlan {
             Ok((delta, saved)) => (Some(delta), DeltaEvent::Reused { saved }),
             Err(refusal) => (None, DeltaEvent::Refused(refusal)),
         };
-        event::delta(&self.path, event);
+        event::delta(self.file.path(), event);
         delta
     }
 
@@ -237,7 +236,9 @@ impl DeltaPlan {
 
     /// `missing` is what it means if the dictionary is not there.
     async fn join(&self, dictionary: Content, missing: Refusal) -> Result<Bytes, Refusal> {
-        let (content, length, sha256) = (self.content.clone(), self.length, self.pair.dictionary);
+        let (length, sha256) = (self.length, self.pair.dictionary);
+        let version = self.snapshot.version();
+        let content = self.kept.find_content(version, self.file.path(), self.pair.content);
         let is_maker = Arc::clone(&self.is_maker);
         let make = move || {
             is_maker.store(true, Relaxed);

@@ -10,7 +10,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{kept::Kept, manifest::FileInfo, releases::KeptRelease};
+use crate::{kept::Kept, releases::KeptRelease};
 
 /// Some content, and where it may be.
 #[derive(Clone, Debug)]
@@ -58,11 +58,11 @@ fn read(path: &Path, most: u64) -> Option<Vec<u8>> {
 
 impl Kept {
     /// Returns where the bytes of a file of a release may be.
-    pub(crate) fn find_content(&self, version: &str, path: &str, info: &FileInfo) -> Content {
+    pub(crate) fn find_content(&self, version: &str, path: &str, sha256: [u8; 32]) -> Content {
         let release = self.releases.kept(version);
         let release = release.map(|release| Place::Release(release, path.into()));
         let tree = self.roots.iter().map(|root| Place::Tree(root.join(path)));
-        Content { sha256: *info.sha256(), places: release.into_iter().chain(tree).collect() }
+        Content { sha256, places: release.into_iter().chain(tree).collect() }
     }
 }
 

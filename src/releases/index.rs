@@ -16,7 +16,7 @@ pub(super) const BUDGET: u64 = 32 << 20;
 
 /// What layers look for besides versions.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct Searches {
     /// The paths that these rules call fingerprinted.
     pub(super) rules: Vec<Fingerprinted>,
     /// The dictionaries that have a name under these rules, or without one.
@@ -24,7 +24,7 @@ pub(super) struct Wanted {
     pub(super) dictionaries: Vec<Option<Fingerprinted>>,
 }
 
-impl Wanted {
+impl Searches {
     pub(super) fn is_empty(&self) -> bool {
         #[cfg(feature = "delta")]
         if !self.dictionaries.is_empty() {
@@ -79,7 +79,7 @@ impl Index {
     /// Reads listings, those of the newest releases first, for what is wanted, and for contents.
     pub(super) fn new(
         newest_first: &[Arc<KeptRelease>],
-        wanted: &Wanted,
+        wanted: &Searches,
         with_digests: bool,
     ) -> Self {
         let (mut index, mut left) = (Self::default(), BUDGET);
@@ -203,9 +203,9 @@ mod tests {
         all.iter().enumerate().map(release).collect()
     }
 
-    fn wanted(rules: &[Option<&Fingerprinted>]) -> Wanted {
+    fn wanted(rules: &[Option<&Fingerprinted>]) -> Searches {
         let dictionaries = rules.iter().map(|rule| rule.cloned()).collect();
-        Wanted { rules: Vec::new(), dictionaries }
+        Searches { rules: Vec::new(), dictionaries }
     }
 
     /// Returns the version and the path of what is found.
@@ -307,7 +307,7 @@ mod tests {
         let index = Index::new(&releases, &wanted(&[]), false);
         assert!(index.dictionaries.is_empty() && index.dictionaries.capacity() == 0);
         let rules = vec![Fingerprinted::vite()];
-        let index = Index::new(&releases, &Wanted { rules, ..Wanted::default() }, true);
+        let index = Index::new(&releases, &Searches { rules, ..Searches::default() }, true);
         assert!(index.dictionaries.is_empty() && index.dictionaries.capacity() == 0);
     }
 

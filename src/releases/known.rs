@@ -13,7 +13,7 @@ use crate::{
     releases::{
         Release,
         folder::{self, Folder},
-        index::{Index, Wanted},
+        index::{Index, Searches},
         record::{NoRecord, Record},
         retention,
     },
@@ -52,7 +52,7 @@ pub(super) struct Remote {
 pub(super) struct Sources<'s> {
     pub(super) folder: &'s Folder,
     pub(super) remotes: Vec<Remote>,
-    pub(super) wanted: &'s Wanted,
+    pub(super) wanted: &'s Searches,
     /// To find content by its digest.
     pub(super) with_digests: bool,
 }
@@ -96,7 +96,7 @@ impl Known {
 
     pub(super) fn new(
         by_version: HashMap<Box<str>, Arc<KeptRelease>>,
-        wanted: &Wanted,
+        wanted: &Searches,
         with_digests: bool,
     ) -> Self {
         let mut newest_first = by_version.values().cloned().collect::<Vec<_>>();

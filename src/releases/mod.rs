@@ -44,7 +44,7 @@ pub(crate) use self::index::DictionaryName;
 pub(crate) use self::known::KeptRelease;
 use self::{
     folder::Folder,
-    index::Wanted,
+    index::Searches,
     known::{Known, Sources},
     record::NoRecord,
 };
@@ -113,7 +113,7 @@ struct Shared {
     /// What was logged. Locked while the records are read.
     logged: Mutex<HashSet<NoRecord>>,
     /// What layers look for besides versions.
-    wanted: ArcSwap<Wanted>,
+    wanted: ArcSwap<Searches>,
     /// The version that was published last through this value or a clone of it.
     published: Mutex<Option<Box<str>>>,
     #[cfg(feature = "object-store")]
@@ -274,9 +274,9 @@ impl Releases {
         self.0.known.load().index.find_dictionary(name, sha256).cloned()
     }
 
-    fn want(&self, add: impl FnOnce(&mut Wanted)) {
+    fn want(&self, add: impl FnOnce(&mut Searches)) {
         let _alone = self.0.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut wanted = Wanted::clone(&self.0.wanted.load());
+        let mut wanted = Searches::clone(&self.0.wanted.load());
         add(&mut wanted);
         let by_version = self.0.known.load().by_version.clone();
         self.0.known.store(Arc::new(Known::new(by_version, &wanted, self.is_filled())));

@@ -16,7 +16,7 @@ use crate::{
     manifest::FileInfo,
     releases::{
         KeptRelease, Releases,
-        index::Wanted,
+        index::Searches,
         known::{Known, Sources},
         record::NoRecord,
     },
@@ -72,7 +72,7 @@ impl Releases {
         let sources = Sources {
             folder,
             remotes: Vec::new(),
-            wanted: &Wanted::default(),
+            wanted: &Searches::default(),
             with_digests: false,
         };
         let (_, ignored) = Known::read(sources, &known)?;
