@@ -1,5 +1,5 @@
-//! Which files does a browser keep as dictionaries? Browsers keep about 1,000, old and new ones of
-//! all sites together with other limits, and lose some above that.
+//! Which files are offered as dictionaries? The largest ones: browsers keep about 1,000, those of
+//! old releases included, and above that they begin to drop some.
 
 use std::{collections::HashMap, ops::Range};
 
