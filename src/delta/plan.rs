@@ -228,7 +228,7 @@ impl DeltaPlan {
             }
         }
         if made == Err(Refusal::NotHere) {
-            self.workshop.refuse(self.pair, Refusal::NoDictionary);
+            self.workshop.refuse_late(self.pair, Instant::now());
             return Err(Refusal::NoDictionary);
         }
         made

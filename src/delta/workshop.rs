@@ -40,6 +40,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// For how long a delta that could not be made is not tried again.
 const REFUSED_FOR: Duration = Duration::from_secs(60);
 
+/// The same of a delta whose dictionary has not come from the bucket soon. It may still come, and a
+/// bucket that is down makes requests wait this seldom.
+#[cfg(feature = "object-store")]
+const LATE_FOR: Duration = Duration::from_secs(5);
+
 /// The deltas of a layer.
 pub(crate) struct Workshop {
     settings: Deltas,
@@ -62,6 +67,7 @@ pub(crate) struct Pair {
 pub(crate) enum Made {
     /// The content of the response.
     Delta(Bytes),
+    /// Not to be tried again before that time.
     Refused(Refusal, Instant),
 }
 
@@ -119,16 +125,15 @@ impl Workshop {
             return made;
         }
         let made = unchanged(&pair.content, length);
-        let made = made.map_or(Made::Refused(Refusal::NotSmaller, now), Made::Delta);
+        let made = made.map_or(Made::Refused(Refusal::NotSmaller, now + REFUSED_FOR), Made::Delta);
         self.made.insert(*pair, made.clone());
         Some(made)
     }
 
     /// Returns what has come of a pair, unless that is to be tried again.
     fn find(&self, pair: &Pair, now: Instant) -> Option<Made> {
-        let is_over = |since| now.saturating_duration_since(since) > REFUSED_FOR;
         let made = self.made.get(pair)?;
-        (!matches!(made, Made::Refused(_, since) if is_over(since))).then_some(made)
+        (!matches!(made, Made::Refused(_, until) if until < now)).then_some(made)
     }
 
     /// Returns the flight to wait for. If nobody is making this delta, `make` does, on another
@@ -176,7 +181,8 @@ impl Workshop {
             made => made,
         };
         let is_passing = made.as_ref().is_err_and(|refusal| refusal.is_passing());
-        let made = made.map_or_else(|refusal| Made::Refused(refusal, Instant::now()), Made::Delta);
+        let until = Instant::now() + REFUSED_FOR;
+        let made = made.map_or_else(|refusal| Made::Refused(refusal, until), Made::Delta);
         if !is_passing {
             self.made.insert(pair, made.clone());
         }
@@ -185,12 +191,12 @@ impl Workshop {
         landing.land(made);
     }
 
-    /// Remembers that a delta cannot be made, unless somebody else has made it.
+    /// Remembers that a dictionary has not come from the bucket soon, unless somebody else has made
+    /// the delta.
     #[cfg(feature = "object-store")]
-    pub(crate) fn refuse(&self, pair: Pair, refusal: Refusal) {
-        let now = Instant::now();
+    pub(crate) fn refuse_late(&self, pair: Pair, now: Instant) {
         if self.find(&pair, now).is_none() {
-            self.made.insert(pair, Made::Refused(refusal, now));
+            self.made.insert(pair, Made::Refused(Refusal::NoDictionary, now + LATE_FOR));
         }
     }
 
@@ -365,6 +371,18 @@ mod tests {
         assert_eq!(known(120), None);
     }
 
+    /// The fetch goes on, so those who ask a little later find the dictionary.
+    #[cfg(feature = "object-store")]
+    #[test]
+    fn what_comes_late_is_tried_again_soon() {
+        let (workshop, start) = (workshop(1 << 20), Instant::now());
+        workshop.refuse_late(pair(1), start);
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let known = |seconds| refusal(workshop.get(&pair(1), 1, after(seconds)));
+        assert_eq!([known(0), known(5)], [Some(Refusal::NoDictionary); 2]);
+        assert_eq!(known(6), None);
+    }
+
     #[test]
     fn a_panic_ends_the_flight() {
         let workshop = workshop(1 << 20);
@@ -381,7 +399,7 @@ mod tests {
         let made = || Ok(Bytes::from_static(b"delta"));
         wait(workshop.join(pair(1), 1, made).unwrap().landed());
         #[cfg(feature = "object-store")]
-        workshop.refuse(pair(1), Refusal::NoDictionary);
+        workshop.refuse_late(pair(1), Instant::now());
         let late = workshop.join(pair(1), 1, || panic!("it is made already")).unwrap();
         assert!(matches!(wait(late.landed()), Some(Made::Delta(_))));
         assert!(workshop.flights().is_empty());
