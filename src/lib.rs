@@ -156,6 +156,8 @@ mod policy;
 mod prefix;
 #[cfg(feature = "releases")]
 pub mod releases;
+#[cfg(feature = "serve-dir")]
+pub mod serve_dir;
 mod snapshot;
 mod sync;
 mod url;

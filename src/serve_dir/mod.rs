@@ -1,0 +1,2 @@
+//! Where does tower-http's [`ServeDir`](tower_http::services::ServeDir) take its files from?
+//! Backends for `ServeDir::with_backend` (feature `serve-dir`).
