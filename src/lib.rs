@@ -91,6 +91,8 @@
 //!
 //! - [Caching](docs::caching): what each response gets and why
 //! - [Deploys](docs::deploys): rolling deploys, stale versions, several nodes, CDNs
+//! - [The whole way](docs::whole_way): from `npm` to two nodes behind nginx, and through a deploy, in
+//!   one script
 //! - [Deltas](docs::deltas): after a deploy a browser downloads what has changed
 //! - [Layer order](docs::layer_order): routers and nests, compression, CORS, two layers
 //! - [Development](docs::development): watching, live reload, bundlers in watch mode

@@ -35,3 +35,9 @@ pub mod rolling_deploys {}
 
 #[doc = include_str!("what_not_to_version.md")]
 pub mod what_not_to_version {}
+
+#[doc = include_str!("whole_way.md")]
+#[doc = concat!("```sh\n", include_str!("../../examples/deploy/whole_way.sh"), "```")]
+#[doc = "\n# The configuration of nginx\n"]
+#[doc = concat!("```nginx\n", include_str!("../../examples/deploy/nginx.conf"), "```")]
+pub mod whole_way {}

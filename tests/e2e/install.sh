@@ -20,6 +20,7 @@ need() { # command, package
 need chromium chromium
 need chromedriver chromium-driver
 need npm npm
+need curl curl
 need pip3 python3-pip
 need sha256sum coreutils
 need tar tar

@@ -1,7 +1,7 @@
 //! The commands on the page "Rolling deploys" of the documentation, as somebody types them. Only
 //! ports and directories are others.
 
-mod shell;
+pub(crate) mod shell;
 
 use std::{
     fs,

@@ -10,6 +10,7 @@
 mod support;
 
 mod command;
+mod deploy_kit;
 mod docs;
 mod faults;
 mod fleet;

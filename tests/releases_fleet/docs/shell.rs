@@ -88,7 +88,7 @@ pub(super) fn path(folder: &Path) -> OsString {
     env::join_paths([programs].into_iter().chain(env::split_paths(&own)).chain(servers)).unwrap()
 }
 
-pub(super) fn write_program(path: &Path, script: &str) {
+pub(crate) fn write_program(path: &Path, script: &str) {
     fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
