@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `examples/deploy/whole_way.sh` builds a site and deploys it twice, with this server as its
-//! nodes.
+//! nodes. The same directory has a Dockerfile, a compose file and a systemd unit.
 //!
 //! Four things make a program one that can be deployed: it answers for every release, it listens
 //! only when it can answer, it says at `/healthz` what it is, and on `SIGTERM` it takes no more
@@ -22,7 +22,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -49,7 +49,8 @@ Usage: deploy --dist DIR --releases DIR [--bucket s3://BUCKET/PREFIX] [--listen 
   --bucket URL         the bucket that has them all, if the nodes share no directory;
                        credentials and AWS_ENDPOINT come from the environment
   --listen ADDR:PORT   where to listen [default: 127.0.0.1:3000]
-  --check ADDR:PORT    ask the server there how it is: a container has no curl to do it";
+  --check ADDR:PORT    wait until the server there says that it is well: a container has no curl
+                       to ask with";
 
 /// The `base` in `vite.config.js`.
 const MOUNT: &str = "/static";
@@ -57,8 +58,8 @@ const MOUNT: &str = "/static";
 /// How long a server that was told to end waits for slow clients.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long a server that is well takes to say so.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a server may take to start, and then to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Args {
     dist: PathBuf,
@@ -104,18 +105,20 @@ fn arguments() -> Option<Command> {
 }
 
 async fn serve(args: Args) -> Result<(), Box<dyn Error>> {
+    // If it is a link that a deploy changes, this process stays with what it names now.
+    let dist = fs::canonicalize(&args.dist)?;
     let mut releases = Releases::folder(&args.releases)?;
     if let Some(url) = &args.bucket {
         releases = releases.filled_from(store(url)?, prefix(url))?;
     }
     let kept = compressed(ServeDir::new(releases.files()));
     let layer = StaticUrlLayer::builder(MOUNT)
-        .root(&args.dist)
+        .root(&dist)
         .fingerprinted(Fingerprinted::vite())
         .releases(releases, kept)
         .build()?;
 
-    let router = router(&args.dist, &layer.prefix())?;
+    let router = router(&dist, &layer.prefix())?;
     let listener = TcpListener::bind(&args.listen).await?;
     println!("serving {} at http://{}/", layer.prefix().version(), listener.local_addr()?);
     let listener = listener.tap_io(|connection| _ = connection.set_nodelay(true));
@@ -209,9 +212,16 @@ async fn terminate() {
     std::future::pending().await
 }
 
-/// Fails unless a server says at an address that it is well.
+/// Fails unless a server is at an address soon, and says that it is well.
 fn check(address: SocketAddr) -> Result<(), Box<dyn Error>> {
-    let mut connection = TcpStream::connect_timeout(&address, PATIENCE)?;
+    let end = Instant::now() + PATIENCE;
+    let mut connection = loop {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(connection) => break connection,
+            Err(error) if Instant::now() > end => return Err(error.into()),
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    };
     connection.set_read_timeout(Some(PATIENCE))?;
     write!(connection, "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();

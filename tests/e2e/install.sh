@@ -22,6 +22,7 @@ need chromedriver chromium-driver
 need npm npm
 need curl curl
 need pip3 python3-pip
+need systemd-analyze systemd
 need sha256sum coreutils
 need tar tar
 need gzip gzip
@@ -34,6 +35,7 @@ need zstd zstd
 
 if [ -z "$missing" ]; then
     sh tests/e2e/stores.sh
+    sh tests/e2e/linters.sh
     exit 0
 fi
 
@@ -55,3 +57,4 @@ $as_root apt-get update -q
 # shellcheck disable=SC2086
 $as_root apt-get install -q -y --no-install-recommends $missing
 sh tests/e2e/stores.sh
+sh tests/e2e/linters.sh

@@ -1,62 +1,45 @@
-//! What is in `examples/deploy`, as far as it can be tried without images of containers.
+//! What is in `examples/deploy`, as far as it can be tried without images of containers: the script
+//! as it is; the processes of the compose file and of the systemd unit, with addresses and
+//! directories of their own.
+
+mod build;
+mod compose;
+mod dockerfile;
+mod unit;
+mod whole_way;
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
 };
 
-use tempfile::tempdir;
-
-use crate::{
-    docs::shell::write_program,
-    support::{demo::example_binary, proxy::unused_address},
-};
-
-#[test]
-#[ignore = "needs npm, nginx and curl: tests/e2e/install.sh"]
-fn the_whole_way_of_a_small_site() {
-    let output = whole_way(&example_binary("deploy"));
-    assert!(output.status.success() && says(&output.stdout, "\ndone\n"), "{output:?}");
-}
-
-/// The script would see it if a node did not answer for the other build.
-#[test]
-#[ignore = "needs npm, nginx and curl: tests/e2e/install.sh"]
-fn the_whole_way_fails_where_nodes_share_no_releases() {
-    let folder = tempdir().unwrap();
-    let forgetful = folder.path().join("forgetful");
-    let server = example_binary("deploy");
-    let releases = folder.path().join("releases").display().to_string();
-    // The last of two options counts.
-    let script = format!("exec {} \"$@\" --releases {releases}-$$", server.display());
-    write_program(&forgetful, &script);
-
-    let output = whole_way(&forgetful);
-    assert!(!output.status.success() && !says(&output.stdout, "\ndone\n"), "{output:?}");
-    assert!(says(&output.stderr, "error: /static/"), "{output:?}");
-    assert!(says(&output.stderr, "status 404, 'no-store'"), "{output:?}");
-}
-
-fn whole_way(server: &Path) -> Output {
-    let temporary = tempdir().unwrap();
-    // The workers of nginx, another user, come through it.
-    fs::set_permissions(temporary.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command = Command::new("sh");
-    command.arg(kit("whole_way.sh")).arg(unused_address().port().to_string());
-    command.env("SERVER", server).env("STATIC_URL", env!("CARGO_BIN_EXE_static-url"));
-    command.env("TMPDIR", temporary.path()).env_remove("STATIC_URL_SALT");
-    let output = command.output().unwrap();
-    let left = fs::read_dir(temporary.path()).unwrap().count();
-    assert_eq!(left, 0, "the script leaves nothing behind: {output:?}");
-    output
-}
-
-fn says(printed: &[u8], text: &str) -> bool {
-    String::from_utf8_lossy(printed).contains(text)
-}
-
+/// Returns the path of a file of the kit.
 fn kit(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/deploy").join(name)
+    repository().join("examples/deploy").join(name)
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(kit(name)).unwrap()
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where `tests/e2e/linters.sh` installs to.
+fn installed(path: &str) -> PathBuf {
+    repository().join("target/linters").join(path)
+}
+
+/// Runs a command, which must succeed, and returns what it prints.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Puts addresses and directories of a test in the place of those in the kit.
+fn replaced(text: &str, places: &[(&str, String)]) -> String {
+    places.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
