@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what the tests need on Debian beside a Rust toolchain: Chromium and its
 # WebDriver for the browser's, npm for those and for the bundlers', four shared caches
-# for the rolling deploy, two stores for the releases, and zstd as decoder of deltas.
+# for the rolling deploy, two stores for the releases, zstd as decoder of deltas, and
+# linters for what deploys a site.
 # Does nothing where all of it is there.
 #
 #     sh tests/e2e/install.sh
