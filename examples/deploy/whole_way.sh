@@ -112,7 +112,7 @@ edit_site() {
 # Prints each URL that a page of this build may ever ask for, and the file that it stands for.
 list_files() { # build
     version=$("$STATIC_URL" version "$work/$1")
-    (cd "$work/$1" && find . -type f ! -name '*.gz' ! -name '*.br' ! -name '*.zst') |
+    (cd "$work/$1" && find . -type f ! -name '*.gz' ! -name '*.br' ! -name '*.zst' | sort) |
         while read -r path; do
             path=${path#./}
             echo "/static/$version/$path $work/$1/$path"
