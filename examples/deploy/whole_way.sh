@@ -140,7 +140,8 @@ prepare_visit() { # build
 start_node() { # one or two, build, [address]
     log=$work/$1.log
     : >"$log"
-    "$SERVER" --dist "$work/$2" --releases "$work/releases" --listen "${3:-127.0.0.1:0}" >>"$log" 2>&1 &
+    "$SERVER" --dist "$work/$2" --releases "$work/releases" --listen "${3:-127.0.0.1:0}" \
+        >>"$log" 2>&1 &
     pid=$!
     wait_until "node $1 listens" has_started "$pid" "$log"
     grep -q '^serving ' "$log" || fail "node $1 does not start: $(cat "$log")"
@@ -313,7 +314,8 @@ fail() {
 clean_up() {
     code=$?
     trap - EXIT
-    for pid in ${visitors:-} ${pid_of_one:-} ${pid_of_two:-} $(cat "$work/nginx/pid" 2>/dev/null); do
+    pid_of_nginx=$(cat "$work/nginx/pid" 2>/dev/null) || true
+    for pid in ${visitors:-} ${pid_of_one:-} ${pid_of_two:-} ${pid_of_nginx:-}; do
         kill -TERM "$pid" 2>/dev/null || true
     done
     wait
