@@ -112,6 +112,7 @@
 //! - `delta`: `StaticUrlLayerBuilder::deltas`, to send what a deploy has changed in place of whole
 //!   files (RFC 9842)
 //! - `memory`: `StaticUrlLayerBuilder::memory_budget`, to serve files from memory
+//! - `metrics`: a `metrics` module with counters of what the layer does
 //! - `object-store`: `releases::Bucket`, which keeps the files of every published version in an
 //!   S3-compatible bucket, through the `object_store` crate, of which you turn on `aws`, `gcp` or
 //!   `azure`
@@ -119,7 +120,7 @@
 //!   version, and `StaticUrlLayerBuilder::releases`, to answer for all of them
 //! - `serde`: manifests to and from JSON, and `Serialize` for [`StaticPrefix`]
 //! - `tracing`: a WARN for each file that has changed since the scan, is not found by the inner
-//!   service, or cannot be listed
+//!   service, or cannot be listed; the outcome of each request at DEBUG, and in its span
 //! - `watch`: a `watch` module with `StaticUrlLayer::watch`
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
@@ -151,6 +152,8 @@ mod memory;
 #[cfg(not(feature = "memory"))]
 #[path = "memory/off.rs"]
 mod memory;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod observe;
 mod policy;
 mod prefix;

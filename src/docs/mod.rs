@@ -31,6 +31,7 @@ pub mod layer_order {}
 pub mod limits {}
 
 #[doc = include_str!("rolling_deploys.md")]
+#[doc = include_str!("rolling_deploy.svg")]
 pub mod rolling_deploys {}
 
 #[doc = include_str!("what_not_to_version.md")]

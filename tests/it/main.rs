@@ -20,6 +20,7 @@ mod kept;
 mod links;
 mod manifest;
 mod memory;
+mod metrics;
 mod middleware;
 mod proof;
 mod public_path;
