@@ -19,6 +19,7 @@ use tower_static_url::{
 use crate::support::{
     ask,
     counters::{Counters, read},
+    demo::example_binary,
     get, tree,
 };
 
