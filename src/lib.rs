@@ -99,7 +99,9 @@
 //! - [What not to version](docs::what_not_to_version): service workers, feeds, bundlers' hashes
 //! - [Bundlers](docs::bundlers): names with a hash in them, applications with one page
 //! - [Limits](docs::limits): what the layer cannot do, and what you can do about it
-//! - [Moving from django-static-url](docs::django)
+//! - [Coming from elsewhere](docs::moving): `ServeDir` with a header layer, WhiteNoise, memory-serve;
+//!   [from django-static-url](docs::django)
+//! - [Questions](docs::faq)
 //!
 //! # Features
 //!
