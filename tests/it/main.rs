@@ -23,6 +23,7 @@ mod memory;
 mod metrics;
 mod middleware;
 mod proof;
+mod prose;
 mod public_path;
 mod releases;
 mod reload;
