@@ -101,7 +101,9 @@
 //! - [What not to version](docs::what_not_to_version): service workers, feeds, bundlers' hashes
 //! - [Bundlers](docs::bundlers): names with a hash in them, applications with one page
 //! - [Limits](docs::limits): what the layer cannot do, and what you can do about it
-//! - [Moving from django-static-url](docs::django)
+//! - [Coming from elsewhere](docs::moving): `ServeDir` with a header layer, WhiteNoise, memory-serve;
+//!   [from django-static-url](docs::django)
+//! - [Questions](docs::faq)
 //!
 //! # Features
 //!
@@ -114,6 +116,7 @@
 //! - `delta`: `StaticUrlLayerBuilder::deltas`, to send what a deploy has changed in place of whole
 //!   files (RFC 9842)
 //! - `memory`: `StaticUrlLayerBuilder::memory_budget`, to serve files from memory
+//! - `metrics`: a `metrics` module with counters of what the layer does
 //! - `object-store`: `releases::Bucket`, which keeps the files of every published version in an
 //!   S3-compatible bucket, through the `object_store` crate, of which you turn on `aws`, `gcp` or
 //!   `azure`
@@ -121,7 +124,7 @@
 //!   version, and `StaticUrlLayerBuilder::releases`, to answer for all of them
 //! - `serde`: manifests to and from JSON, and `Serialize` for [`StaticPrefix`]
 //! - `tracing`: a WARN for each file that has changed since the scan, is not found by the inner
-//!   service, or cannot be listed
+//!   service, or cannot be listed; the outcome of each request at DEBUG, and in its span
 //! - `watch`: a `watch` module with `StaticUrlLayer::watch`
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
@@ -153,6 +156,8 @@ mod memory;
 #[cfg(not(feature = "memory"))]
 #[path = "memory/off.rs"]
 mod memory;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod observe;
 mod policy;
 mod prefix;

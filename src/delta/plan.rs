@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response};
 
 use crate::{
+    StaticUrlOutcome,
     delta::{
         answer::{edit, is_whole, lasting_fields},
         asked::asked_dictionary,
@@ -30,7 +31,7 @@ use crate::{
     },
     kept::{Kept, content::Content},
     manifest::FileInfo,
-    observe::event::{self, DeltaEvent},
+    observe::event::{self, DeltaEvent, Event},
     releases::DictionaryName,
     snapshot::{Below, Place, Snapshot, current::Handle, file::File},
     url::{Division, decode},
@@ -53,6 +54,7 @@ pub(crate) struct DeltaPlan {
         expect(dead_code, reason = "only a bucket needs it")
     )]
     current: Handle,
+    outcome: StaticUrlOutcome,
     file: Arc<File>,
     name: DictionaryName,
     pair: Pair,
@@ -124,11 +126,12 @@ impl DeltaPlan {
             return None;
         }
         let (path, info) = (file.path(), file.info()?);
-        event::delta(path, DeltaEvent::Asked);
+        event::tell(Event::Delta { path, event: DeltaEvent::Asked });
         Some(Self {
             kept: Arc::clone(kept),
             workshop: Arc::clone(snapshot.settings().deltas.as_ref()?),
             current: current.clone(),
+            outcome: below.outcome,
             file: Arc::clone(file),
             name: DictionaryName::of(path, snapshot.settings().fingerprinted.as_ref()),
             pair: Pair { dictionary, content: *info.sha256() },
@@ -143,8 +146,8 @@ impl DeltaPlan {
     }
 
     /// Responds without the inner service, if the delta has been made, and if it is known which
-    /// fields a response for the file has.
-    pub(crate) fn respond(&self) -> Option<Response<Bytes>> {
+    /// fields a response for the file has. `path` is the path of the request.
+    pub(crate) fn respond(&self, path: &str) -> Option<Response<Bytes>> {
         let fields = self.file.delta_fields().filter(|_| self.is_plain)?;
         self.knows_dictionary().then_some(())?;
         let Some(Made::Delta(delta)) = self.known() else { return None };
@@ -153,7 +156,9 @@ impl DeltaPlan {
         if let Some(offer) = &self.offer {
             headers.insert(USE_AS_DICTIONARY, offer.clone());
         }
-        event::delta(self.file.path(), DeltaEvent::Reused { saved });
+        let (outcome, version) = (self.outcome, self.snapshot.version());
+        event::tell(Event::Request { outcome, version, path });
+        self.tell(DeltaEvent::Reused { saved });
         Some(self.answer(headers, delta))
     }
 
@@ -180,7 +185,7 @@ impl DeltaPlan {
             Ok((delta, saved)) => (Some(delta), DeltaEvent::Reused { saved }),
             Err(refusal) => (None, DeltaEvent::Refused(refusal)),
         };
-        event::delta(self.file.path(), event);
+        self.tell(event);
         delta
     }
 
@@ -264,6 +269,10 @@ impl DeltaPlan {
 
     fn known(&self) -> Option<Made> {
         self.workshop.get(&self.pair, self.length, Instant::now())
+    }
+
+    fn tell(&self, event: DeltaEvent) {
+        event::tell(Event::Delta { path: self.file.path(), event });
     }
 
     /// Returns how many bytes a delta saves. `None` if it is not the smallest response.

@@ -21,6 +21,9 @@ pub mod django {}
 #[doc = include_str!("embedded_files.md")]
 pub mod embedded_files {}
 
+#[doc = include_str!("faq.md")]
+pub mod faq {}
+
 #[doc = include_str!("files_from_memory.md")]
 pub mod files_from_memory {}
 
@@ -30,7 +33,11 @@ pub mod layer_order {}
 #[doc = include_str!("limits.md")]
 pub mod limits {}
 
+#[doc = include_str!("moving.md")]
+pub mod moving {}
+
 #[doc = include_str!("rolling_deploys.md")]
+#[doc = include_str!("rolling_deploy.svg")]
 pub mod rolling_deploys {}
 
 #[doc = include_str!("what_not_to_version.md")]

@@ -21,6 +21,7 @@ use crate::{
     header::range::Part,
     manifest::FileIndex,
     memory::{Accept, FileKey, Key, Memory, SelectionRef, StoredResponse, Variant},
+    observe::event::{self, Event},
     snapshot::Snapshot,
 };
 
@@ -50,6 +51,7 @@ impl Hit {
             Self::Whole(stored) => exchange.on_stored_response(stored.whole()),
             Self::Other(response) => exchange.on_stored_response(response),
         };
+        event::tell(Event::FromMemory { length: response.body().len() as u64 });
         Plan::Respond(Some(response))
     }
 }

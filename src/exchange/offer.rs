@@ -21,7 +21,7 @@ use crate::{
         head::InnerCaching,
     },
     manifest::FileIndex,
-    observe::event::{self, DeltaEvent},
+    observe::event::{self, DeltaEvent, Event},
     policy::Match,
     snapshot::{
         Below, Snapshot,
@@ -54,7 +54,8 @@ impl Exchange {
         vary_as_delta(headers);
         if status == StatusCode::OK {
             headers.insert(USE_AS_DICTIONARY, offer);
-            event::delta(self.file().map_or("", File::path), DeltaEvent::Offered);
+            let path = self.file().map_or("", File::path);
+            event::tell(Event::Delta { path, event: DeltaEvent::Offered });
         }
     }
 

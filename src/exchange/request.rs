@@ -20,6 +20,7 @@ use crate::{
         preconditions::Preconditions,
         range::{self, ForwardedRange, RangeEdit},
     },
+    observe::event::{self, Event},
     policy::{Match, StalePolicy, UnlistedPolicy},
     snapshot::{
         Below, Place, Snapshot,
@@ -123,7 +124,7 @@ pub(crate) fn plan_without_releases(head: RequestHead<'_>, nested: bool, snapsho
 }
 
 /// One function for both: two copies of it would be two calls of whatever it does.
-#[cfg_attr(not(feature = "releases"), expect(unused_variables, unused_mut))]
+#[cfg_attr(not(feature = "releases"), expect(unused_mut))]
 pub(crate) fn decide(
     head: RequestHead<'_>,
     nested: bool,
@@ -156,6 +157,10 @@ pub(crate) fn decide(
         {
             return Plan::Kept(Some(kept));
         }
+    }
+    if with_releases {
+        let (outcome, version, path) = (below.outcome, snapshot.version(), head.uri.path());
+        event::tell(Event::Request { outcome, version, path });
     }
     if method == MethodKind::Other {
         let outcome = below.outcome;
@@ -334,6 +339,11 @@ impl<'r> IncomingRequest<'r> {
     /// their copy without asking. Where caches must ask, and if the file is known to have
     /// changed, only the inner service can tell.
     fn not_modified_response(&self, snapshot: &Snapshot) -> Option<Response<Bytes>> {
+        self.known_not_modified(snapshot).inspect(|_| event::tell(Event::NotModified))
+    }
+
+    #[inline]
+    fn known_not_modified(&self, snapshot: &Snapshot) -> Option<Response<Bytes>> {
         let is_simple = self.fields.if_none_match && !self.fields.precondition;
         let file = self.file().filter(|file| is_simple && !must_bypass(file, snapshot))?;
         let policies = &snapshot.settings().policies;

@@ -21,6 +21,7 @@ use crate::{
         set_etag,
     },
     memory::{Accept, FileKey, Memory, Recorder},
+    observe::event::{self, Event},
     policy::{Match, is_error, is_redirect, is_whole_or_part},
     snapshot::{
         Place,
@@ -86,6 +87,7 @@ impl Exchange {
             return ResponseEdit { body: BodyEdit::Digest(pending), observations };
         }
         let Finding { matching, etag, .. } = finding;
+        self.tell_if_unproven(matching);
         if let Some(wanted) = self.missed_part(head.status, etag.as_deref()) {
             observations.push(Observation::OtherPart { wanted: wanted.clone() });
             response.headers_mut().remove(header::ETAG);
@@ -113,6 +115,7 @@ impl Exchange {
         let fields = ResponseFields::of(response.headers());
         let caching = fields.caching;
         let Some(sha256) = sha256 else {
+            self.tell_if_unproven(pending.matching);
             return self.set_cache_control(response, pending.matching, caching).into();
         };
         let file = self.file().filter(|_| pending.is_proof);
@@ -123,6 +126,7 @@ impl Exchange {
             .as_ref()
             .map_or_else(Vec::new, |(file, finding)| file.observe(&head, finding, is_development));
         let matching = hashed.map_or(pending.matching, |(_, finding)| finding.matching);
+        self.tell_if_unproven(matching);
         // Unlisted bytes keep the inner service's tag, if they have one.
         if matching == Match::Verified || fields.etag.is_none() {
             response.headers_mut().insert(header::ETAG, strong_etag(sha256));
@@ -142,6 +146,12 @@ impl Exchange {
         match body {
             BodyEdit::Drop => response.map(|_| Bytes::new()),
             BodyEdit::Pass | BodyEdit::Digest(_) => response,
+        }
+    }
+
+    fn tell_if_unproven(&self, matching: Match) {
+        if matching == Match::Unproven && self.target.file.is_some() {
+            event::tell(Event::Unproven);
         }
     }
 

@@ -4,6 +4,7 @@ use std::{future::ready, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::Body as _;
 
 #[cfg(feature = "delta")]
 use crate::delta::DeltaPlan;
@@ -23,9 +24,12 @@ use crate::{
     },
     layer::{body::BoxError, service::extend_kept},
     manifest::FileIndex,
-    observe::log,
+    observe::{
+        event::{self, Event, KeptEvent},
+        log,
+    },
     releases::KeptRelease,
-    snapshot::Snapshot,
+    snapshot::{Place, Snapshot},
     url::{decode, path_and_query, with_path},
 };
 
@@ -56,7 +60,30 @@ impl KeptPlan {
         self: Box<Self>,
         request: Request<EmptyBody>,
     ) -> Option<KeptResponse> {
-        let Self { kept, wanted, refresh, .. } = &*self;
+        let uri = request.uri().clone();
+        let response = self.respond_if_kept(request).await;
+        self.tell(uri.path(), response.as_ref().map(Response::status));
+        response
+    }
+
+    /// Tells for which URL the request was, as it has turned out.
+    fn tell(&self, path: &str, status: Option<StatusCode>) {
+        let (outcome, version) = match (&self.wanted, status) {
+            (Wanted::Version(version), Some(_)) => (self.outcome(), &**version),
+            (Wanted::Newest { .. }, Some(_)) => (self.outcome(), self.current.version()),
+            (_, None) => match self.current.locate(self.nested, path) {
+                Place::Below(below) => (below.outcome, self.current.version()),
+                Place::Outside { .. } => return,
+            },
+        };
+        event::tell(Event::Request { outcome, version, path });
+        if status.is_some_and(|status| status.is_server_error()) {
+            event::tell(Event::Kept(KeptEvent::Failed));
+        }
+    }
+
+    async fn respond_if_kept(&self, request: Request<EmptyBody>) -> Option<KeptResponse> {
+        let Self { kept, wanted, refresh, .. } = self;
         if let Some(refresh) = refresh {
             refresh.landed().await;
         }
@@ -193,19 +220,20 @@ impl KeptPlan {
         };
         let authority = exchange::authority(&original, request.headers());
         let (version, directory) = (snapshot.version(), checked.directory(snapshot.version()));
-        let response = match self.look_up(is_current_too, &exchange, &edit, &request) {
-            Found::Response(response) => Ok(response),
-            Found::Nothing(recording) => {
-                edit.keep_path();
-                edit.apply(&mut request, &mut exchange);
-                if let Some(path) = path_and_query(&directory, rest, original.query()) {
-                    *request.uri_mut() = with_path(&original, path);
+        let (response, is_from_memory) =
+            match self.look_up(is_current_too, &exchange, &edit, &request) {
+                Found::Response(response) => (Ok(response), true),
+                Found::Nothing(recording) => {
+                    edit.keep_path();
+                    edit.apply(&mut request, &mut exchange);
+                    if let Some(path) = path_and_query(&directory, rest, original.query()) {
+                        *request.uri_mut() = with_path(&original, path);
+                    }
+                    extend_kept(&mut request, &self.current, self.outcome());
+                    let response = checked.respond(&kept.folder, request).await;
+                    (response.map(|response| recording.record(&exchange, response)), false)
                 }
-                extend_kept(&mut request, &self.current, self.outcome());
-                let response = checked.respond(&kept.folder, request).await;
-                response.map(|response| recording.record(&exchange, response))
-            }
-        };
+            };
         let responding = ready(response);
         let response = ResponseFuture::<_, KeptBody>::forward(responding, exchange).await;
         let mut response = response.map_err(|error: BoxError| {
@@ -216,6 +244,12 @@ impl KeptPlan {
             return Err(Failed::Changed(index));
         }
         restore_location(&mut response, snapshot, authority.as_deref());
+        event::tell(if is_from_memory {
+            let length = response.body().size_hint().exact().unwrap_or_default();
+            Event::FromMemory { length }
+        } else {
+            Event::Kept(checked.event())
+        });
         Ok(response)
     }
 }
@@ -236,6 +270,15 @@ impl Checked {
             Self::File => format!("/{version}"),
             #[cfg(feature = "object-store")]
             Self::Streaming(streaming) => format!("/{}", streaming.directory()),
+        }
+    }
+
+    /// Returns where the bytes of the response come from.
+    fn event(&self) -> KeptEvent {
+        match self {
+            Self::File => KeptEvent::FromDirectory,
+            #[cfg(feature = "object-store")]
+            Self::Streaming(_) => KeptEvent::FromBucket,
         }
     }
 

@@ -1,12 +1,88 @@
-//! What happens in the layer that is worth counting? One event for each fact.
-#![cfg_attr(
-    not(feature = "tracing"),
-    expect(unused_variables, reason = "without `tracing` nobody is told")
-)]
+//! What happens in the layer that an operator may want to count or to read? One event for each
+//! fact. The log and the metrics read the same ones.
 
+use std::time::{Duration, SystemTime};
+
+use http::HeaderValue;
+
+use crate::StaticUrlOutcome;
+#[cfg(feature = "delta")]
 use crate::delta::workshop::Refusal;
+#[cfg(feature = "tracing")]
+use crate::observe::event_log;
+
+/// A fact. It borrows what it tells, so that it costs nothing if nobody is told.
+#[derive(Debug)]
+#[cfg_attr(
+    not(all(feature = "metrics", feature = "tracing")),
+    expect(dead_code, reason = "each reads what it needs")
+)]
+pub(crate) enum Event<'e> {
+    /// A request came in below the mount. The path is as the client spells it, without the query.
+    Request { outcome: StaticUrlOutcome, version: &'e str, path: &'e str },
+    /// A client has the file already, and was told so without the inner service.
+    NotModified,
+    /// Memory took the place of the inner service, with so many bytes.
+    FromMemory { length: u64 },
+    /// Nothing proves that a response is the listed file, so no cache may use it without asking.
+    Unproven,
+    /// A response contradicts the manifest.
+    Changed(Changed<'e>),
+    /// The inner service does not find a listed file.
+    Missing { listed: &'e str, requested: &'e str },
+    /// A snapshot took the place of another, perhaps of an equal one.
+    Reloaded { took: Duration, is_new: bool },
+    /// No snapshot could be made. The layer serves as before.
+    NotReloaded,
+    #[cfg(feature = "releases")]
+    Kept(KeptEvent),
+    #[cfg(feature = "delta")]
+    Delta { path: &'e str, event: DeltaEvent },
+}
+
+/// A listed file, and the response for it.
+#[derive(Debug)]
+#[cfg_attr(
+    not(feature = "tracing"),
+    expect(dead_code, reason = "only the log has use for the details")
+)]
+pub(crate) struct Changed<'e> {
+    pub(crate) path: &'e str,
+    pub(crate) listed_length: u64,
+    pub(crate) listed_modified: Option<SystemTime>,
+    pub(crate) length: Option<u64>,
+    pub(crate) last_modified: Option<&'e HeaderValue>,
+    pub(crate) content_encoding: Option<&'e HeaderValue>,
+}
+
+/// What happens with the files of kept releases.
+#[cfg(feature = "releases")]
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    all(feature = "object-store", not(feature = "metrics")),
+    expect(dead_code, reason = "what fails is logged where more is known of it")
+)]
+pub(crate) enum KeptEvent {
+    /// The response is a file of the directory of releases.
+    FromDirectory,
+    /// The response is a file that is still on its way from the bucket.
+    #[cfg(feature = "object-store")]
+    FromBucket,
+    /// A release should have responded, and could not.
+    Failed,
+    /// A file was fetched from the bucket. It has so many bytes.
+    #[cfg(feature = "object-store")]
+    Fetched { length: u64 },
+    /// A file was taken from another release, or from the node's own tree.
+    #[cfg(feature = "object-store")]
+    Reused,
+    /// The bucket did not give a file.
+    #[cfg(feature = "object-store")]
+    NotFetched,
+}
 
 /// What happens to a request for a file with deltas.
+#[cfg(feature = "delta")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DeltaEvent {
     /// The response may be a dictionary for later ones.
@@ -21,27 +97,15 @@ pub(crate) enum DeltaEvent {
     Refused(Refusal),
 }
 
-/// Tells what has happened to a request for a file.
-pub(crate) fn delta(path: &str, event: DeltaEvent) {
+/// Tells an event to all that listen.
+#[inline]
+#[cfg_attr(
+    not(any(feature = "metrics", feature = "tracing")),
+    expect(unused_variables, reason = "without both nobody listens")
+)]
+pub(crate) fn tell(event: Event<'_>) {
     #[cfg(feature = "tracing")]
-    match event {
-        DeltaEvent::Offered => {
-            tracing::trace!(target: "tower_static_url", path, "offered as a dictionary");
-        }
-        DeltaEvent::Asked => {
-            tracing::trace!(target: "tower_static_url", path, "a client has a dictionary");
-        }
-        DeltaEvent::Made { saved } => {
-            tracing::debug!(target: "tower_static_url", path, saved, "made and sent a delta");
-        }
-        DeltaEvent::Reused { saved } => {
-            tracing::debug!(target: "tower_static_url", path, saved, "sent a delta again");
-        }
-        DeltaEvent::Refused(Refusal::UnknownDictionary) => {
-            tracing::debug!(target: "tower_static_url", path, "no release has the client's dictionary");
-        }
-        DeltaEvent::Refused(why) => {
-            tracing::debug!(target: "tower_static_url", path, ?why, "sent no delta");
-        }
-    }
+    event_log::on_event(&event);
+    #[cfg(feature = "metrics")]
+    crate::metrics::on_event(&event);
 }

@@ -1,16 +1,11 @@
-//! What does the layer log? WARNs, once per file unless in development, and only with the
-//! `tracing` feature.
+//! What does the layer log of its set-up, with the `tracing` feature? A WARN for what an operator
+//! should mend.
 #![cfg_attr(
     not(feature = "tracing"),
     expect(unused_variables, reason = "without `tracing` nothing is logged")
 )]
 
-use std::{
-    path::{Path, PathBuf},
-    time::SystemTime,
-};
-
-use http::HeaderValue;
+use std::path::{Path, PathBuf};
 
 /// A scan found something that cannot be served as a static file.
 pub(crate) fn left_out(path: &Path, why: &str) {
@@ -66,43 +61,6 @@ pub(crate) fn unexpected_version(message: &str) {
     tracing::warn!(target: "tower_static_url", "{message}");
 }
 
-/// A response contradicts the manifest.
-pub(crate) fn changed(
-    path: &str,
-    listed_length: u64,
-    listed_modified: Option<SystemTime>,
-    length: Option<u64>,
-    last_modified: Option<&HeaderValue>,
-    content_encoding: Option<&HeaderValue>,
-) {
-    #[cfg(feature = "tracing")]
-    tracing::warn!(
-        target: "tower_static_url",
-        path,
-        listed_length,
-        length,
-        listed_modified = listed_modified.map(date),
-        last_modified = last_modified.and_then(|value| value.to_str().ok()),
-        content_encoding = content_encoding.and_then(|value| value.to_str().ok()),
-        "the response is not the file that the manifest lists, so it is `no-cache` instead of \
-         `immutable` (502 if it is of a kept release): the file has changed since the scan, or \
-         another service answers for it"
-    );
-}
-
-/// Formats a time as HTTP does, or in seconds since 1970 if HTTP cannot spell it (before 1970,
-/// after 9999).
-#[cfg(any(test, feature = "tracing"))]
-fn date(time: SystemTime) -> String {
-    /// The first second of the year 10000.
-    const END: u64 = 253_402_300_800;
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(after) if after.as_secs() < END => httpdate::fmt_http_date(time),
-        Ok(after) => format!("{} s after 1970", after.as_secs()),
-        Err(before) => format!("{} s before 1970", before.duration().as_secs_f64()),
-    }
-}
-
 /// A file whose name should change with its content has changed under the same name.
 pub(crate) fn not_fingerprinted(path: &str, rule: &str) {
     #[cfg(feature = "tracing")]
@@ -113,18 +71,6 @@ pub(crate) fn not_fingerprinted(path: &str, rule: &str) {
         "this fingerprinted file has kept its name and changed its bytes, so from now on it has a \
          version like other files: browsers that have it may keep the old bytes for as long as \
          the policy for current files lets them"
-    );
-}
-
-/// The inner service does not find a listed file.
-pub(crate) fn missing(listed: &str, requested: &str) {
-    #[cfg(feature = "tracing")]
-    tracing::warn!(
-        target: "tower_static_url",
-        listed,
-        requested,
-        "the manifest lists this file, but the wrapped service answered 404: do both have the \
-         same root, and does the service expect the mount in the requested path?"
     );
 }
 
@@ -278,28 +224,11 @@ fn remedy(error: &notify::Error) -> &'static str {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "watch"))]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
-    #[test]
-    fn every_time_can_be_shown() {
-        let epoch = SystemTime::UNIX_EPOCH;
-        let second = Duration::from_secs(1);
-        let end = Duration::from_secs(253_402_300_800);
-        for (name, time, expected) in [
-            ("epoch", epoch, "Thu, 01 Jan 1970 00:00:00 GMT"),
-            ("a second before", epoch - second, "1 s before 1970"),
-            ("half a second before", epoch - second / 2, "0.5 s before 1970"),
-            ("last of HTTP", epoch + end - second, "Fri, 31 Dec 9999 23:59:59 GMT"),
-            ("beyond HTTP", epoch + end, "253402300800 s after 1970"),
-        ] {
-            assert_eq!(date(time), expected, "{name}");
-        }
-    }
-
-    #[cfg(all(feature = "watch", target_os = "linux"))]
+    #[cfg(target_os = "linux")]
     #[test]
     fn a_system_that_cannot_watch_has_a_remedy() {
         let io = |code| notify::ErrorKind::Io(std::io::Error::from_raw_os_error(code));

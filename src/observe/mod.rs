@@ -1,5 +1,6 @@
 //! What does an operator see of the layer?
 
-#[cfg(feature = "delta")]
 pub(crate) mod event;
+#[cfg(feature = "tracing")]
+mod event_log;
 pub(crate) mod log;

@@ -3,6 +3,7 @@
 use std::{
     ops::Deref,
     sync::{Arc, OnceLock, PoisonError, Weak},
+    time::Instant,
 };
 
 use arc_swap::ArcSwap;
@@ -12,6 +13,7 @@ use http::Extensions;
 use crate::manifest::scan::AtRest;
 use crate::{
     Error,
+    observe::event::{self, Event},
     snapshot::{
         Snapshot,
         per_thread::{self, PerThread},
@@ -94,6 +96,21 @@ impl Current {
     }
 
     fn replace(
+        &self,
+        make: impl FnOnce(&Snapshot) -> Result<Snapshot, Error>,
+    ) -> Result<(Handle, Handle), Error> {
+        let begun = Instant::now();
+        let replaced = self.make_and_publish(make);
+        event::tell(match &replaced {
+            Ok((old, new)) => {
+                Event::Reloaded { took: begun.elapsed(), is_new: old.version() != new.version() }
+            }
+            Err(_) => Event::NotReloaded,
+        });
+        replaced
+    }
+
+    fn make_and_publish(
         &self,
         make: impl FnOnce(&Snapshot) -> Result<Snapshot, Error>,
     ) -> Result<(Handle, Handle), Error> {

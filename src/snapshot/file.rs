@@ -17,7 +17,7 @@ use crate::{
         head::InnerCaching,
     },
     manifest::{FileInfo, siblings::Relation},
-    observe::log,
+    observe::event::{self, Changed, Event},
     policy::Match,
     snapshot::{
         evidence::Comparison,
@@ -529,7 +529,7 @@ impl File {
             }
             Observation::Missing { path } => {
                 self.warned_missing.store(true, Ordering::Relaxed);
-                log::missing(&self.path, &path);
+                event::tell(Event::Missing { listed: &self.path, requested: &path });
             }
             Observation::InnerEtag(position, etag) => {
                 if let Some(representation) = self.representation(position) {
@@ -563,7 +563,14 @@ impl File {
         let Some((_, listed)) = self.representations.first() else { return };
         let (path, info) = (&self.path, listed.info());
         let (listed_length, listed_modified) = (info.length(), info.modified());
-        log::changed(path, listed_length, listed_modified, length, last_modified, content_encoding);
+        event::tell(Event::Changed(Changed {
+            path,
+            listed_length,
+            listed_modified,
+            length,
+            last_modified,
+            content_encoding,
+        }));
     }
 }
 

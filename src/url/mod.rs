@@ -147,6 +147,18 @@ pub enum StaticUrlOutcome {
 }
 
 impl StaticUrlOutcome {
+    /// Returns the name, as it is in logs and metrics: `current`, `kept`, `stale`, `unversioned`
+    /// or `outside`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Kept => "kept",
+            Self::Stale => "stale",
+            Self::Unversioned => "unversioned",
+            Self::Outside => "outside",
+        }
+    }
+
     /// How many there are.
     pub(crate) const COUNT: usize = Self::Outside as usize + 1;
 }

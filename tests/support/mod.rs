@@ -3,6 +3,7 @@
 
 #[cfg(unix)]
 pub mod counter;
+pub mod counters;
 pub mod demo;
 #[cfg(unix)]
 pub mod disk;

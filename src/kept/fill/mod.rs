@@ -23,7 +23,10 @@ use crate::{
         shelf::{CheckLanding, Checked, KeptSnapshot, LARGE, Opened},
     },
     manifest::{FileIndex, stored::Wrong},
-    observe::log,
+    observe::{
+        event::{self, Event, KeptEvent},
+        log,
+    },
     releases::{
         KeptRelease,
         bucket::StoreError,
@@ -201,6 +204,7 @@ impl Kept {
         current: &Handle,
     ) -> Result<bool, Failure> {
         if self.fill_from_here(wanted, Some(current)).await {
+            event::tell(Event::Kept(KeptEvent::Reused));
             return Ok(true);
         }
         if wanted.info.length() > LARGE {
@@ -212,6 +216,20 @@ impl Kept {
 
     /// Fetches a file from the shelves that are known to have it, else from others.
     async fn fetch(
+        &self,
+        wanted: &Wanted<'_>,
+        source: &Source,
+        arrived: Option<&watch::Sender<Arrived>>,
+    ) -> Result<(), Failure> {
+        let fetched = self.fetch_from_shelves(wanted, source, arrived).await;
+        event::tell(Event::Kept(match &fetched {
+            Ok(()) => KeptEvent::Fetched { length: wanted.info.length() },
+            Err(_) => KeptEvent::NotFetched,
+        }));
+        fetched
+    }
+
+    async fn fetch_from_shelves(
         &self,
         wanted: &Wanted<'_>,
         source: &Source,
