@@ -96,6 +96,7 @@
 //! - [Deltas](docs::deltas): after a deploy a browser downloads what has changed
 //! - [Layer order](docs::layer_order): routers and nests, compression, CORS, two layers
 //! - [Development](docs::development): watching, live reload, bundlers in watch mode
+//! - [Choosing a source](docs::choosing_a_source) of the version
 //! - [Files from memory](docs::files_from_memory)
 //! - [Embedded files](docs::embedded_files): manifests from bytes and from JSON
 //! - [What not to version](docs::what_not_to_version): service workers, feeds, bundlers' hashes

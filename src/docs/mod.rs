@@ -4,7 +4,13 @@
 pub mod bundlers {}
 
 #[doc = include_str!("caching.md")]
+#[doc = include_str!("request.svg")]
+#[doc = "\nWhat a browser asks for, on four visits:\n"]
+#[doc = include_str!("visits.svg")]
 pub mod caching {}
+
+#[doc = include_str!("choosing_a_source.md")]
+pub mod choosing_a_source {}
 
 #[doc = include_str!("deltas.md")]
 pub mod deltas {}
