@@ -91,6 +91,7 @@
 //!
 //! - [Caching](docs::caching): what each response gets and why
 //! - [Deploys](docs::deploys): rolling deploys, stale versions, several nodes, CDNs
+//! - [CDNs](docs::cdn): pull or upload, what to purge, fonts and modules from another origin
 //! - [Deltas](docs::deltas): after a deploy a browser downloads what has changed
 //! - [Layer order](docs::layer_order): routers and nests, compression, CORS, two layers
 //! - [Development](docs::development): watching, live reload, bundlers in watch mode
@@ -128,6 +129,7 @@
 
 #[cfg(feature = "axum")]
 pub mod axum;
+mod cdn;
 #[cfg(feature = "delta")]
 mod delta;
 #[cfg(not(feature = "delta"))]
@@ -170,6 +172,7 @@ pub use crate::delta::{Deltas, Upgrade, UpgradedFile};
 #[cfg(feature = "releases")]
 pub use crate::kept::EmptyBody;
 pub use crate::{
+    cdn::Cdn,
     error::{Error, ErrorKind},
     fingerprinted::Fingerprinted,
     layer::{

@@ -6,6 +6,9 @@ pub mod bundlers {}
 #[doc = include_str!("caching.md")]
 pub mod caching {}
 
+#[doc = include_str!("cdn.md")]
+pub mod cdn {}
+
 #[doc = include_str!("deltas.md")]
 pub mod deltas {}
 

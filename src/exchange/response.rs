@@ -8,6 +8,7 @@ use http_body::Body;
 use percent_encoding::{CONTROLS, percent_encode};
 
 use crate::{
+    cdn::Sent,
     exchange::{
         ClientConditions, Exchange, MethodKind,
         redirect::{RequestedUrl, restore_version},
@@ -399,6 +400,12 @@ impl Exchange {
         };
         let edit = policies.cache_control(outcome, response.status(), matching);
         edit.apply(response.headers_mut(), caching, self.target.is_authorized);
+        if let Some(cdn) = &self.snapshot.settings().cdn {
+            let (version, status) = (self.snapshot.version(), response.status());
+            let is_authorized = self.target.is_authorized;
+            let sent = Sent { version, outcome, status, matching, caching, is_authorized };
+            cdn.add_to(response.headers_mut(), sent);
+        }
         #[cfg(feature = "delta")]
         if self.snapshot.settings().deltas.is_some() {
             self.offer(response, matching, caching);

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what the tests need on Debian beside a Rust toolchain: Chromium and its
 # WebDriver for the browser's, npm for those and for the bundlers', four shared caches
-# for the rolling deploy, two stores for the releases, and zstd as decoder of deltas.
+# for the rolling deploy, two stores for the releases, aws for an upload, and zstd as decoder
+# of deltas.
 # Does nothing where all of it is there.
 #
 #     sh tests/e2e/install.sh
@@ -24,6 +25,7 @@ need pip3 python3-pip
 need sha256sum coreutils
 need tar tar
 need gzip gzip
+need aws awscli
 need haproxy haproxy
 need nginx nginx
 need squid squid
