@@ -12,20 +12,30 @@ pub(crate) const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-ca
 /// Netlify and Vercel do.
 const SUFFIX: &str = "-cache-control";
 
-/// Those of Fastly and others (Edge Architecture Specification), of nginx, and of Akamai.
-const OLDER: [&str; 3] = ["surrogate-control", "x-accel-expires", "edge-control"];
+/// Those of Fastly and others (Edge Architecture Specification), and of Akamai.
+const OLDER: [&str; 2] = ["surrogate-control", "edge-control"];
+
+/// That of nginx.
+const X_ACCEL_EXPIRES: &str = "x-accel-expires";
 
 /// The longest integer of a structured field (RFC 9651 §3.3.1).
 const LONGEST_INTEGER: usize = 15;
 
+/// Looks at the last character first, which is another one in nearly all names.
 pub(crate) fn is_targeted(name: &HeaderName) -> bool {
-    name.as_str().ends_with(SUFFIX) || OLDER.contains(&name.as_str())
+    let name = name.as_str();
+    match name.as_bytes().last() {
+        Some(b'l') => name.ends_with(SUFFIX) || OLDER.contains(&name),
+        Some(b's') => name == X_ACCEL_EXPIRES,
+        _ => false,
+    }
 }
 
 pub(crate) fn has_targeted(headers: &HeaderMap) -> bool {
     headers.keys().any(is_targeted)
 }
 
+#[inline(never)]
 pub(crate) fn remove_targeted(headers: &mut HeaderMap) {
     if has_targeted(headers) {
         let names = headers.keys().filter(|name| is_targeted(name)).cloned();
