@@ -28,7 +28,7 @@ const LIMITS: [(Case, f64); 16] = [
     (Case::Unversioned, 1.46),
     (Case::NotModified, 0.74),
     (Case::Remembered, 0.90),
-    (Case::CurrentWithDeltas, 2.35),
+    (Case::CurrentWithDeltas, 2.42),
     (Case::RememberedWithDeltas, 1.03),
     (Case::Delta, 5.30),
     (Case::Page, 1.15),

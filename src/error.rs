@@ -44,6 +44,8 @@ pub enum ErrorKind {
     MissingVariable,
     /// The text is not a `Cache-Control` field value.
     InvalidCachePolicy,
+    /// The name of cache tags is empty, too long, or has a character that no tag can have.
+    InvalidCacheTag,
     /// A file or directory could not be read, or vanished before it was read.
     Io,
     /// The root of a scan is not a directory.

@@ -91,6 +91,7 @@
 //!
 //! - [Caching](docs::caching): what each response gets and why
 //! - [Deploys](docs::deploys): rolling deploys, stale versions, several nodes, CDNs
+//! - [CDNs](docs::cdn): pull or upload, what to purge, fonts and modules from another origin
 //! - [The whole way](docs::whole_way): from `npm` to two nodes behind nginx, and through a deploy, in
 //!   one script
 //! - [Deltas](docs::deltas): after a deploy a browser downloads what has changed
@@ -134,6 +135,7 @@
 
 #[cfg(feature = "axum")]
 pub mod axum;
+mod cdn;
 #[cfg(feature = "delta")]
 mod delta;
 #[cfg(not(feature = "delta"))]
@@ -178,6 +180,7 @@ pub use crate::delta::{Deltas, Upgrade, UpgradedFile};
 #[cfg(feature = "releases")]
 pub use crate::kept::EmptyBody;
 pub use crate::{
+    cdn::Cdn,
     error::{Error, ErrorKind},
     fingerprinted::Fingerprinted,
     layer::{

@@ -10,6 +10,7 @@ use crate::{
         cache_control::{Directive, Strictness, directives, has_directive, to_private},
         head::InnerCaching,
         split_list,
+        targeted::{remove_targeted, to_targeted},
     },
     url::StaticUrlOutcome,
 };
@@ -91,6 +92,16 @@ impl CachePolicy {
     /// Whether a cache may use its copy without asking.
     pub(crate) fn is_lasting(&self) -> bool {
         self.strictness > Strictness::Revalidate
+    }
+
+    /// Returns the value of a field that is for some caches only (RFC 9213).
+    pub(crate) fn to_targeted(&self) -> Result<HeaderValue, Error> {
+        let directives = split_list(self.value.as_bytes()).map(Directive::of).collect::<Vec<_>>();
+        to_targeted(&directives).map_err(|bad| {
+            let message =
+                format!("CDN cache policy {:?}: `{bad}` is not allowed", self.to_string());
+            Error::new(ErrorKind::InvalidCachePolicy, message)
+        })
     }
 
     /// Returns the field value. The response to a request with `Authorization` must not be
@@ -305,22 +316,19 @@ pub(crate) fn is_whole_or_part(status: StatusCode) -> bool {
     [StatusCode::OK, StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED].contains(&status)
 }
 
-/// Fields that some caches obey instead of `Cache-Control`: targeted cache control
-/// (RFC 9213), and older fields for the same purpose.
-const TARGETED: [&str; 4] =
-    ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control", "x-accel-expires"];
-
 impl CacheControlEdit<'_> {
     /// Edits `headers`; `inner` describes what the inner service has put into them.
     pub(crate) fn apply(self, headers: &mut HeaderMap, inner: InnerCaching, is_authorized: bool) {
-        let policy = match self {
+        let (policy, is_cap) = match self {
             Self::Keep => return,
-            Self::Default(policy) => policy,
-            Self::Cap(policy) | Self::Limit(policy) => {
-                remove_targeted(headers);
-                policy
-            }
+            Self::Default(policy) => (policy, false),
+            Self::Cap(policy) | Self::Limit(policy) => (policy, true),
         };
+        // Fields for shared caches alone: those must not keep what is limited for all caches, nor
+        // what is for one client.
+        if is_cap || is_authorized {
+            remove_targeted(headers);
+        }
         let value = match self {
             Self::Default(_) | Self::Cap(_) if !inner.has_cache_control && inner.is_private => {
                 return;
@@ -346,14 +354,6 @@ impl CacheControlEdit<'_> {
             Self::Cap(_) | Self::Limit(_) => policy.value(is_authorized),
         };
         headers.insert(header::CACHE_CONTROL, value.clone());
-    }
-}
-
-pub(crate) fn remove_targeted(headers: &mut HeaderMap) {
-    if headers.keys().any(|name| TARGETED.contains(&name.as_str())) {
-        for name in TARGETED {
-            headers.remove(name);
-        }
     }
 }
 

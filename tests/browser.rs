@@ -11,6 +11,8 @@
 //! Its address also outlives a restart of the demo; another port would be another
 //! origin, with a cache of its own.
 
+#[path = "browser/cross_origin.rs"]
+mod cross_origin;
 #[cfg(unix)]
 #[path = "browser/deltas.rs"]
 mod deltas;

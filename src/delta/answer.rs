@@ -14,8 +14,8 @@ use crate::{
         head::ResponseFields,
         number,
         stored::{DIGEST_FIELDS, fields_to_store, may_be_stored},
+        targeted::remove_targeted,
     },
-    policy::remove_targeted,
     snapshot::file::File,
 };
 

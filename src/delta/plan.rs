@@ -156,6 +156,9 @@ impl DeltaPlan {
         if let Some(offer) = &self.offer {
             headers.insert(USE_AS_DICTIONARY, offer.clone());
         }
+        if let Some(cdn) = &self.snapshot.settings().cdn {
+            cdn.add_version(&mut headers, self.snapshot.version());
+        }
         let (outcome, version) = (self.outcome, self.snapshot.version());
         event::tell(Event::Request { outcome, version, path });
         self.tell(DeltaEvent::Reused { saved });
@@ -166,7 +169,14 @@ impl DeltaPlan {
     pub(super) fn is_for<B>(&self, response: &Response<B>) -> bool {
         let is_whole = is_whole(response, &self.file);
         if is_whole && self.is_plain {
-            self.file.remember_delta_fields(|| lasting_fields(response.headers()));
+            self.file.remember_delta_fields(|| {
+                let mut fields = lasting_fields(response.headers())?;
+                // What the file remembers outlives the version.
+                if let Some(cdn) = &self.snapshot.settings().cdn {
+                    cdn.remove_version(&mut fields, self.snapshot.version());
+                }
+                Some(fields)
+            });
         }
         is_whole
     }

@@ -9,6 +9,9 @@ pub mod bundlers {}
 #[doc = include_str!("visits.svg")]
 pub mod caching {}
 
+#[doc = include_str!("cdn.md")]
+pub mod cdn {}
+
 #[doc = include_str!("choosing_a_source.md")]
 pub mod choosing_a_source {}
 

@@ -107,6 +107,7 @@ impl IncomingRequest<'_> {
         };
         let tag = tags_in(&lines).find(is_named)?.to_value()?;
         let mut headers = self.not_modified_headers(snapshot, tag, remembered);
+        self.tell_cdn(snapshot, &mut headers, remembered);
         be_of_delta(&mut headers, deltas);
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NOT_MODIFIED;

@@ -12,6 +12,7 @@ use http::{
 #[cfg(feature = "memory")]
 use crate::exchange::from_memory::LookUp;
 use crate::{
+    cdn::Sent,
     exchange::{ClientConditions, Exchange, MethodKind, Original, Target, names_content},
     header::{
         content_coding::AcceptedCodings,
@@ -331,7 +332,13 @@ impl<'r> IncomingRequest<'r> {
         let (outcome, status) = (self.below.outcome, response.status());
         let edit = policies.cache_control(outcome, status, Match::Unlisted);
         let is_authorized = self.fields.authorization;
-        edit.apply(response.headers_mut(), InnerCaching::default(), is_authorized);
+        let caching = InnerCaching::default();
+        edit.apply(response.headers_mut(), caching, is_authorized);
+        if let Some(cdn) = &snapshot.settings().cdn {
+            let (version, matching) = (snapshot.version(), Match::Unlisted);
+            let sent = Sent { version, outcome, status, matching, caching, is_authorized };
+            cdn.add_to(response.headers_mut(), sent);
+        }
         response
     }
 
@@ -364,7 +371,31 @@ impl<'r> IncomingRequest<'r> {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         let is_authorized = self.fields.authorization;
         *response.headers_mut() = if is_authorized { make() } else { named.not_modified(make) };
+        if snapshot.settings().cdn.is_some() {
+            self.tell_cdn(snapshot, response.headers_mut(), remembered);
+        }
         Some(response)
+    }
+
+    /// Gives a 304 the fields for a CDN that the 200 has. What is remembered of a file outlives
+    /// the version, which these fields name.
+    #[cold]
+    pub(super) fn tell_cdn(
+        &self,
+        snapshot: &Snapshot,
+        headers: &mut HeaderMap,
+        remembered: &NotModifiedFields,
+    ) {
+        let Some(cdn) = &snapshot.settings().cdn else { return };
+        let sent = Sent {
+            version: snapshot.version(),
+            outcome: StaticUrlOutcome::Current,
+            status: StatusCode::NOT_MODIFIED,
+            matching: Match::Verified,
+            caching: remembered.caching(),
+            is_authorized: self.fields.authorization,
+        };
+        cdn.add_to(headers, sent);
     }
 
     pub(super) fn not_modified_headers(

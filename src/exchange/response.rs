@@ -8,6 +8,7 @@ use http_body::Body;
 use percent_encoding::{CONTROLS, percent_encode};
 
 use crate::{
+    cdn::Sent,
     exchange::{
         ClientConditions, Exchange, MethodKind,
         redirect::{RequestedUrl, restore_version},
@@ -409,11 +410,31 @@ impl Exchange {
         };
         let edit = policies.cache_control(outcome, response.status(), matching);
         edit.apply(response.headers_mut(), caching, self.target.is_authorized);
+        if self.snapshot.settings().cdn.is_some() {
+            self.tell_cdn(response, outcome, matching, caching);
+        }
         #[cfg(feature = "delta")]
         if self.snapshot.settings().deltas.is_some() {
             self.offer(response, matching, caching);
         }
         BodyEdit::Pass
+    }
+
+    /// Adds the fields for a CDN. Apart, because most layers have none.
+    #[cold]
+    #[inline(never)]
+    fn tell_cdn<B>(
+        &self,
+        response: &mut Response<B>,
+        outcome: StaticUrlOutcome,
+        matching: Match,
+        caching: InnerCaching,
+    ) {
+        let Some(cdn) = &self.snapshot.settings().cdn else { return };
+        let (version, status) = (self.snapshot.version(), response.status());
+        let is_authorized = self.target.is_authorized;
+        let sent = Sent { version, outcome, status, matching, caching, is_authorized };
+        cdn.add_to(response.headers_mut(), sent);
     }
 
     fn restore_location(&self, headers: &mut HeaderMap) {

@@ -49,6 +49,14 @@ impl<'h> Directive<'h> {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 
+    pub(crate) fn name(&self) -> &'h [u8] {
+        self.name
+    }
+
+    pub(crate) fn argument(&self) -> Option<&'h [u8]> {
+        self.argument
+    }
+
     /// Whether the directive lets a shared cache store the response to a request with
     /// `Authorization` (RFC 9111 §3.5).
     pub(crate) fn is_shared(&self) -> bool {
@@ -64,15 +72,19 @@ impl<'h> Directive<'h> {
         is_number.then(|| std::str::from_utf8(digits).ok()?.parse().ok().or(Some(u64::MAX)))?
     }
 
+    /// Whether the argument is a number of seconds.
+    pub(crate) fn needs_seconds(&self) -> bool {
+        LIFETIMES.iter().chain(&GRACES).any(|name| self.is(name))
+    }
+
     /// Whether the directive is well-formed, and has a number of seconds if it needs one.
     pub(crate) fn is_valid(&self) -> bool {
         let is_token = |text: &[u8]| !text.is_empty() && text.iter().all(|&byte| is_tchar(byte));
         let is_quoted =
             |text: &[u8]| text.len() > 1 && text.starts_with(b"\"") && text.ends_with(b"\"");
-        let needs_seconds = LIFETIMES.iter().chain(&GRACES).any(|name| self.is(name));
         is_token(self.name)
             && self.argument.is_none_or(|text| is_token(text) || is_quoted(text))
-            && (!needs_seconds || self.seconds().is_some())
+            && (!self.needs_seconds() || self.seconds().is_some())
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod preconditions;
 pub(crate) mod range;
 #[cfg(any(feature = "delta", feature = "memory"))]
 pub(crate) mod stored;
+pub(crate) mod targeted;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 

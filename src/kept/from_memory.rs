@@ -45,6 +45,7 @@ impl KeptPlan {
     /// Returns what is known to be the response for the same file of the current release.
     pub(super) fn respond_as_current(
         &self,
+        opened: &KeptSnapshot,
         rest: &str,
         request: &Request<EmptyBody>,
     ) -> Option<Response<Bytes>> {
@@ -53,10 +54,16 @@ impl KeptPlan {
         let base = format!("{}/{}", current.base(self.nested), current.version());
         let uri = with_path(request.uri(), path_and_query(&base, rest, request.uri().query())?);
         let head = RequestHead { uri: &uri, ..RequestHead::of(request) };
-        match plan_without_releases(head, self.nested, current.clone()) {
-            Plan::Respond(response) => response,
-            Plan::Pass { .. } | Plan::Forward { .. } | Plan::Kept(_) => None,
+        let mut response = match plan_without_releases(head, self.nested, current.clone()) {
+            Plan::Respond(response) => response?,
+            Plan::Pass { .. } | Plan::Forward { .. } | Plan::Kept(_) => return None,
+        };
+        if let Some(cdn) = &current.settings().cdn
+            && cdn.remove_version(response.headers_mut(), current.version())
+        {
+            cdn.add_version(response.headers_mut(), opened.handle.version());
         }
+        Some(response)
     }
 
     /// Looks up what the service would send for an edited request. What the current release has

@@ -24,6 +24,7 @@ impl KeptPlan {
 
     pub(super) fn respond_as_current(
         &self,
+        _: &KeptSnapshot,
         _: &str,
         _: &Request<EmptyBody>,
     ) -> Option<Response<Bytes>> {

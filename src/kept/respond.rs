@@ -191,7 +191,7 @@ impl KeptPlan {
         let path = decode(rest).ok_or(StatusCode::NOT_FOUND)?;
         let index = snapshot.find(&path).ok_or(StatusCode::NOT_FOUND)?;
         let is_current_too = self.is_current_too(opened, &path, index);
-        if is_current_too && let Some(response) = self.respond_as_current(rest, &request) {
+        if is_current_too && let Some(response) = self.respond_as_current(opened, rest, &request) {
             return Ok(response.map(ResponseBody::whole));
         }
         // A client that has the listed bytes needs no others.

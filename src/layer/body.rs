@@ -88,6 +88,13 @@ impl<B> ResponseBody<B> {
     }
 }
 
+/// An empty body. Layers that answer themselves, as tower-http's `CorsLayer` does, ask for it.
+impl<B> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
 /// Polls the next frame, and turns its data and error into the types of [`ResponseBody`].
 pub(super) fn poll_inner<B>(
     body: Pin<&mut B>,

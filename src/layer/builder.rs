@@ -11,7 +11,7 @@ use {
 };
 
 use crate::{
-    CachePolicy, Error, ErrorKind, Fingerprinted, Manifest, StalePolicy, StaticUrlLayer,
+    CachePolicy, Cdn, Error, ErrorKind, Fingerprinted, Manifest, StalePolicy, StaticUrlLayer,
     UnexpectedPolicy, UnlistedPolicy, VersionSource,
     layer::{Shared, expected::Expected},
     manifest::Scan,
@@ -51,6 +51,7 @@ pub struct StaticUrlLayerBuilder {
     salt: Salt,
     policies: Policies,
     stale: StalePolicy,
+    cdn: Option<Cdn>,
     body_digest_limit: u64,
     memory_budget: u64,
     development: bool,
@@ -74,6 +75,7 @@ impl StaticUrlLayerBuilder {
             salt: Salt::default(),
             policies: Policies::default(),
             stale: StalePolicy::default(),
+            cdn: None,
             body_digest_limit: DEFAULT_BODY_DIGEST_LIMIT,
             memory_budget: 0,
             development: false,
@@ -300,6 +302,35 @@ impl StaticUrlLayerBuilder {
         self
     }
 
+    /// Sets what the layer tells a CDN, apart from browsers: `CDN-Cache-Control` (RFC 9213), and
+    /// tags by which a deploy can purge what has changed (`Surrogate-Key`, `Cache-Tag`). Default:
+    /// nothing, a CDN follows `Cache-Control`. [CDNs](crate::docs::cdn) has the details.
+    ///
+    /// To a browser nothing changes but where the answer comes from. With this, it asks the CDN
+    /// about the files that have no version, as before, and the CDN answers for a day without
+    /// asking your server:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_static_url::{CachePolicy, Cdn, StaticUrlLayer};
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # std::fs::write(folder.path().join("app.css"), "").unwrap();
+    /// # let assets = folder.path();
+    /// let day = CachePolicy::max_age(Duration::from_secs(24 * 60 * 60));
+    /// let cdn = Cdn::new().unversioned(day).surrogate_keys("shop");
+    /// let layer = StaticUrlLayer::builder("/static").root(assets).cdn(cdn).build()?;
+    /// # Ok::<(), tower_static_url::Error>(())
+    /// ```
+    ///
+    /// Responses that are for one client (`Authorization`, `Set-Cookie`, `private`, `no-store`,
+    /// `Vary: *`) have none of these fields, and a `CDN-Cache-Control` is only on files that are
+    /// proven to be the listed ones.
+    pub fn cdn(mut self, cdn: Cdn) -> Self {
+        self.cdn = Some(cdn);
+        self
+    }
+
     /// Sets up to how many bytes a body is held back to make an `ETag` from its SHA-256.
     /// Default: 1 MiB; 0 turns it off.
     ///
@@ -486,6 +517,12 @@ impl StaticUrlLayerBuilder {
     /// - [`UnexpectedVersion`](ErrorKind::UnexpectedVersion): the version is not the
     ///   [expected](Self::expect_version) one. The text names the files that differ, if the
     ///   releases keep the expected one.
+    /// - [`InvalidCachePolicy`](ErrorKind::InvalidCachePolicy): a policy of [`cdn`](Self::cdn) has a
+    ///   directive that is allowed in `Cache-Control`, but not in `CDN-Cache-Control`, such as
+    ///   `Max-Age=60` or `max-age="60"`.
+    /// - [`InvalidCacheTag`](ErrorKind::InvalidCacheTag): the name of the tags of
+    ///   [`cdn`](Self::cdn) is empty, longer than 100 characters, or has one that is no ASCII
+    ///   letter, digit, `-`, `_` or `.`.
     /// - [`ManifestRequired`](ErrorKind::ManifestRequired): there is neither a root nor a
     ///   manifest, but an option needs one; or there are no releases, but an option needs them.
     /// - [`MissingVariable`](ErrorKind::MissingVariable): the environment variable of the
@@ -498,11 +535,13 @@ impl StaticUrlLayerBuilder {
         let deltas = self.make_deltas()?;
         let stale_shapes = self.stale_shapes.iter().map(|example| StaleShape::of(example));
         let stale_shapes = stale_shapes.collect::<Result<_, _>>()?;
+        let cdn = self.cdn.map(|cdn| cdn.parse(self.development)).transpose()?;
         let settings = Settings {
             mount: Mount::parse(&self.mount)?,
             origin: self.origin.as_deref().map_or(Ok("".into()), parse_origin)?,
             policies: self.policies.in_development(self.development).with_stale(&self.stale),
             stale: self.stale,
+            cdn: cdn.map(Arc::new),
             body_digest_limit: self.body_digest_limit,
             memory_budget: self.memory_budget,
             is_development: self.development,
@@ -540,6 +579,9 @@ impl StaticUrlLayerBuilder {
             (FileSource::Unknown, ..) if self.deltas.is_some() => "`deltas`",
             (FileSource::Unknown, Some(_), _) => "`fingerprinted`",
             (FileSource::Unknown, _, UnlistedPolicy::NotFound) => "`unlisted(NotFound)`",
+            (FileSource::Unknown, ..) if self.cdn.as_ref().is_some_and(Cdn::needs_manifest) => {
+                "`cdn` with a policy for unversioned files"
+            }
             _ => return Ok(()),
         };
         let message = format!("{option} needs a root or a manifest, and there is none");

@@ -10,11 +10,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, uri::PathAndQ
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    cdn::is_tagging,
     header::{
         content_coding::{AcceptedCodings, ContentCoding, IDENTITY, is_same},
         detached,
         etag::{EntityTag, tags_in},
         head::InnerCaching,
+        targeted::is_targeted,
     },
     manifest::{FileInfo, siblings::Relation},
     observe::event::{self, Changed, Event},
@@ -594,8 +596,10 @@ impl NotModifiedFields {
 
     fn of(head: &ResponseHead<'_>) -> Self {
         let repeated = [header::VARY, header::CONTENT_LOCATION, header::CACHE_CONTROL];
-        let lines = repeated.into_iter().flat_map(|name| {
-            let lines = head.headers.get_all(&name).iter().map(detached);
+        // A cache replaces its own by those of the 304 (RFC 9111 §3.2).
+        let for_cdns = head.headers.keys().filter(|name| is_targeted(name) || is_tagging(name));
+        let lines = repeated.iter().chain(for_cdns).flat_map(|name| {
+            let lines = head.headers.get_all(name).iter().map(detached);
             lines.map(|line| (name.clone(), line)).collect::<Vec<_>>()
         });
         Self { lines: lines.collect(), caching: head.fields.caching }

@@ -22,6 +22,7 @@ use crate::delta::Workshop;
 use crate::kept::Kept;
 use crate::{
     Error, ErrorKind, Fingerprinted, UnlistedPolicy,
+    cdn::CdnFields,
     manifest::{FileIndex, FileInfo, Manifest},
     memory::Memory,
     policy::{Policies, StalePolicy},
@@ -51,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) origin: Box<str>,
     pub(crate) policies: Policies,
     pub(crate) stale: StalePolicy,
+    /// What a CDN is told.
+    pub(crate) cdn: Option<Arc<CdnFields>>,
     pub(crate) body_digest_limit: u64,
     pub(crate) memory_budget: u64,
     pub(crate) is_development: bool,

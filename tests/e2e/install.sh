@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs what the tests need on Debian beside a Rust toolchain: Chromium and its
 # WebDriver for the browser's, npm for those and for the bundlers', four shared caches
-# for the rolling deploy, two stores for the releases, zstd as decoder of deltas, and
-# linters for what deploys a site.
+# for the rolling deploy, two stores for the releases, aws for an upload, zstd as decoder of
+# deltas, and linters for what deploys a site.
 # Does nothing where all of it is there.
 #
 #     sh tests/e2e/install.sh
@@ -27,6 +27,7 @@ need systemd-analyze systemd
 need sha256sum coreutils
 need tar tar
 need gzip gzip
+need aws awscli
 need haproxy haproxy
 need nginx nginx
 need squid squid

@@ -7,6 +7,7 @@ mod support;
 mod bucket;
 mod bundlers;
 mod caching;
+mod cdn;
 mod compose;
 mod conformance;
 mod deltas;

@@ -1,6 +1,7 @@
 //! The commands on the page "Rolling deploys" of the documentation, as somebody types them. Only
 //! ports and directories are others.
 
+mod cdn;
 pub(crate) mod shell;
 
 use std::{
@@ -354,7 +355,12 @@ fn commands<const N: usize>(heading: &str) -> [String; N] {
 }
 
 fn blocks<const N: usize>(heading: &str, language: &str) -> [String; N] {
-    let (_, section) = PAGE.split_once(&format!("# {heading}\n")).expect(heading);
+    blocks_of(PAGE, heading, language)
+}
+
+/// Returns the blocks of code below a heading of a page.
+fn blocks_of<const N: usize>(page: &str, heading: &str, language: &str) -> [String; N] {
+    let (_, section) = page.split_once(&format!("# {heading}\n")).expect(heading);
     let section = section.split("\n# ").next().unwrap_or_default();
     let fenced = section.split("\n```").skip(1).step_by(2);
     let blocks = fenced.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n'));
