@@ -196,6 +196,21 @@ fn the_same_input_gives_the_same_bytes() {
     }
 }
 
+/// Browsers have one of the two for a year.
+#[test]
+fn a_name_with_two_contents_is_no_hash() {
+    let site = Site::new();
+    write(site.root.path(), "assets/same-9fQ2LmXc.js", "1");
+    for content in ["1", "2"] {
+        write(site.root.path(), "assets/other-Bx7a91Zq.js", content);
+        site.publish();
+    }
+    let args = ["nginx", &site.folder(), "--mount", "/static", "--fingerprinted", "vite"];
+    let printed = succeed(&args);
+    assert!(printed.contains(r"    assets/same-9fQ2LmXc\.js"), "{printed}");
+    assert!(!printed.contains("Bx7a91Zq"), "{printed}");
+}
+
 /// A deploy that turns a link to the next build must not turn it for the version before.
 #[test]
 fn a_link_is_followed_once() {

@@ -149,7 +149,6 @@ pub fn nginx_including(folder: &Path, port: u16, inside: &str) -> Command {
             server {{
                 listen 127.0.0.1:{port};
                 location = /is-ready {{ return 200 \"{text}\"; }}
-                location ~* \\.(css|js)$ {{ return 200 \"from somewhere else\"; }}
                 include inside.conf;
             }}
         }}"
