@@ -8,7 +8,7 @@ mod diff;
 mod manifest;
 #[path = "command/nginx.rs"]
 mod nginx;
-#[path = "command/nginx_alone.rs"]
+#[path = "command/nginx_alone/mod.rs"]
 mod nginx_alone;
 #[path = "command/precompress.rs"]
 mod precompress;
@@ -17,7 +17,7 @@ mod support;
 use std::{
     ffi::OsStr,
     fs,
-    io::{Read as _, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     net::TcpListener,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -44,7 +44,13 @@ struct Output {
 }
 
 fn run_command(mut command: Command) -> Output {
-    let output = command.output().unwrap();
+    let output = loop {
+        match command.output() {
+            // Another thread has started a process while this one was writing the program.
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => thread::yield_now(),
+            output => break output.unwrap(),
+        }
+    };
     Output {
         code: output.status.code().unwrap(),
         stdout: String::from_utf8(output.stdout).unwrap(),
