@@ -147,6 +147,42 @@ fn nginx_in_front() {
 }
 
 #[test]
+#[ignore = "needs nginx: tests/e2e/install.sh"]
+fn nginx_alone() {
+    let mut desk = Desk::new();
+    let [first, reload, deploy, directory] = commands("nginx alone");
+    let [server] = blocks("nginx alone", "nginx");
+    let (old, front) = (version(&desk.dist), desk.front);
+    let _nginx = desk.start_nginx();
+    desk.run(&first);
+    fs::write(desk.nginx().join("conf.d/site.conf"), desk.replaced(&server)).unwrap();
+    desk.run(&reload);
+    wait_for(front);
+    let new = version(&desk.next);
+    let until = |path: &str, status: u16, policy: &str, body: &str| {
+        let url = format!("/static/{path}");
+        wait_until(|| {
+            let answer = get(front, &url);
+            let is_body = status != 200 || answer.text() == body;
+            answer.status == status && answer.cache_control() == policy && is_body
+        });
+    };
+    until("changed.js", 200, "no-cache", "one");
+    until(&format!("{old}/changed.js"), 200, YEAR, "one");
+    desk.run(&deploy);
+    desk.assert_serves_both(front);
+    until("changed.js", 200, "no-cache", "two");
+    until("old.js", 404, "no-store", "");
+
+    // And without releases.
+    desk.run(&directory);
+    desk.run(&reload);
+    until(&format!("{old}/old.js"), 404, "no-store", "");
+    until(&format!("{old}/changed.js"), 200, "no-cache", "two");
+    until(&format!("{new}/changed.js"), 200, YEAR, "two");
+}
+
+#[test]
 #[ignore = "needs Varnish: tests/e2e/install.sh"]
 fn a_cdn_in_front() {
     let mut desk = Desk::new();
@@ -192,6 +228,8 @@ impl Desk {
     fn new() -> Self {
         let old = tree([("old.js", "old"), ("changed.js", "one"), ("same.css", "p { }")]);
         let new = tree([("new.js", "new"), ("changed.js", "two"), ("same.css", "p { }")]);
+        // The workers of nginx are another user.
+        [&old, &new].into_iter().for_each(|build| open_to_all(build.path()));
         let folder = public_folder();
         let path = shell::path(folder.path());
         Self {
@@ -248,6 +286,7 @@ impl Desk {
             ("/var/lib/site", folder("site")),
             ("/var/cache/site", folder("cache")),
             ("/etc/nginx", folder("nginx")),
+            ("/srv/site/42", self.next.display().to_string()),
             (" dist ", format!(" {} ", self.dist.display())),
             (" next ", format!(" {} ", self.next.display())),
         ]
@@ -327,10 +366,14 @@ impl Drop for Nginx {
 
 /// A directory that the workers of nginx, another user, can read.
 fn public_folder() -> TempDir {
-    use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    open_to_all(folder.path());
     folder
+}
+
+fn open_to_all(directory: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 fn version(root: &Path) -> String {
@@ -345,6 +388,15 @@ fn wait_for(address: SocketAddr) {
     let end = Instant::now() + PATIENCE;
     while std::net::TcpStream::connect(address).is_err() {
         assert!(Instant::now() < end, "nothing listens at {address}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// nginx reloads in the background, and for a moment its old workers answer as well.
+fn wait_until(is_so: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "nginx has not reloaded");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -376,6 +428,7 @@ fn every_command_of_the_page_is_run_by_a_test() {
     let one = commands::<4>("One machine").len();
     let many = commands::<5>("Many machines and a bucket").len();
     let nginx = commands::<2>("nginx in front").len();
+    let alone = commands::<4>("nginx alone").len();
     let cdn = commands::<1>("A CDN in front").len();
-    assert_eq!(count, one + many + nginx + cdn);
+    assert_eq!(count, one + many + nginx + alone + cdn);
 }

@@ -125,6 +125,43 @@ pub fn nginx_without_vary(folder: &Path, port: u16, upstream: SocketAddr) -> Com
     nginx_with(folder, port, upstream, "proxy_ignore_headers Vary;")
 }
 
+/// What only the nginx of this folder answers, at `/is-ready`.
+pub fn ready_text(folder: &Path) -> String {
+    folder.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+/// With a `server` that has this inside, as an administrator would include it.
+pub fn nginx_including(folder: &Path, port: u16, inside: &str) -> Command {
+    let folder_name = folder.display();
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|it| format!("{it}_temp_path \"{folder_name}/{it}\";"))
+        .join(" ");
+    let text = ready_text(folder);
+    let config = format!(
+        "daemon off;
+        worker_processes 1;
+        pid \"{folder_name}/pid\";
+        events {{}}
+        http {{
+            access_log off;
+            include mime.types;
+            {temporary}
+            server {{
+                listen 127.0.0.1:{port};
+                location = /is-ready {{ return 200 \"{text}\"; }}
+                include inside.conf;
+            }}
+        }}"
+    );
+    fs::copy("/etc/nginx/mime.types", folder.join("mime.types")).unwrap();
+    fs::write(folder.join("inside.conf"), inside).unwrap();
+    let config_file = write_config(folder, config);
+    let mut command = Command::new("nginx");
+    command.env("PATH", path_with_servers());
+    command.args(["-e", "stderr", "-p"]).arg(folder).arg("-c").arg(config_file);
+    command
+}
+
 fn nginx_with(folder: &Path, port: u16, upstream: SocketAddr, settings: &str) -> Command {
     let folder_name = folder.display();
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]

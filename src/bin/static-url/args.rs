@@ -26,6 +26,7 @@ Examples:
   static-url publish dist --to s3://bucket/site
   static-url releases /var/lib/site/releases --json
   static-url prune s3://bucket/site --yes
+  static-url nginx dist --mount /static
   static-url deltas last-build dist
 
 Stores:
@@ -55,7 +56,7 @@ pub(crate) enum Command {
     Prune(Prune),
     Withdraw(Withdraw),
     Verify(Verify),
-    Nginx(Nginx),
+    Nginx(crate::nginx::Nginx),
     Deltas(Deltas),
     Completions(crate::completions::Completions),
     Man(crate::man::Man),
@@ -172,28 +173,6 @@ pub(crate) struct Verify {
     pub(crate) format: Format,
 }
 
-/// Prints the configuration with which nginx serves the files of kept releases.
-///
-/// It is the inside of a `server`. nginx answers for what it finds in the directory; the
-/// application, with the layer, answers for everything else. nginx serves files as they lie: it
-/// does not compare them with their release, and sends each `.gz` that it finds.
-#[derive(Debug, ClapArgs)]
-#[command(after_help = "\
-Examples:
-  static-url nginx /var/lib/site/releases --mount /static --app http://127.0.0.1:3000 \
-    > /etc/nginx/snippets/site.conf")]
-pub(crate) struct Nginx {
-    /// The directory of releases.
-    #[arg(value_name = "FOLDER", value_parser = folder_for_nginx)]
-    pub(crate) folder: PathBuf,
-    /// The mount of the layer.
-    #[arg(long)]
-    pub(crate) mount: String,
-    /// Where the application listens.
-    #[arg(long, value_name = "URL", value_parser = app)]
-    pub(crate) app: String,
-}
-
 /// Prints what visitors download after a deploy who have the files of the version before.
 ///
 /// For each file, and for all: its length, its length as zstd at level 19, and what the layer
@@ -265,33 +244,4 @@ fn folder_for_deltas(text: &str) -> Result<PathBuf, String> {
         return Err("deltas are made of files of this machine, not of a store".into());
     }
     Ok(text.into())
-}
-
-/// Parses the path of a directory that the configuration of nginx can name.
-fn folder_for_nginx(text: &str) -> Result<PathBuf, String> {
-    if let Some(c) = text.chars().find(|c| *c == '$' || c.is_control()) {
-        return Err(format!("nginx cannot name a path with {c:?}"));
-    }
-    if text.contains("://") {
-        return Err("nginx serves a directory of this machine, not a store".into());
-    }
-    let absolute = std::path::absolute(text).map_err(|error| error.to_string())?;
-    match absolute.to_str() {
-        // Without a slash at the end.
-        Some(_) => Ok(absolute.components().collect()),
-        None => Err("nginx cannot name a path that is not UTF-8".into()),
-    }
-}
-
-/// Parses the address of the application. nginx allows no path here.
-fn app(text: &str) -> Result<String, String> {
-    let authority = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-    let authority = authority.map(|authority| authority.trim_end_matches('/'));
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~:[]".contains(c);
-    match authority {
-        Some(authority) if !authority.is_empty() && authority.chars().all(is_plain) => {
-            Ok(text.trim_end_matches('/').to_owned())
-        }
-        _ => Err("is not `http://host:port`".into()),
-    }
 }

@@ -1,6 +1,6 @@
 //! The command `static-url`: prints the version and the manifest of a directory, tells what
 //! has changed, compresses files ahead, publishes, lists, verifies and deletes releases, tells
-//! nginx of them, and measures what a deploy costs.
+//! nginx how to serve them, and measures what a deploy costs.
 #![forbid(unsafe_code)]
 
 mod args;
