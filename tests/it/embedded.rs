@@ -254,7 +254,7 @@ async fn unlisted_files_are_not_asked_for() {
     }
 }
 
-/// The nearest thing to several roots: two services, or one function that asks two trees.
+/// By `ServeDir` itself, as trees on a disk are.
 #[tokio::test]
 async fn one_tree_over_another() {
     let [front, back] = ["front", "back"];
@@ -472,6 +472,20 @@ proptest! {
             };
             prop_assert_eq!(send(&embedded), send(&on_disk), "{} {} {:?}", method, path, lines);
         }
+    }
+}
+
+/// A directory is no sibling, and no index, whatever it is called.
+#[tokio::test]
+async fn a_directory_is_not_opened() {
+    let files = ["a.css", "a.css.gz/b", "docs/index.html/c"].map(|path| (path, SHEET.as_bytes()));
+    let embedded = Embedded::from_files(files).unwrap();
+    let service = ServeDir::with_backend("", embedded).precompressed_gzip();
+    for (path, status) in [("/a.css", 200), ("/docs/", 404), ("/docs/index.html/c", 200)] {
+        let request = request("GET", path, &[("accept-encoding", "gzip")]);
+        let answer = ask(service.clone(), request).await;
+        let found = (answer.status.as_u16(), answer.field("content-encoding"));
+        assert_eq!(found, (status, String::new()), "{path}");
     }
 }
 
