@@ -192,7 +192,7 @@ pub(super) fn push_line(path: &str, info: &FileInfo, text: &mut String) {
     text.push('\n');
 }
 
-pub(super) fn check_path(path: &str) -> Result<(), Error> {
+pub(crate) fn check_path(path: &str) -> Result<(), Error> {
     for segment in path.split('/') {
         match segment {
             "" => return Err(invalid_path(path, "has an empty segment")),

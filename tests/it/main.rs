@@ -11,6 +11,7 @@ mod cdn;
 mod compose;
 mod conformance;
 mod deltas;
+mod embedded;
 mod expected;
 mod faults;
 mod field;
