@@ -30,6 +30,9 @@ pub mod layer_order {}
 #[doc = include_str!("limits.md")]
 pub mod limits {}
 
+#[doc = include_str!("preloading.md")]
+pub mod preloading {}
+
 #[doc = include_str!("rolling_deploys.md")]
 pub mod rolling_deploys {}
 
