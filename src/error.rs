@@ -62,6 +62,11 @@ pub enum ErrorKind {
     EmptyManifest,
     /// The manifest does not list the path.
     NotListed,
+    /// A name of an import map is empty, or one of a name and its path is a directory and the
+    /// other is not.
+    InvalidImport,
+    /// The name of a file does not tell what a preload of it is for.
+    UnknownDestination,
     /// An option of the builder needs a list of the files: a root or a manifest.
     ManifestRequired,
     /// There is no [fingerprint rule](crate::Fingerprinted) of that name.

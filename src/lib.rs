@@ -103,6 +103,7 @@
 //!   from JSON
 //! - [What not to version](docs::what_not_to_version): service workers, feeds, bundlers' hashes
 //! - [Bundlers](docs::bundlers): names with a hash in them, applications with one page
+//! - [Import maps and preloading](docs::preloading): modules by name, `Link` fields
 //! - [Limits](docs::limits): what the layer cannot do, and what you can do about it
 //! - [Coming from elsewhere](docs::moving): `ServeDir` with a header layer, WhiteNoise, memory-serve;
 //!   [from django-static-url](docs::django)
@@ -192,7 +193,11 @@ pub use crate::{
     },
     manifest::tree::Manifest,
     policy::{CachePolicy, StalePolicy, UnlistedPolicy},
-    prefix::{DisplayUrl, StaticPrefix},
+    prefix::{
+        DisplayUrl, StaticPrefix,
+        import_map::ImportMap,
+        preload::{Preload, PreloadAs, Preloads},
+    },
     url::StaticUrlOutcome,
     version_source::VersionSource,
 };

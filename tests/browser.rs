@@ -16,6 +16,10 @@ mod cross_origin;
 #[cfg(unix)]
 #[path = "browser/deltas.rs"]
 mod deltas;
+#[path = "browser/import_map.rs"]
+mod import_map;
+#[path = "browser/preload.rs"]
+mod preload;
 #[cfg(unix)]
 #[path = "browser/releases.rs"]
 mod releases;

@@ -45,6 +45,9 @@ pub mod limits {}
 #[doc = include_str!("moving.md")]
 pub mod moving {}
 
+#[doc = include_str!("preloading.md")]
+pub mod preloading {}
+
 #[doc = include_str!("rolling_deploys.md")]
 #[doc = include_str!("rolling_deploy.svg")]
 pub mod rolling_deploys {}

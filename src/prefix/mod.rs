@@ -1,6 +1,10 @@
 //! How do handlers link to files? With the prefix that the layer puts into each request.
 
-use std::{fmt, iter};
+mod html;
+pub(crate) mod import_map;
+pub(crate) mod preload;
+
+use std::{collections::BTreeSet, fmt, iter};
 
 use data_encoding::BASE64;
 
@@ -107,11 +111,7 @@ impl StaticPrefix {
     /// [`NotListed`](ErrorKind::NotListed): the manifest does not list the path. The text
     /// names the path and up to three similar ones.
     pub fn try_url(&self, path: &str) -> Result<String, Error> {
-        let url = self.display(path);
-        if self.snapshot.has_manifest() && self.snapshot.find(url.path).is_none() {
-            return Err(self.not_listed(url.path));
-        }
-        Ok(url.to_url())
+        Ok(self.listed(path)?.to_url())
     }
 
     /// Returns the URL as [`url`](Self::url) does, but without the
@@ -194,6 +194,24 @@ impl StaticPrefix {
         Self::new(self.snapshot.follow())
     }
 
+    fn listed<'p>(&'p self, path: &'p str) -> Result<DisplayUrl<'p>, Error> {
+        let url = self.display(path);
+        if self.snapshot.has_manifest() && self.snapshot.find(url.path).is_none() {
+            return Err(not_listed(url.path, self.paths()));
+        }
+        Ok(url)
+    }
+
+    /// Returns the URL of a directory. Its path is empty or ends with a slash.
+    fn listed_directory<'p>(&'p self, path: &'p str) -> Result<DisplayUrl<'p>, Error> {
+        let is_listed = self.snapshot.paths_from(path).next().is_some();
+        if self.snapshot.has_manifest() && !is_listed {
+            let directories = self.paths().flat_map(directories_above).collect::<BTreeSet<_>>();
+            return Err(not_listed(path, directories.into_iter()));
+        }
+        Ok(DisplayUrl { base: self.as_str(), path, suffix: "" })
+    }
+
     /// Splits a path from its query and fragment. The path is the longest one that is listed,
     /// else all up to the first `?` or `#`.
     fn split_suffix<'p>(&self, path: &'p str) -> (&'p str, &'p str) {
@@ -203,34 +221,42 @@ impl StaticPrefix {
         let listed = ends.into_iter().find(|&end| self.snapshot.find(&path[..end]).is_some());
         path.split_at(listed.unwrap_or(first))
     }
+}
 
-    fn not_listed(&self, path: &str) -> Error {
-        let nearest = self.nearest(path).into_iter().map(|path| format!("{path:?}"));
-        let nearest = nearest.collect::<Vec<_>>().join(", ");
-        let message = match nearest.as_str() {
-            "" => format!("{path:?} is not listed"),
-            _ => format!("{path:?} is not listed; nearest is {nearest}"),
-        };
-        Error::new(ErrorKind::NotListed, message)
-    }
+fn not_listed<'p>(path: &str, listed: impl Iterator<Item = &'p str>) -> Error {
+    let nearest = nearest(path, listed).into_iter().map(|path| format!("{path:?}"));
+    let nearest = nearest.collect::<Vec<_>>().join(", ");
+    let message = match nearest.as_str() {
+        "" => format!("{path:?} is not listed"),
+        _ => format!("{path:?} is not listed; nearest is {nearest}"),
+    };
+    Error::new(ErrorKind::NotListed, message)
+}
 
-    /// Returns the listed paths that may have been meant: few edits away, or a file of the same
-    /// name in another directory.
-    fn nearest(&self, path: &str) -> Vec<&str> {
-        let file_name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_lowercase();
-        let (wanted, wanted_name) = (path.to_lowercase(), file_name(path));
-        let distance = |listed: &str| {
-            if file_name(listed) == wanted_name {
-                return 0;
-            }
-            strsim::osa_distance(&wanted, &listed.to_lowercase())
-        };
-        let limit = 2.max(path.chars().count() / 4);
-        let paths = self.snapshot.paths().map(|listed| (distance(listed), listed));
-        let mut near = paths.filter(|&(distance, _)| distance <= limit).collect::<Vec<_>>();
-        near.sort_unstable();
-        near.into_iter().take(SUGGESTIONS).map(|(_, listed)| listed).collect()
-    }
+/// Returns the listed paths that may have been meant: few edits away, or a file or directory of
+/// the same name in another directory.
+fn nearest<'p>(path: &str, listed: impl Iterator<Item = &'p str>) -> Vec<&'p str> {
+    let name = |path: &str| {
+        let path = path.strip_suffix('/').unwrap_or(path);
+        path.rsplit('/').next().unwrap_or(path).to_lowercase()
+    };
+    let (wanted, wanted_name) = (path.to_lowercase(), name(path));
+    let distance = |listed: &str| {
+        if name(listed) == wanted_name {
+            return 0;
+        }
+        strsim::osa_distance(&wanted, &listed.to_lowercase())
+    };
+    let limit = 2.max(path.chars().count() / 4);
+    let paths = listed.map(|listed| (distance(listed), listed));
+    let mut near = paths.filter(|&(distance, _)| distance <= limit).collect::<Vec<_>>();
+    near.sort_unstable();
+    near.into_iter().take(SUGGESTIONS).map(|(_, listed)| listed).collect()
+}
+
+/// Returns the directories that a path is below, each with a slash at its end.
+fn directories_above(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(slash, _)| &path[..=slash])
 }
 
 /// Merges two sorted sequences. An item of both comes once.
@@ -313,7 +339,22 @@ impl serde::Serialize for StaticPrefix {
 
 #[cfg(test)]
 mod tests {
-    use super::merge;
+    use super::*;
+
+    #[test]
+    fn what_may_have_been_meant() {
+        let listed = ["css/app.css", "js/", "js/lib/", "js/vendor/lib/", "js/app.js"];
+        for (name, path, expected) in [
+            ("a typo", "js/lbi/", ["js/lib/"].as_slice()),
+            ("another directory", "lib/", &["js/lib/", "js/vendor/lib/"]),
+            ("a file elsewhere", "app.css", &["css/app.css"]),
+            ("nothing like it", "fonts/body.woff2", &[]),
+        ] {
+            assert_eq!(nearest(path, listed.into_iter()), expected, "{name}");
+        }
+        let above = directories_above("a/b/c.js").collect::<Vec<_>>();
+        assert_eq!(above, ["a/", "a/b/"]);
+    }
 
     #[test]
     fn merging() {

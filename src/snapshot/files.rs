@@ -295,6 +295,14 @@ impl Files {
         below.is_some_and(|below| below.starts_with('/'))
     }
 
+    /// Returns the logical paths of the manifest that begin with this text, in bytewise order.
+    pub(crate) fn paths_from<'f>(&'f self, start: &'f str) -> impl Iterator<Item = &'f str> {
+        let first = self.entries.partition_point(|path, _| &**path < start);
+        let listed = self.entries[first..].iter();
+        let listed = listed.take_while(move |(path, _)| path.starts_with(start));
+        listed.filter(|(_, entry)| entry.info.is_some()).map(|(path, _)| &**path)
+    }
+
     /// Whether the inner service can answer for a path that spells no listed file. The mount
     /// itself, directories of listed files, and names that lack `.html` are such paths.
     pub(crate) fn may_answer(&self, path: &str) -> bool {
@@ -365,6 +373,22 @@ mod tests {
             assert_eq!(files.has_directory(path), expected, "{name}");
         }
         assert!(self::files(&["a", "index.html"]).has_directory(""), "the root with a page");
+    }
+
+    #[test]
+    fn paths_from_a_start() {
+        let files = files(&["a", "js-old/a", "js.txt", "js/a.js", "js/b.js.gz", "js/x/c", "js0"]);
+        let all = files.paths().collect::<Vec<_>>();
+        for (name, start, expected) in [
+            ("everything", "", &all[..]),
+            ("a directory", "js/", &["js/a.js", "js/b.js.gz", "js/x/c"]),
+            ("a deeper one", "js/x/", &["js/x/c"]),
+            ("no directory", "a/", &[]),
+            ("before everything", "A/", &[]),
+            ("after everything", "zz/", &[]),
+        ] {
+            assert_eq!(files.paths_from(start).collect::<Vec<_>>(), expected, "{name}");
+        }
     }
 
     #[test]

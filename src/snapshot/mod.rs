@@ -299,6 +299,11 @@ impl Snapshot {
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
         self.files.iter().flat_map(Files::paths)
     }
+
+    /// Returns the logical paths that begin with this text, in bytewise order.
+    pub(crate) fn paths_from<'s>(&'s self, start: &'s str) -> impl Iterator<Item = &'s str> {
+        self.files.iter().flat_map(move |files| files.paths_from(start))
+    }
 }
 
 #[cfg(feature = "delta")]
