@@ -93,6 +93,7 @@
 //! - [Deploys](docs::deploys): rolling deploys, stale versions, several nodes, CDNs
 //! - [Deltas](docs::deltas): after a deploy a browser downloads what has changed
 //! - [Layer order](docs::layer_order): routers and nests, compression, CORS, two layers
+//! - [Templates](docs::templates): links in askama, maud, minijinja and tera
 //! - [Development](docs::development): watching, live reload, bundlers in watch mode
 //! - [Files from memory](docs::files_from_memory)
 //! - [Embedded files](docs::embedded_files): manifests from bytes and from JSON

@@ -33,5 +33,9 @@ pub mod limits {}
 #[doc = include_str!("rolling_deploys.md")]
 pub mod rolling_deploys {}
 
+// Its examples need the engines: the package `examples/templates` runs them.
+#[cfg_attr(not(doctest), doc = include_str!("templates.md"))]
+pub mod templates {}
+
 #[doc = include_str!("what_not_to_version.md")]
 pub mod what_not_to_version {}

@@ -25,6 +25,7 @@ mod proof;
 mod public_path;
 mod releases;
 mod reload;
+mod smallest;
 mod spa;
 mod unlisted;
 mod validators;
