@@ -14,6 +14,8 @@
 #[cfg(unix)]
 #[path = "browser/deltas.rs"]
 mod deltas;
+#[path = "browser/htmx.rs"]
+mod htmx;
 #[cfg(unix)]
 #[path = "browser/releases.rs"]
 mod releases;

@@ -9,6 +9,9 @@ pub mod caching {}
 #[doc = include_str!("deltas.md")]
 pub mod deltas {}
 
+#[doc = include_str!("deploy_signals.md")]
+pub mod deploy_signals {}
+
 #[doc = include_str!("deploys.md")]
 pub mod deploys {}
 
