@@ -96,6 +96,8 @@
 //!   one script
 //! - [Deltas](docs::deltas): after a deploy a browser downloads what has changed
 //! - [Layer order](docs::layer_order): routers and nests, compression, CORS, two layers
+//! - [Templates](docs::templates): links in askama, maud, minijinja and tera
+//! - [Deploy signals](docs::deploy_signals): how an open page notices a deploy
 //! - [Development](docs::development): watching, live reload, bundlers in watch mode
 //! - [Choosing a source](docs::choosing_a_source) of the version
 //! - [Files from memory](docs::files_from_memory)

@@ -16,6 +16,8 @@ mod cross_origin;
 #[cfg(unix)]
 #[path = "browser/deltas.rs"]
 mod deltas;
+#[path = "browser/htmx.rs"]
+mod htmx;
 #[path = "browser/import_map.rs"]
 mod import_map;
 #[path = "browser/preload.rs"]

@@ -18,6 +18,9 @@ pub mod choosing_a_source {}
 #[doc = include_str!("deltas.md")]
 pub mod deltas {}
 
+#[doc = include_str!("deploy_signals.md")]
+pub mod deploy_signals {}
+
 #[doc = include_str!("deploys.md")]
 pub mod deploys {}
 
@@ -51,6 +54,10 @@ pub mod preloading {}
 #[doc = include_str!("rolling_deploys.md")]
 #[doc = include_str!("rolling_deploy.svg")]
 pub mod rolling_deploys {}
+
+// Its examples need the engines: the package `examples/templates` runs them.
+#[cfg_attr(not(doctest), doc = include_str!("templates.md"))]
+pub mod templates {}
 
 #[doc = include_str!("what_not_to_version.md")]
 pub mod what_not_to_version {}

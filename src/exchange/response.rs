@@ -77,6 +77,7 @@ impl Exchange {
         if !self.target.method.is_get_or_head() {
             return BodyEdit::Pass.into();
         }
+        self.tell_version(response);
         let fields = ResponseFields::of(response.headers());
         let caching = fields.caching;
         if self.target.outcome == StaticUrlOutcome::Outside {
@@ -213,6 +214,20 @@ impl Exchange {
             headers: response.headers(),
             fields,
             body_length: body_length.filter(is_known),
+        }
+    }
+
+    /// Adds the header with the version, if the layer has one, to what may be a page: to everything
+    /// outside the mount, and below it to HTML without a version.
+    #[inline]
+    fn tell_version<B>(&self, response: &mut Response<B>) {
+        let outcome = self.target.outcome;
+        let is_outside = outcome == StaticUrlOutcome::Outside;
+        if (is_outside || outcome == StaticUrlOutcome::Unversioned)
+            && self.snapshot.version_field().is_set()
+            && (is_outside || is_html(response.headers()))
+        {
+            self.snapshot.version_field().add_to(response.headers_mut());
         }
     }
 
@@ -460,6 +475,12 @@ impl Exchange {
             headers.insert(header::LOCATION, location);
         }
     }
+}
+
+fn is_html(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let start = media_type.and_then(|media_type| media_type.get(.."text/html".len()));
+    start.is_some_and(|start| start.eq_ignore_ascii_case(b"text/html"))
 }
 
 /// Returns the inner service's tag as a weak one, if the response was compressed on its way:

@@ -14,6 +14,7 @@ mod from_memory;
 #[path = "from_memory_off.rs"]
 mod from_memory;
 mod in_flight;
+mod prefix;
 mod refresh;
 mod respond;
 mod service;
@@ -102,6 +103,8 @@ impl Kept {
             memory_budget: 0,
             unlisted: UnlistedPolicy::Ask,
             stale_shapes: [].into(),
+            // Pages are those of the current release.
+            version_header: None,
             kept: None,
             ..settings.clone()
         };

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use http::{Uri, uri::Scheme};
+use http::{HeaderName, Uri, uri::Scheme};
 #[cfg(feature = "releases")]
 use {
     http::{Request, Response},
@@ -58,6 +58,7 @@ pub struct StaticUrlLayerBuilder {
     fingerprinted: Option<Fingerprinted>,
     unlisted: UnlistedPolicy,
     stale_shapes: Vec<String>,
+    version_header: Option<HeaderName>,
     #[cfg(feature = "releases")]
     releases: Option<(Releases, FolderService)>,
     #[cfg(feature = "delta")]
@@ -82,6 +83,7 @@ impl StaticUrlLayerBuilder {
             fingerprinted: None,
             unlisted: UnlistedPolicy::default(),
             stale_shapes: Vec::new(),
+            version_header: None,
             #[cfg(feature = "releases")]
             releases: None,
             #[cfg(feature = "delta")]
@@ -331,6 +333,38 @@ impl StaticUrlLayerBuilder {
         self
     }
 
+    /// Sets a response header that tells pages the current version, so that one that is open over
+    /// a deploy can notice it. Default: none. [Deploy signals](crate::docs::deploy_signals) says
+    /// what a page can do then.
+    ///
+    /// The header is in every response outside the mount, of any method, status and type, and
+    /// below the mount in HTML without a version. It has the version of the prefix in the
+    /// request, from which the handler makes its links. If the inner service has set the header
+    /// itself, as a proxy does, that is left alone. Handlers beside a [nested](StaticUrlLayer::nested)
+    /// layer are not behind it: their responses have no such header.
+    ///
+    /// To a browser's cache the header means nothing. A page from a cache has the version of when
+    /// it was made, or was last confirmed by a 304, which has the header as well. A script of
+    /// another origin sees the header only if `Access-Control-Expose-Headers` names it.
+    ///
+    /// ```
+    /// use http::HeaderName;
+    /// use tower_static_url::StaticUrlLayer;
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # std::fs::write(folder.path().join("app.css"), "teal").unwrap();
+    /// # let assets = folder.path();
+    /// let layer = StaticUrlLayer::builder("/static")
+    ///     .root(assets)
+    ///     .version_header(HeaderName::from_static("static-version"))
+    ///     .build()?;
+    /// # Ok::<(), tower_static_url::Error>(())
+    /// ```
+    pub fn version_header(mut self, name: HeaderName) -> Self {
+        self.version_header = Some(name);
+        self
+    }
+
     /// Sets up to how many bytes a body is held back to make an `ETag` from its SHA-256.
     /// Default: 1 MiB; 0 turns it off.
     ///
@@ -549,6 +583,7 @@ impl StaticUrlLayerBuilder {
             fingerprinted: self.fingerprinted,
             unlisted: self.unlisted,
             stale_shapes,
+            version_header: self.version_header,
             #[cfg(feature = "releases")]
             kept: None,
             #[cfg(feature = "delta")]

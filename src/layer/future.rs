@@ -21,6 +21,7 @@ use crate::{
     },
     kept::InFlight,
     layer::{body::BoxError, body_digest::BodyDigest},
+    snapshot::current::Handle,
 };
 
 pin_project! {
@@ -41,6 +42,12 @@ pin_project! {
         Pass {
             #[pin]
             future: F,
+        },
+        /// The response gets the header with the version.
+        PassWithVersion {
+            #[pin]
+            future: F,
+            snapshot: Handle,
         },
         /// The response will be edited. The exchange is taken if that needs its body.
         Inner {
@@ -72,6 +79,12 @@ impl<F, B> ResponseFuture<F, B> {
 
     pub(crate) fn pass(future: F) -> Self {
         Self { state: State::Pass { future } }
+    }
+
+    /// Passes the response, and adds the header with the version.
+    #[cold]
+    pub(crate) fn pass_with_version(future: F, snapshot: Handle) -> Self {
+        Self { state: State::PassWithVersion { future, snapshot } }
     }
 
     pub(crate) fn forward(future: F, exchange: Exchange) -> Self {
@@ -110,6 +123,11 @@ where
                 StateProj::Pass { future } => {
                     let response = future.poll(cx);
                     return response.map_ok(|response| response.map(ResponseBody::inner));
+                }
+                StateProj::PassWithVersion { future, snapshot } => {
+                    let mut response = ready!(future.poll(cx))?;
+                    snapshot.version_field().add_to(response.headers_mut());
+                    return Poll::Ready(Ok(response.map(ResponseBody::inner)));
                 }
                 StateProj::Inner { future, exchange } => {
                     let response = ready!(future.poll(cx))?;

@@ -99,6 +99,9 @@ impl<S> StaticUrl<S> {
         let future = self.inner.call(request);
         match plan {
             Plan::Forward { exchange, .. } => ResponseFuture::forward(future, exchange),
+            Plan::Pass { snapshot, outcome } if snapshot.tells_version(outcome) => {
+                ResponseFuture::pass_with_version(future, snapshot)
+            }
             _ => ResponseFuture::pass(future),
         }
     }
@@ -157,7 +160,12 @@ impl<S> StaticUrl<S> {
             }
             Some(Plan::Pass { snapshot, outcome }) => {
                 extend_kept(&mut request, &snapshot, outcome);
-                Some(ResponseFuture::pass(self.inner.call(request)))
+                let future = self.inner.call(request);
+                Some(if snapshot.tells_version(outcome) {
+                    ResponseFuture::pass_with_version(future, snapshot)
+                } else {
+                    ResponseFuture::pass(future)
+                })
             }
             Some(Plan::Kept(_)) => None,
         };

@@ -182,11 +182,69 @@ impl StaticPrefix {
     }
 
     /// Returns the logical paths that were added, changed or removed since `older`, in bytewise
-    /// order.
+    /// order. Where a deploy matters to a page only if certain files have changed, ask for these:
+    ///
+    /// ```
+    /// # use tower_static_url::StaticUrlLayer;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let assets = folder.path();
+    /// # std::fs::create_dir(assets.join("js")).unwrap();
+    /// # std::fs::write(assets.join("app.css"), "teal").unwrap();
+    /// # std::fs::write(assets.join("js/app.js"), "1").unwrap();
+    /// let layer = StaticUrlLayer::new("/static", assets)?;
+    /// std::fs::write(assets.join("app.css"), "navy").unwrap();
+    /// let reload = layer.reload()?;
+    /// let is_script = |path: &str| path.starts_with("js/");
+    /// assert!(reload.has_changed());
+    /// assert!(!reload.after().changed_since(reload.before()).any(is_script));
+    /// # Ok::<(), tower_static_url::Error>(())
+    /// ```
     pub fn changed_since<'p>(&'p self, older: &'p Self) -> impl Iterator<Item = &'p str> {
         let digest = |prefix: &'p Self, path| prefix.snapshot.info(path).map(FileInfo::sha256);
         merge(self.paths(), older.paths())
             .filter(move |path| digest(self, path) != digest(older, path))
+    }
+
+    /// Returns the prefix of a kept release, by its version: what the pages of that release link
+    /// to. With [`changed_since`](Self::changed_since) it tells whether a page that names its
+    /// version is out of date. `None` if the layer has no
+    /// [`releases`](crate::StaticUrlLayerBuilder::releases), or none of this version.
+    ///
+    /// The version may come from a client: it is only looked for. What is known of a release is
+    /// read on another thread, at most once for each version, and an unknown version makes the
+    /// layer look for what was published since, as a URL with such a version does.
+    ///
+    /// ```
+    /// use tower_http::services::ServeDir;
+    /// use tower_static_url::{StaticUrlLayer, releases::Releases};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_static_url::Error> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let (assets, site) = (folder.path().join("assets"), folder.path().join("site"));
+    /// # std::fs::create_dir(&assets).unwrap();
+    /// # std::fs::write(assets.join("app.css"), "teal").unwrap();
+    /// let releases = Releases::folder(site)?;
+    /// let files = ServeDir::new(releases.files());
+    /// let builder = StaticUrlLayer::builder("/static").root(&assets).releases(releases, files);
+    /// let layer = builder.build()?;
+    /// layer.publish()?;
+    /// let version_of_the_page = layer.prefix().version().to_owned();
+    ///
+    /// std::fs::write(assets.join("app.css"), "navy").unwrap();
+    /// let files = layer.reload()?.after().clone();
+    /// let older = files.kept(&version_of_the_page).await.expect("it was published");
+    /// assert!(files.changed_since(&older).eq(["app.css"]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "releases")]
+    pub async fn kept(&self, version: &str) -> Option<Self> {
+        if version == self.version() {
+            return Some(self.clone());
+        }
+        let kept = self.snapshot.settings().kept.as_ref()?;
+        kept.snapshot(version).await.map(Self::new)
     }
 
     #[cfg(feature = "axum")]

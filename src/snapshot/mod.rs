@@ -11,10 +11,13 @@ pub(crate) mod fingerprinted;
 pub(crate) mod per_thread;
 pub(crate) mod recipe;
 pub(crate) mod representation;
+pub(crate) mod version_field;
 
 #[cfg(feature = "delta")]
 use std::ops::Range;
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
+
+use http::HeaderName;
 
 #[cfg(feature = "delta")]
 use crate::delta::Workshop;
@@ -26,7 +29,7 @@ use crate::{
     manifest::{FileIndex, FileInfo, Manifest},
     memory::Memory,
     policy::{Policies, StalePolicy},
-    snapshot::{evidence::LengthTrust, file::File, files::Files},
+    snapshot::{evidence::LengthTrust, file::File, files::Files, version_field::VersionField},
     url::{
         Division, Mount, StaticUrlOutcome, decode, divide, is_plain,
         version::{StaleShape, Version},
@@ -43,6 +46,7 @@ pub(crate) struct Snapshot {
     /// The directories at the top of the tree that have the shape of a version.
     version_shaped: BTreeSet<Box<str>>,
     memory: Option<Arc<Memory>>,
+    version_field: VersionField,
 }
 
 /// The settings that stay when the version changes.
@@ -62,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) unlisted: UnlistedPolicy,
     /// The shapes of stale versions, in addition to that of the current one.
     pub(crate) stale_shapes: Box<[StaleShape]>,
+    /// The name of the header that tells pages the version.
+    pub(crate) version_header: Option<HeaderName>,
     /// The releases that are answered for, besides the current one.
     #[cfg(feature = "releases")]
     pub(crate) kept: Option<Arc<Kept>>,
@@ -134,7 +140,8 @@ impl Snapshot {
             None => files,
         });
         let memory = Memory::new(settings.memory_budget).map(Arc::new);
-        Ok(Self { settings, version, prefix, files, version_shaped, memory })
+        let version_field = VersionField::new(settings.version_header.as_ref(), version.as_str());
+        Ok(Self { settings, version, prefix, files, version_shaped, memory, version_field })
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -143,6 +150,18 @@ impl Snapshot {
 
     pub(crate) fn version(&self) -> &str {
         self.version.as_str()
+    }
+
+    /// Returns the header that tells pages the version.
+    #[inline]
+    pub(crate) fn version_field(&self) -> &VersionField {
+        &self.version_field
+    }
+
+    /// Whether a response that passes gets that header: outside the mount it may be a page.
+    #[inline]
+    pub(crate) fn tells_version(&self, outcome: StaticUrlOutcome) -> bool {
+        outcome == StaticUrlOutcome::Outside && self.version_field.is_set()
     }
 
     pub(crate) fn mount(&self) -> &str {

@@ -38,6 +38,13 @@ impl Demo {
         Self::run(command)
     }
 
+    /// Serves the pages of the example with htmx.
+    pub fn start_htmx(files: &Path) -> Self {
+        let mut command = Command::new(example_binary("htmx"));
+        command.args(["--listen", "127.0.0.1:0", "--files"]).arg(files);
+        Self::run(command)
+    }
+
     pub fn command(option: &str, root: &Path) -> Command {
         let mut command = Command::new(example_binary("serve_dir"));
         command.args([option, "--listen", "127.0.0.1:0", "--root"]).arg(root);
