@@ -1,2 +1,6 @@
 //! Where does tower-http's [`ServeDir`](tower_http::services::ServeDir) take its files from?
 //! Backends for `ServeDir::with_backend` (feature `serve-dir`).
+
+mod disk;
+
+pub use self::disk::{Disk, DiskFile, DiskFuture, DiskMetadata};
