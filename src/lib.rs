@@ -95,6 +95,7 @@
 //! - [Layer order](docs::layer_order): routers and nests, compression, CORS, two layers
 //! - [Development](docs::development): watching, live reload, bundlers in watch mode
 //! - [Files from memory](docs::files_from_memory)
+//! - [From disk](docs::from_disk): a backend for `ServeDir` that does not hop to another thread
 //! - [Embedded files](docs::embedded_files): manifests from bytes and from JSON
 //! - [What not to version](docs::what_not_to_version): service workers, feeds, bundlers' hashes
 //! - [Bundlers](docs::bundlers): names with a hash in them, applications with one page
@@ -118,6 +119,8 @@
 //! - `releases`: a `releases` module with `Releases`, which keeps the files of every published
 //!   version, and `StaticUrlLayerBuilder::releases`, to answer for all of them
 //! - `serde`: manifests to and from JSON, and `Serialize` for [`StaticPrefix`]
+//! - `serve-dir`: a `serve_dir` module with `Disk`, a backend for `ServeDir` that serves files from disk
+//!   without a hop to another thread
 //! - `tracing`: a WARN for each file that has changed since the scan, is not found by the inner
 //!   service, or cannot be listed
 //! - `watch`: a `watch` module with `StaticUrlLayer::watch`

@@ -12,7 +12,7 @@ const OURS: &str = "tower_static_url";
 
 /// Whose types may be seen. `notify` is not among them, nor is any crate that could be
 /// exchanged for another.
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 14] = [
     "alloc",
     "axum_core",
     "bytes",
@@ -22,6 +22,8 @@ const KNOWN: [&str; 12] = [
     "object_store",
     "serde_core",
     "std",
+    "tokio",
+    "tower_http",
     "tower_layer",
     "tower_service",
     OURS,

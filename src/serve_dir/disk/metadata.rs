@@ -10,7 +10,8 @@ pub struct DiskMetadata {
     pub(super) kind: Kind,
     pub(super) len: u64,
     pub(super) modified: Option<SystemTime>,
-    /// The file system's, where systems tell.
+    /// The file system's.
+    #[cfg(target_os = "linux")]
     pub(super) device: u64,
 }
 
@@ -63,10 +64,12 @@ impl From<std::fs::Metadata> for DiskMetadata {
         } else {
             Kind::Other
         };
-        #[cfg(target_os = "linux")]
-        let device = std::os::linux::fs::MetadataExt::st_dev(&metadata);
-        #[cfg(not(target_os = "linux"))]
-        let device = 0;
-        Self { kind, len: metadata.len(), modified: metadata.modified().ok(), device }
+        Self {
+            kind,
+            len: metadata.len(),
+            modified: metadata.modified().ok(),
+            #[cfg(target_os = "linux")]
+            device: std::os::linux::fs::MetadataExt::st_dev(&metadata),
+        }
     }
 }

@@ -21,7 +21,7 @@ mod page_cache;
 use std::{
     fmt, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use tower_http::services::fs::Backend;
@@ -54,6 +54,7 @@ pub use self::{file::DiskFile, hop::DiskFuture, metadata::DiskMetadata};
 /// - No more is sent than the length that was announced, also if the file grows, or if it is one of
 ///   those in `/proc` that claim to be empty.
 /// - Outside a tokio runtime the calling thread reads the disk, and nothing panics.
+#[derive(Default)]
 pub struct Disk {
     /// What [`Backend::metadata`] has opened for the [`Backend::open`] that follows. `ServeDir`
     /// clones its backend for each request, so that this belongs to one request.
@@ -78,12 +79,6 @@ impl Disk {
     fn with(page_cache: PageCache) -> Self {
         let shared = Shared { page_cache, ..Shared::default() };
         Self { opened: Opened::default(), shared: Arc::new(shared) }
-    }
-}
-
-impl Default for Disk {
-    fn default() -> Self {
-        Self { opened: Opened::default(), shared: Arc::default() }
     }
 }
 
@@ -115,7 +110,7 @@ impl Backend for Disk {
                 found.map(|found| self.opened.keep(path, found, &self.shared)),
             );
         }
-        let (opened, shared) = (self.opened.clone(), Arc::clone(&self.shared));
+        let (opened, shared) = (self.opened.share(), Arc::clone(&self.shared));
         hop(move || {
             let found = find::find(&path, &shared)?;
             Ok(opened.keep(path, found, &shared))
@@ -134,9 +129,12 @@ impl Backend for Disk {
     }
 }
 
-/// At most one open file, with the path that led to it.
-#[derive(Clone, Debug, Default)]
-struct Opened(Arc<Mutex<Option<(PathBuf, DiskFile)>>>);
+/// At most one open file, with the path that led to it. Backends are cloned more often than they
+/// are used, so that the first use allocates.
+#[derive(Default)]
+struct Opened(OnceLock<Arc<Mutex<Kept>>>);
+
+type Kept = Option<(PathBuf, DiskFile)>;
 
 impl Opened {
     /// Keeps the file, if it is one, and returns its metadata.
@@ -155,8 +153,13 @@ impl Opened {
         self.lock().take_if(|(kept, _)| is_same(kept, path)).map(|(_, file)| file)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<(PathBuf, DiskFile)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// For another thread, which then keeps what it finds.
+    fn share(&self) -> Self {
+        Self(OnceLock::from(Arc::clone(self.0.get_or_init(Arc::default))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.get_or_init(Arc::default).lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -120,7 +120,8 @@ impl From<Stat> for DiskMetadata {
         } else {
             UNIX_EPOCH.checked_add(seconds)
         };
-        let nanoseconds = Duration::from_nanos(stat.st_mtime_nsec as u64);
+        // Less than a second, whatever its type is on this machine.
+        let nanoseconds = Duration::new(0, stat.st_mtime_nsec as u32);
         let modified: Option<SystemTime> =
             modified.and_then(|seconds| seconds.checked_add(nanoseconds));
         Self { kind, len: stat.st_size as u64, modified, device: stat.st_dev }

@@ -42,7 +42,7 @@ impl Site {
 
     /// As `ServeDir` does it, twice: at first nothing is known of the file system.
     async fn open(&self) -> DiskFile {
-        drop(self.disk.clone().metadata(self.path()).await.unwrap());
+        self.disk.clone().metadata(self.path()).await.unwrap();
         let disk = self.disk.clone();
         assert!(!disk.metadata(self.path()).await.unwrap().is_dir());
         disk.open(self.path()).await.unwrap()
@@ -251,11 +251,10 @@ fn a_client_that_has_gone() {
         while read(&mut file, 100_000).await.unwrap().len() == 100_000 {}
         let mut bytes = [0; 100];
         let mut cx = Context::from_waker(Waker::noop());
-        let poll = Pin::new(&mut file).poll_read(&mut cx, &mut ReadBuf::new(&mut bytes));
-        assert!(poll.is_pending());
+        // Whoever is slower, the other thread or this one.
+        let _ = Pin::new(&mut file).poll_read(&mut cx, &mut ReadBuf::new(&mut bytes));
     });
     // Waits for what other threads do.
     drop(runtime);
-    let buffers = &site.disk.shared.buffers;
-    assert!(buffers.kept() > 0);
+    assert!(site.disk.shared.buffers.kept() > 0);
 }
