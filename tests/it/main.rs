@@ -10,6 +10,7 @@ mod caching;
 mod compose;
 mod conformance;
 mod deltas;
+mod disk;
 mod expected;
 mod faults;
 mod field;

@@ -17,10 +17,12 @@ use axum::{
     routing::get as route,
 };
 use tempfile::TempDir;
-use tower_http::{services::ServeDir, set_header::SetResponseHeaderLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
 use tower_static_url::StaticUrlLayer;
 
-use crate::support::{Answer, YEAR, ask, etag_of, get, gzip, is_digest, request, write_at};
+use crate::support::{
+    Answer, ServeDir, YEAR, ask, etag_of, get, gzip, is_digest, request, write_at,
+};
 
 const TEXT: &str = "hello world";
 const SHEET: &str = "body { color: teal }";
