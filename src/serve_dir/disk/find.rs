@@ -28,7 +28,7 @@ pub(super) enum Found {
 /// What it is comes first: opening a FIFO would wait for a writer, and opening a device can do
 /// anything. A directory need not be readable.
 pub(super) fn find(path: &Path, shared: &Shared) -> io::Result<Found> {
-    let metadata = DiskMetadata::from(std::fs::metadata(path)?);
+    let metadata = DiskMetadata::of_std(&std::fs::metadata(path)?);
     shared.page_cache.learn(path, &metadata);
     match metadata.kind {
         Kind::Directory => return Ok(Found::Directory(metadata)),

@@ -51,12 +51,10 @@ impl DiskMetadata {
 
     #[cfg(not(target_os = "linux"))]
     pub(super) fn of(file: &File) -> io::Result<Self> {
-        Ok(file.metadata()?.into())
+        Ok(Self::of_std(&file.metadata()?))
     }
-}
 
-impl From<std::fs::Metadata> for DiskMetadata {
-    fn from(metadata: std::fs::Metadata) -> Self {
+    pub(super) fn of_std(metadata: &std::fs::Metadata) -> Self {
         let kind = if metadata.is_dir() {
             Kind::Directory
         } else if metadata.is_file() {
@@ -69,7 +67,7 @@ impl From<std::fs::Metadata> for DiskMetadata {
             len: metadata.len(),
             modified: metadata.modified().ok(),
             #[cfg(target_os = "linux")]
-            device: std::os::linux::fs::MetadataExt::st_dev(&metadata),
+            device: std::os::linux::fs::MetadataExt::st_dev(metadata),
         }
     }
 }

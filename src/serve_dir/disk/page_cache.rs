@@ -103,12 +103,10 @@ impl PageCache {
 impl DiskMetadata {
     /// A third of the time that the standard library takes, which asks for more.
     pub(super) fn of(file: &File) -> io::Result<Self> {
-        Ok(fstat(file)?.into())
+        Ok(Self::of_stat(&fstat(file)?))
     }
-}
 
-impl From<Stat> for DiskMetadata {
-    fn from(stat: Stat) -> Self {
+    fn of_stat(stat: &Stat) -> Self {
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Kind::File,
             FileType::Directory => Kind::Directory,
