@@ -22,7 +22,7 @@ use object_store::{
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
 };
 use tower_http::services::ServeDir;
-use tower_static_url::{StaticPrefix, StaticUrlLayer, releases::Releases};
+use tower_static_url::{StaticPrefix, StaticUrlLayer, releases::Releases, serve_dir::Disk};
 
 const USAGE: &str = "\
 Usage: s3 DIST s3://BUCKET/PREFIX [ADDR:PORT [DIRECTORY]]
@@ -44,10 +44,11 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
 
     // Beside the build, not in it. It may be deleted whenever the node does not run.
     let releases = Releases::folder(directory)?.filled_from(store(url)?, prefix(url))?;
-    let kept = ServeDir::new(releases.files());
+    let kept = ServeDir::with_backend(releases.files(), Disk::new());
     let layer = StaticUrlLayer::builder("/static").root(dist).releases(releases, kept).build()?;
 
-    let router = Router::new().route("/", get(page)).nest_service("/static", ServeDir::new(dist));
+    let files = ServeDir::with_backend(dist, Disk::new());
+    let router = Router::new().route("/", get(page)).nest_service("/static", files);
     let listener = tokio::net::TcpListener::bind(listen).await?;
     println!("serving {dist} at http://{}/", listener.local_addr()?);
     axum::serve(listener, layer.wrap(router).into_make_service()).await?;

@@ -101,6 +101,7 @@
 //! - [Development](docs::development): watching, live reload, bundlers in watch mode
 //! - [Choosing a source](docs::choosing_a_source) of the version
 //! - [Files from memory](docs::files_from_memory)
+//! - [From disk](docs::from_disk): a backend for `ServeDir` that does not hop to another thread
 //! - [Embedded files](docs::embedded_files): one binary with its files; manifests from bytes and
 //!   from JSON
 //! - [What not to version](docs::what_not_to_version): service workers, feeds, bundlers' hashes
@@ -129,8 +130,8 @@
 //! - `releases`: a `releases` module with `Releases`, which keeps the files of every published
 //!   version, and `StaticUrlLayerBuilder::releases`, to answer for all of them
 //! - `serde`: manifests to and from JSON, and `Serialize` for [`StaticPrefix`]
-//! - `serve-dir`: a `serve_dir` module with backends for the `ServeDir` of tower-http: `Embedded`
-//!   serves files that are part of the program
+//! - `serve-dir`: a `serve_dir` module with backends for the `ServeDir` of tower-http: `Disk` serves
+//!   files from disk without a hop to another thread, `Embedded` those that are part of the program
 //! - `tracing`: a WARN for each file that has changed since the scan, is not found by the inner
 //!   service, or cannot be listed; the outcome of each request at DEBUG, and in its span
 //! - `watch`: a `watch` module with `StaticUrlLayer::watch`

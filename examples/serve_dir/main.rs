@@ -52,6 +52,7 @@ use tower_static_url::{
     Deltas, StaticPrefix, StaticUrlLayer, UnlistedPolicy,
     manifest::Scan,
     releases::Releases,
+    serve_dir::Disk,
     watch::{WatchOptions, Watcher},
 };
 
@@ -149,7 +150,7 @@ fn site(args: &Args) -> Result<Site, Box<dyn Error>> {
         builder = builder.unlisted(UnlistedPolicy::NotFound);
     }
     if let Some(releases) = releases {
-        let files = ServeDir::new(releases.files())
+        let files = ServeDir::with_backend(releases.files(), Disk::new())
             .precompressed_gzip()
             .precompressed_br()
             .precompressed_zstd();
@@ -215,7 +216,7 @@ fn announce(roots: &[PathBuf], prefix: &StaticPrefix, address: SocketAddr) {
 /// Neither `ServeDir` nor the router knows about versions: the layer wraps the whole router.
 fn router(roots: &[PathBuf], feed: Option<Feed>, releases: Option<Releases>) -> Router {
     let files = roots.iter().rev().fold(not_found(), |others, root| {
-        let files = ServeDir::new(root)
+        let files = ServeDir::with_backend(root, Disk::new())
             .redirect_path_prefix(MOUNT)
             .precompressed_gzip()
             .precompressed_br()

@@ -40,7 +40,7 @@ use axum::{
 use tokio::net::TcpListener;
 use tower::ServiceBuilder;
 use tower_http::services::ServeDir;
-use tower_static_url::{Fingerprinted, StaticUrlLayer, UnlistedPolicy};
+use tower_static_url::{Fingerprinted, StaticUrlLayer, UnlistedPolicy, serve_dir::Disk};
 
 const USAGE: &str = "\
 Usage: spa [--dist DIR] [--listen ADDR:PORT]
@@ -88,7 +88,7 @@ fn arguments() -> Option<(PathBuf, String)> {
 }
 
 fn router(layer: &StaticUrlLayer, dist: &Path) -> Router {
-    let files = ServeDir::new(dist).append_index_html_on_directories(false);
+    let files = ServeDir::with_backend(dist, Disk::new()).append_index_html_on_directories(false);
     let files = ServiceBuilder::new().layer(layer.nested()).service(files);
     // `index.html` goes through the layer as well, which gives it the `ETag`.
     let page = ServiceBuilder::new().map_request(to_the_page).service(files.clone());

@@ -39,6 +39,9 @@ pub mod faq {}
 #[doc = include_str!("files_from_memory.md")]
 pub mod files_from_memory {}
 
+#[doc = include_str!("from_disk.md")]
+pub mod from_disk {}
+
 #[doc = include_str!("layer_order.md")]
 pub mod layer_order {}
 

@@ -16,12 +16,12 @@ use hyper_util::{
 };
 use tokio::net::TcpListener;
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _, service_fn};
-use tower_http::{
-    compression::CompressionLayer, services::ServeDir, set_header::SetResponseHeaderLayer,
-};
+use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
 use tower_static_url::{Manifest, StaticPrefix, StaticUrlLayer, VersionSource};
 
-use crate::support::{self, Answer, SHEET, Site, YEAR, ask, etag_of, gzip, is_digest, tree};
+use crate::support::{
+    self, Answer, SHEET, ServeDir, Site, YEAR, ask, etag_of, gzip, is_digest, tree,
+};
 
 async fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -18,7 +18,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tower::Layer as _;
-use tower_http::{compression::CompressionLayer, services::ServeDir};
+use tower_http::compression::CompressionLayer;
 use tower_static_url::{
     CachePolicy, Deltas, ErrorKind, Fingerprinted, StaticUrlLayer, StaticUrlLayerBuilder,
     VersionSource, releases::Releases,
@@ -26,7 +26,7 @@ use tower_static_url::{
 use zstd::zstd_safe::{DCtx, DParameter};
 
 use crate::support::{
-    Answer, Warnings, YEAR, ask, etag_of, get, gzip, request, tree,
+    Answer, ServeDir, Warnings, YEAR, ask, etag_of, get, gzip, request, tree,
     wire::{Connection, Server, exchange_http2},
     write, write_at,
 };

@@ -1,10 +1,10 @@
 //! A node whose version is not the expected one: it refuses to start, or warns, and names the
 //! files that differ where it can know them.
 
+use crate::support::ServeDir;
 use std::{fs, sync::Arc};
 
 use tempfile::TempDir;
-use tower_http::services::ServeDir;
 use tower_static_url::{
     Error, ErrorKind, Manifest, StaticUrlLayer, StaticUrlLayerBuilder, UnexpectedPolicy,
     VersionSource, releases::Releases,

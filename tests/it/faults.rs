@@ -23,11 +23,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tempfile::TempDir;
 use tower::{Layer as _, service_fn};
-use tower_http::services::ServeDir;
 use tower_static_url::{Manifest, StaticUrlLayer};
 
 use crate::support::{
-    YEAR, etag_of, later, mtime,
+    ServeDir, YEAR, etag_of, later, mtime,
     wire::{self, Answer, Connection, DEADLINE, Reason, Server, exchange_http2},
     write_at,
 };

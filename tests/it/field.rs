@@ -26,16 +26,14 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tempfile::TempDir;
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_http::{
-    compression::CompressionLayer, services::ServeDir, set_header::SetResponseHeaderLayer,
-};
+use tower_http::{compression::CompressionLayer, set_header::SetResponseHeaderLayer};
 use tower_static_url::{
     ErrorKind, Fingerprinted, Manifest, StalePolicy, StaticPrefix, StaticUrlLayer, UnlistedPolicy,
     VersionSource, manifest::Scan,
 };
 
 use crate::support::{
-    Warnings, YEAR, ask, etag_of, get, gzip, later, mtime, request, tree, write_at,
+    ServeDir, Warnings, YEAR, ask, etag_of, get, gzip, later, mtime, request, tree, write_at,
 };
 
 // ---------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 //! A node answers for every release that the bucket has, from whichever place has the bytes, and
 //! with nothing else.
 
+use crate::support::ServeDir;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -18,7 +19,6 @@ use object_store::{
 };
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
-use tower_http::services::ServeDir;
 use tower_static_url::{
     Fingerprinted, Manifest, StaticUrlLayer, StaticUrlLayerBuilder,
     releases::{Releases, Retention},

@@ -15,13 +15,14 @@ use std::{
 use axum::{Router, extract::Request, middleware::map_request, routing::get as on_get};
 use tempfile::TempDir;
 use tower::Layer as _;
-use tower_http::services::ServeDir;
 use tower_static_url::{
     CachePolicy, ErrorKind, Fingerprinted, Manifest, StalePolicy, StaticUrlLayer,
     StaticUrlLayerBuilder, StaticUrlOutcome, VersionSource,
 };
 
-use crate::support::{Answer, Warnings, YEAR, ask, etag_of, get, later, request, tree, write_at};
+use crate::support::{
+    Answer, ServeDir, Warnings, YEAR, ask, etag_of, get, later, request, tree, write_at,
+};
 
 const SCRIPT: &str = "assets/index-Bx7a91Zq.js";
 const SHEET: &str = "assets/index-DiwrgTda.css";

@@ -20,13 +20,12 @@ use hyper::body::Incoming;
 use proptest::{prelude::*, test_runner::TestRunner};
 use tempfile::TempDir;
 use tower::{Layer as _, Service, service_fn};
-use tower_http::services::ServeDir;
 use tower_static_url::{
     Fingerprinted, StalePolicy, StaticUrlLayer, StaticUrlLayerBuilder, manifest::Scan,
 };
 
 use crate::support::{
-    YEAR, etag_of, later,
+    ServeDir, YEAR, etag_of, later,
     wire::{self, Answer, Connection, Reason, Server, from_latin1, latin1},
     write, write_at,
 };

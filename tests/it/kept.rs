@@ -19,14 +19,13 @@ use http_body_util::BodyExt as _;
 use proptest::prelude::*;
 use tempfile::TempDir;
 use tower::{Service, ServiceExt, service_fn};
-use tower_http::services::ServeDir;
 use tower_static_url::{
     EmptyBody, ErrorKind, Fingerprinted, StalePolicy, StaticPrefix, StaticUrlLayer,
     StaticUrlLayerBuilder, StaticUrlOutcome, UnlistedPolicy, VersionSource, releases::Releases,
 };
 
 use crate::support::{
-    Answer, Warnings, YEAR, ask,
+    Answer, ServeDir, Warnings, YEAR, ask,
     demo::{Demo, http_client},
     etag_of, get, gzip, request, tree, write,
 };

@@ -12,6 +12,7 @@ mod compose;
 mod conformance;
 mod deltas;
 mod deploy_signals;
+mod disk;
 mod embedded;
 mod expected;
 mod faults;

@@ -26,13 +26,13 @@ use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::{BodyExt as _, Full};
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
-use tower_http::{compression::CompressionLayer, services::ServeDir};
+use tower_http::compression::CompressionLayer;
 use tower_static_url::{
     Manifest, StaticUrl, StaticUrlLayer, StaticUrlLayerBuilder, axum::AxumStaticUrl,
 };
 
 use crate::support::{
-    self, HELLO, Site, YEAR, ask, etag_of, get, gzip, request, tree, wire, write,
+    self, HELLO, ServeDir, Site, YEAR, ask, etag_of, get, gzip, request, tree, wire, write,
 };
 
 const MIB: u64 = 1 << 20;

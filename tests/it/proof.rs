@@ -11,11 +11,10 @@ use axum::{
     http::{Request, Response, header},
 };
 use tower::{Layer as _, ServiceExt, service_fn};
-use tower_http::services::ServeDir;
 use tower_static_url::{Manifest, StaticUrlLayer};
 
 use crate::support::{
-    Warnings, YEAR, ask, etag_of, get, later, request, set_modified, tree, write_at,
+    ServeDir, Warnings, YEAR, ask, etag_of, get, later, request, set_modified, tree, write_at,
 };
 
 const TEAL: &str = "p{color:#111}";

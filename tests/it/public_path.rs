@@ -7,11 +7,10 @@ use std::{fs, net::SocketAddr, path::Path, process::Command};
 use axum::{Extension, Router, routing::get};
 use tempfile::TempDir;
 use tower::ServiceBuilder;
-use tower_http::services::ServeDir;
 use tower_static_url::{StaticPrefix, StaticUrlLayer};
 
 use crate::support::{
-    HELLO, SHEET, YEAR, etag_of,
+    HELLO, SHEET, ServeDir, YEAR, etag_of,
     proxy::{Proxy, path_with_servers},
     site,
     wire::{Answer, Connection, Server},

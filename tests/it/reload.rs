@@ -14,12 +14,11 @@ use std::{
 
 use axum::{Router, routing::get};
 use tower::Layer as _;
-use tower_http::services::ServeDir;
 use tower_static_url::{
     ErrorKind, Manifest, StaticPrefix, StaticUrlLayer, VersionSource, manifest::Scan,
 };
 
-use crate::support::{self, HELLO, Site, YEAR, ask, etag_of, is_digest, mtime, tree};
+use crate::support::{self, HELLO, ServeDir, Site, YEAR, ask, etag_of, is_digest, mtime, tree};
 
 #[tokio::test]
 async fn a_change_is_a_new_version_everywhere() {

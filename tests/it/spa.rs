@@ -4,11 +4,11 @@ use std::{fs, path::Path};
 
 use axum::{Router, body::Body, http::Request};
 use tower::ServiceBuilder;
-use tower_http::services::{ServeDir, ServeFile};
+use tower_http::services::ServeFile;
 use tower_static_url::StaticUrlLayer;
 
 use crate::support::{
-    Answer, YEAR, ask,
+    Answer, ServeDir, YEAR, ask,
     demo::{Demo, http_client},
     etag_of, request, tree,
 };

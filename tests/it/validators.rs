@@ -23,11 +23,12 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_http::{compression::CompressionLayer, services::ServeDir};
+use tower_http::compression::CompressionLayer;
 use tower_static_url::{Manifest, ResponseBody, StaticUrlLayer};
 
 use crate::support::{
-    self, Answer, HELLO, SHEET, Site, YEAR, ask, etag_of, gzip, is_digest, mtime, request, tree,
+    self, Answer, HELLO, SHEET, ServeDir, Site, YEAR, ask, etag_of, gzip, is_digest, mtime,
+    request, tree,
 };
 
 /// An inner service that counts its calls, and gives every one the same answer.

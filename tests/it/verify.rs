@@ -5,13 +5,12 @@
 use std::{fs, os::unix::fs::symlink};
 
 use tower::ServiceExt as _;
-use tower_http::services::ServeDir;
 use tower_static_url::{
     ErrorKind, Manifest, StaticUrlLayer,
     manifest::{Scan, Verify},
 };
 
-use crate::support::{YEAR, etag_of, later, set_modified, tree, write};
+use crate::support::{ServeDir, YEAR, etag_of, later, set_modified, tree, write};
 
 /// The manifest of a build step, without times.
 fn built(root: &tempfile::TempDir) -> Manifest {

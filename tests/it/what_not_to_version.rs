@@ -2,10 +2,9 @@
 
 use axum::{Extension, Router, body::Body, http::Request, routing::get};
 use tower::{ServiceBuilder, ServiceExt as _};
-use tower_http::services::ServeDir;
 use tower_static_url::{StaticPrefix, StaticUrlLayer};
 
-use crate::support::{self, YEAR, ask, etag_of, tree};
+use crate::support::{self, ServeDir, YEAR, ask, etag_of, tree};
 
 /// The path to which a relative link leads (RFC 3986 §5.2.3, §5.2.4).
 fn resolve(link: &str, page: &str) -> String {

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod disk;
 #[cfg(unix)]
 pub mod proxy;
+pub mod serve_dir;
 #[cfg(unix)]
 pub mod store;
 pub mod wire;
@@ -31,8 +32,9 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use tempfile::TempDir;
 use tower::{Service, ServiceExt as _};
-use tower_http::services::ServeDir;
 use tower_static_url::{StaticUrlLayer, StaticUrlLayerBuilder};
+
+pub use self::serve_dir::ServeDir;
 
 pub const YEAR: &str = "public, max-age=31536000, immutable";
 

@@ -13,9 +13,11 @@ Measures static file servers against each other.
 
 Usage: cargo run --release -p peers -- [OPTIONS]
        cargo run --release -p peers -- growth [OPTIONS]
+       cargo run --release -p peers -- cold [OPTIONS]
 
   (no command)         one table for HTTP/1.1, one for HTTP/2, one for two workers, and the goals
   growth               how the cost of a request grows with files and connections
+  cold                 what files cost that are not in memory, and what they cost others
 
 Options:
   --rounds N           how often each server is loaded [default: 5]
@@ -33,6 +35,7 @@ pub(crate) enum Command {
         groups: Vec<Group>,
     },
     Growth(Effort),
+    Cold(Effort),
     /// What a server's own process does.
     Serve {
         server: Server,
@@ -54,8 +57,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Command> {
     let mut args = args.into_iter().peekable();
     match args.peek().map(String::as_str) {
         Some("serve") => serve(args.skip(1)),
-        Some("growth") => options(args.skip(1), true),
-        _ => options(args, false),
+        Some("growth") => options(args.skip(1), Some(Command::Growth)),
+        Some("cold") => options(args.skip(1), Some(Command::Cold)),
+        _ => options(args, None),
     }
 }
 
@@ -70,7 +74,11 @@ fn serve(args: impl Iterator<Item = String>) -> Result<Command> {
     }
 }
 
-fn options(mut args: impl Iterator<Item = String>, growth: bool) -> Result<Command> {
+/// Those that choose servers and tables are for the command without a name.
+fn options(
+    mut args: impl Iterator<Item = String>,
+    named: Option<fn(Effort) -> Command>,
+) -> Result<Command> {
     let mut effort = Effort { rounds: 5, seconds: 2 };
     let mut servers = servers::ALL.to_vec();
     let mut groups = groups::ALL.to_vec();
@@ -79,15 +87,18 @@ fn options(mut args: impl Iterator<Item = String>, growth: bool) -> Result<Comma
         match arg.as_str() {
             "--rounds" => effort.rounds = number(&value()?)?,
             "--seconds" => effort.seconds = number(&value()?)?,
-            "--only" if !growth => servers = only(&value()?)?,
-            "--tables" if !growth => {
+            "--only" if named.is_none() => servers = only(&value()?)?,
+            "--tables" if named.is_none() => {
                 groups = value()?.split(',').map(groups::named).collect::<Result<_>>()?
             }
             "-h" | "--help" => return Ok(Command::Help),
             _ => return Err(format!("unknown argument {arg:?}; --help lists them all").into()),
         }
     }
-    Ok(if growth { Command::Growth(effort) } else { Command::Compare { effort, servers, groups } })
+    Ok(match named {
+        Some(command) => command(effort),
+        None => Command::Compare { effort, servers, groups },
+    })
 }
 
 /// In the order of the tables, the first always among them.

@@ -4,7 +4,7 @@ use tower_static_url::StaticPrefix;
 
 use crate::{
     Protocol, Result, client,
-    fixture::{self, HELLO, LARGE, SMALL},
+    fixture::{self, HELLO, LARGE, MEBIBYTE, SMALL, TWENTY},
     load::{self, Load, Settings},
     processes,
     servers::{Process, Server, Site},
@@ -17,10 +17,13 @@ pub(crate) enum Scenario {
     /// The small file, which the client has already.
     NotModified,
     Hello,
+    Mebibyte,
+    Twenty,
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Self; 4] = [Self::Small, Self::Large, Self::NotModified, Self::Hello];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Small, Self::Large, Self::NotModified, Self::Hello, Self::Mebibyte, Self::Twenty];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -28,6 +31,8 @@ impl Scenario {
             Self::Large => "100 KiB",
             Self::NotModified => "304",
             Self::Hello => "5 B",
+            Self::Mebibyte => "1 MiB",
+            Self::Twenty => "20 MiB",
         }
     }
 
@@ -36,6 +41,8 @@ impl Scenario {
             Self::Small | Self::NotModified => SMALL,
             Self::Large => LARGE,
             Self::Hello => HELLO,
+            Self::Mebibyte => MEBIBYTE,
+            Self::Twenty => TWENTY,
         }
     }
 }

@@ -11,8 +11,10 @@ pub(crate) const FILES: usize = 300;
 pub(crate) const HELLO: &str = "hello.txt";
 pub(crate) const SMALL: &str = "1k.txt";
 pub(crate) const LARGE: &str = "100k.bin";
+pub(crate) const MEBIBYTE: &str = "1m.bin";
+pub(crate) const TWENTY: &str = "20m.bin";
 
-const MEASURED: [&str; 3] = [HELLO, SMALL, LARGE];
+pub(crate) const MEASURED: [&str; 5] = [HELLO, SMALL, LARGE, MEBIBYTE, TWENTY];
 const FILES_PER_FOLDER: usize = 100;
 
 /// Writes `count` files into the folder [`MOUNT`] of `root`, the measured ones among them.
@@ -41,6 +43,8 @@ pub(crate) fn content(name: &str) -> Vec<u8> {
     match name {
         SMALL => b"Sixteen letters\n".repeat(1024 / 16),
         LARGE => noise(100 * 1024),
+        MEBIBYTE => noise(1024 * 1024),
+        TWENTY => noise(20 * 1024 * 1024),
         _ => b"hello".to_vec(),
     }
 }

@@ -13,6 +13,10 @@ const GOALS: &[Goal] = &[
     Goal::new("ours", Scenario::NotModified, 0.90, "nginx-ofc"),
     Goal::new("ours", Scenario::Large, 1.05, "servedir"),
     Goal::new("ours", Scenario::Hello, 1.06, "servedir"),
+    Goal::new("ours-disk", Scenario::Small, 2.6, "hyper"),
+    Goal::new("ours-disk", Scenario::Small, 1.1, "nginx"),
+    Goal::new("ours-disk", Scenario::Large, 1.4, "hyper"),
+    Goal::new("ours-disk", Scenario::Twenty, 1.6, "hyper"),
 ];
 
 /// A request to `server` costs at most `limit` times what it costs at `other`.

@@ -5,10 +5,12 @@
 //! sh benches/peers/install.sh
 //! cargo run --release -p peers
 //! cargo run --release -p peers -- growth
+//! cargo run --release -p peers -- cold
 //! ```
 
 mod args;
 mod client;
+mod cold;
 mod entrants;
 mod fixture;
 mod goals;
@@ -61,6 +63,7 @@ fn run(command: Command) -> Result<()> {
             // The servers in Rust tell the protocol by what a client sends.
             server.run(&Site { root, workers, protocol: Protocol::Http1 })?;
         }
+        Command::Cold(effort) => until_stopped(cold::run(effort))?,
         Command::Growth(effort) => until_stopped(growth::run(effort))?,
         Command::Compare { effort, servers, groups } => {
             until_stopped(compare(effort, &servers, &groups))?;

@@ -29,6 +29,7 @@ pub(crate) const ALL: &[Server] = &[
         urls: Urls::Versioned,
         kind: Kind::Rust(|site| layers::ours(site, |builder| builder)),
     },
+    Server { name: "ours-disk", urls: Urls::Versioned, kind: Kind::Rust(layers::ours_disk) },
     Server {
         name: "ours-memory",
         urls: Urls::Versioned,

@@ -9,7 +9,7 @@ use std::{env, error::Error, path::PathBuf};
 
 use axum::{Router, response::Html, routing::get};
 use tower_http::services::ServeDir;
-use tower_static_url::{Manifest, StaticPrefix, StaticUrlLayer, manifest::Verify};
+use tower_static_url::{Manifest, StaticPrefix, StaticUrlLayer, manifest::Verify, serve_dir::Disk};
 
 /// What `build.rs` has made.
 const MANIFEST: &str = include_str!(concat!(env!("OUT_DIR"), "/static-files.json"));
@@ -30,7 +30,7 @@ fn app(dist: PathBuf) -> Result<(StaticUrlLayer, Router), tower_static_url::Erro
     // Do the files belong to this program? By their lengths; `Full` reads them.
     manifest.verify(&dist, Verify::Fast)?;
     let layer = StaticUrlLayer::builder("/static").manifest(manifest).build()?;
-    let files = ServeDir::new(dist).redirect_path_prefix("/static");
+    let files = ServeDir::with_backend(dist, Disk::new()).redirect_path_prefix("/static");
     let router = Router::new().route("/", get(page)).nest_service("/static", files);
     Ok((layer, router))
 }

@@ -11,11 +11,10 @@ use axum::http::{HeaderName, Request, Response, StatusCode};
 use http_cache_semantics::{AfterResponse, BeforeRequest, CacheOptions, CachePolicy};
 use tempfile::TempDir;
 use tower::{Layer as _, ServiceBuilder};
-use tower_http::services::ServeDir;
 use tower_static_url::StaticUrlLayer;
 
 use crate::support::{
-    gzip, later,
+    ServeDir, gzip, later,
     wire::{Answer, Connection, Server},
     write, write_at,
 };

@@ -15,7 +15,7 @@ use tower_static_url::{
 
 use super::{answered, embedded, listing};
 use crate::support::{
-    HELLO, SHEET, Site, Warnings, YEAR, ask, etag_of, get, gzip, later, mtime, request,
+    HELLO, SHEET, ServeDir, Site, Warnings, YEAR, ask, etag_of, get, gzip, later, mtime, request,
     set_modified, tree, write, write_at,
 };
 
@@ -188,7 +188,7 @@ async fn a_wiring_mistake_is_said_once_with_both_paths() {
     let site = Site::new();
     let warnings = Warnings::capture();
     // The mount was to be stripped: below the root there is no folder `static`.
-    let miswired = || site.layer.layer(tower_http::services::ServeDir::new(site.root.path()));
+    let miswired = || site.layer.layer(ServeDir::new(site.root.path()));
     for _ in 0..3 {
         let answer = ask(miswired(), get(&site.url("v/css/app.css"))).await;
         assert_eq!((answer.status.as_u16(), answer.cache_control()), (404, "no-store".into()));
@@ -603,7 +603,7 @@ async fn stale_versions_can_be_sent_on_or_refused() {
         let site = Site::with(|builder| builder.stale(policy).origin("https://cdn.example"));
         let current = site.layer.prefix().as_str().replace("https://cdn.example", "");
         let location: String = location.replace("{}", &current);
-        let files = tower_http::services::ServeDir::new(site.root.path());
+        let files = ServeDir::new(site.root.path());
         let answer = match nested {
             true => {
                 ask(site.layer.nested().layer(files), get("/00000000000000aa/hello.txt?a=b")).await
@@ -703,7 +703,7 @@ proptest! {
         if authorized {
             request.headers_mut().insert("authorization", "x".parse().unwrap());
         }
-        let files = tower_http::services::ServeDir::new(root.path());
+        let files = ServeDir::new(root.path());
         let router = axum::Router::new().nest_service("/static", files);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let answer = runtime.block_on(ask(layer.wrap(router), request));

@@ -24,11 +24,11 @@ use axum::{
 use proptest::{prelude::*, test_runner::TestRunner};
 use tempfile::TempDir;
 use tower::{Service, ServiceExt as _};
-use tower_http::services::ServeDir;
 use tower_static_url::{Fingerprinted, StaticUrlLayer, StaticUrlLayerBuilder};
 
 use crate::support::{
-    gzip,
+    ServeDir, gzip,
+    serve_dir::Either,
     wire::{Connection, Reason, Server, latin1},
     write_at,
 };
@@ -48,6 +48,7 @@ struct Site {
     version: String,
     /// Every file is fingerprinted.
     is_fingerprinted: bool,
+    backend: Either,
     layered: Server,
     bare: Server,
 }
@@ -66,16 +67,21 @@ const MODIFIED: i64 = 1_709_210_096;
 
 impl Site {
     fn new() -> Self {
-        Self::with(false)
+        Self::with(false, Either::default())
     }
 
-    /// One whose files are fingerprinted, and without a version where others have the current
+    /// One over each backend of `ServeDir`.
+    fn both() -> [Self; 2] {
+        Either::both().map(|backend| Self::with(false, backend))
+    }
+
+    /// The same whose files are fingerprinted, and without a version where others have the current
     /// one.
-    fn fingerprinted() -> Self {
-        Self::with(true)
+    fn fingerprinted() -> [Self; 2] {
+        Either::both().map(|backend| Self::with(true, backend))
     }
 
-    fn with(is_fingerprinted: bool) -> Self {
+    fn with(is_fingerprinted: bool, backend: Either) -> Self {
         let noise = (0..100_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8);
         let resources = vec![
             resource(TEXT, "text/plain", &[("identity", b"hello world")]),
@@ -110,9 +116,9 @@ impl Site {
         let layer = builder(folder.path(), is_fingerprinted).build().unwrap();
         write(&folder.path().join(LATE), b"after the scan", MODIFIED);
         let version = layer.prefix().version().to_owned();
-        let layered = serve(layer.wrap(router(folder.path())));
-        let bare = serve(router(folder.path()));
-        Self { folder, resources, version, is_fingerprinted, layered, bare }
+        let layered = serve(layer.wrap(router(folder.path(), &backend)));
+        let bare = serve(router(folder.path(), &backend));
+        Self { folder, resources, version, is_fingerprinted, backend, layered, bare }
     }
 
     /// A server that answers from memory, and how often it has asked its inner service.
@@ -121,10 +127,12 @@ impl Site {
         let layer = layer.memory_budget(16 << 20).build().unwrap();
         let asked = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&asked);
-        let router = router(self.folder.path()).layer(map_request(move |request: HttpRequest| {
-            counter.fetch_add(1, Ordering::Relaxed);
-            ready(request)
-        }));
+        let router = router(self.folder.path(), &self.backend).layer(map_request(
+            move |request: HttpRequest| {
+                counter.fetch_add(1, Ordering::Relaxed);
+                ready(request)
+            },
+        ));
         (serve(layer.wrap(router)), asked)
     }
 
@@ -134,7 +142,7 @@ impl Site {
         fs::remove_file(&late).unwrap();
         let layer = builder(self.folder.path(), self.is_fingerprinted).build().unwrap();
         write(&late, b"after the scan", MODIFIED);
-        serve(layer.wrap(router(self.folder.path())))
+        serve(layer.wrap(router(self.folder.path(), &self.backend)))
     }
 
     fn resource(&self, path: &str) -> &Resource {
@@ -183,9 +191,9 @@ fn write(path: &Path, bytes: &[u8], modified: i64) {
     write_at(path, bytes, UNIX_EPOCH + Duration::new(modified as u64, 789_000_000));
 }
 
-fn router(folder: &Path) -> Router {
+fn router(folder: &Path, backend: &Either) -> Router {
     let files = |mount: &str| {
-        let files = ServeDir::new(folder).precompressed_gzip().precompressed_br();
+        let files = ServeDir::over(backend.clone(), folder).precompressed_gzip().precompressed_br();
         files.redirect_path_prefix(mount)
     };
     let router = Router::new().nest_service("/static", files("/static"));
@@ -773,13 +781,13 @@ impl Mismatches {
 
 #[test]
 fn table() {
-    assert_table(&Site::new());
+    Site::both().iter().for_each(assert_table);
 }
 
 /// Under their own names, fingerprinted files are what others are under the current version.
 #[test]
 fn table_of_fingerprinted_files() {
-    assert_table(&Site::fingerprinted());
+    Site::fingerprinted().iter().for_each(assert_table);
 }
 
 fn assert_table(site: &Site) {
@@ -828,9 +836,7 @@ fn first_request_of_a_server() {
 /// Memory answers as the inner service would, field for field, and in its place.
 #[test]
 fn an_answer_from_memory_is_the_inner_services() {
-    for site in [Site::new(), Site::fingerprinted()] {
-        assert_memory(&site);
-    }
+    Site::both().iter().chain(&Site::fingerprinted()).for_each(assert_memory);
 }
 
 fn assert_memory(site: &Site) {
@@ -1043,8 +1049,11 @@ fn line() -> impl Strategy<Value = (&'static str, Value)> {
 
 #[test]
 fn random_conditions_and_ranges() {
-    let site = Site::new();
-    let client = RefCell::new(Client::new(&site));
+    Site::both().iter().for_each(assert_random);
+}
+
+fn assert_random(site: &Site) {
+    let client = RefCell::new(Client::new(site));
     let config = ProptestConfig { cases: 256, failure_persistence: None, ..Default::default() };
     let strategy = (
         prop_oneof![12 => Just("GET"), 4 => Just("HEAD"), 1 => Just("POST"), 1 => Just("OPTIONS")],

@@ -19,14 +19,16 @@ use axum::{
 use tempfile::TempDir;
 use tower_http::{
     services::{
-        ServeDir,
+        self,
         fs::{Backend, DefaultServeDirFallback},
     },
     set_header::SetResponseHeaderLayer,
 };
 use tower_static_url::{StaticUrlLayer, serve_dir::Embedded};
 
-use crate::support::{Answer, YEAR, ask, etag_of, get, gzip, is_digest, request, write_at};
+use crate::support::{
+    Answer, ServeDir, YEAR, ask, etag_of, get, gzip, is_digest, request, write_at,
+};
 
 const TEXT: &str = "hello world";
 const SHEET: &str = "body { color: teal }";
@@ -155,7 +157,7 @@ impl Case {
         let embedded = Embedded::from_files(content()).unwrap();
         let manifest = embedded.manifest().unwrap();
         let layer = StaticUrlLayer::builder("/static").manifest(manifest).build().unwrap();
-        let service = layer.wrap(router_of(ServeDir::with_backend("", embedded)));
+        let service = layer.wrap(router_of(services::ServeDir::with_backend("", embedded)));
         let answer = ask(service, self.request(layer.prefix().as_str())).await;
         self.judge(&answer).map_err(|wrong| format!("embedded: {wrong}"))
     }
@@ -245,7 +247,7 @@ fn router(folder: &Path) -> Router {
     router_of(ServeDir::new(folder))
 }
 
-fn router_of<B>(files: ServeDir<DefaultServeDirFallback, B>) -> Router
+fn router_of<B>(files: services::ServeDir<DefaultServeDirFallback, B>) -> Router
 where
     B: Backend,
     B::File: 'static,

@@ -9,10 +9,7 @@ use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
 
 use super::{Site, listen};
-use crate::{
-    Result,
-    fixture::{self, HELLO, LARGE, SMALL},
-};
+use crate::{Result, fixture};
 
 type Answer = Response<Full<Bytes>>;
 
@@ -24,8 +21,12 @@ pub(super) fn run(site: &Site) -> Result<()> {
 
 fn answers(site: &Site) -> Result<HashMap<String, Answer>> {
     let prefix = super::prefix(&site.root)?;
-    let types = [(HELLO, "text/plain"), (SMALL, "text/plain"), (LARGE, "application/octet-stream")];
-    Ok(types.map(|(file, media_type)| (prefix.url(file), full(file, media_type))).into())
+    let answer = |file: &str| (prefix.url(file), full(file, media_type(file)));
+    Ok(fixture::MEASURED.map(answer).into())
+}
+
+fn media_type(file: &str) -> &'static str {
+    if file.ends_with(".txt") { "text/plain" } else { "application/octet-stream" }
 }
 
 fn full(file: &str, media_type: &'static str) -> Answer {

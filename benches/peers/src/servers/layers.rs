@@ -14,7 +14,7 @@ use tower::ServiceBuilder;
 use tower_http::{
     add_extension::AddExtensionLayer, services::ServeDir, set_header::SetResponseHeaderLayer,
 };
-use tower_static_url::{StaticUrlLayer, StaticUrlLayerBuilder};
+use tower_static_url::{StaticUrlLayer, StaticUrlLayerBuilder, serve_dir::Disk};
 
 use super::{Site, listen};
 use crate::{Result, fixture::MOUNT};
@@ -63,8 +63,19 @@ pub(super) fn ours(
     site: &Site,
     settings: impl FnOnce(StaticUrlLayerBuilder) -> StaticUrlLayerBuilder,
 ) -> Result<()> {
+    let service = ServiceBuilder::new().layer(layer(site, settings)?);
+    listen::serve_tower(site, service.service(ServeDir::new(&site.root)))
+}
+
+pub(super) fn ours_disk(site: &Site) -> Result<()> {
+    let files = ServeDir::with_backend(&site.root, Disk::new()).with_buf_chunk_size(256 * 1024);
+    listen::serve_tower(site, ServiceBuilder::new().layer(layer(site, |it| it)?).service(files))
+}
+
+fn layer(
+    site: &Site,
+    settings: impl FnOnce(StaticUrlLayerBuilder) -> StaticUrlLayerBuilder,
+) -> Result<StaticUrlLayer> {
     let builder = StaticUrlLayer::builder(format!("/{MOUNT}")).root(site.files());
-    let layer = settings(builder).build()?;
-    let service = ServiceBuilder::new().layer(layer).service(ServeDir::new(&site.root));
-    listen::serve_tower(site, service)
+    Ok(settings(builder).build()?)
 }
