@@ -180,14 +180,14 @@ impl CdnFields {
 
     /// Removes the tag of a version, before the fields are kept for responses of other versions.
     /// Returns whether it was there.
-    #[cfg(feature = "releases")]
+    #[cfg(any(feature = "delta", all(feature = "memory", feature = "releases")))]
     pub(crate) fn remove_version(&self, headers: &mut HeaderMap, version: &str) -> bool {
         let remove = |field: &TagField| field.remove(headers, &field.of_version(version));
         self.tags.iter().map(remove).fold(false, |any, found| any | found)
     }
 
     /// Adds the tag of a version.
-    #[cfg(feature = "releases")]
+    #[cfg(any(feature = "delta", all(feature = "memory", feature = "releases")))]
     pub(crate) fn add_version(&self, headers: &mut HeaderMap, version: &str) {
         self.tags.iter().for_each(|field| field.add(headers, &field.of_version(version)));
     }
@@ -240,7 +240,7 @@ impl TagField {
     }
 
     /// Removes a tag. Returns whether it was there.
-    #[cfg(feature = "releases")]
+    #[cfg(any(feature = "delta", all(feature = "memory", feature = "releases")))]
     fn remove(&self, headers: &mut HeaderMap, tag: &str) -> bool {
         let tags = self.tags(headers);
         let others = tags.iter().copied().filter(|other| *other != tag.as_bytes());

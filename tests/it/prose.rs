@@ -82,8 +82,16 @@ fn is_own(target: &str) -> bool {
             && (target.contains('/') || target.contains('#') || target.ends_with(".md"))
 }
 
+/// The package has not all of the documents.
+fn is_packaged() -> bool {
+    !root().join(".ci").exists()
+}
+
 #[test]
 fn links_lead_somewhere() {
+    if is_packaged() {
+        return;
+    }
     let mut documents = files("src/docs", &[".md"]);
     for directory in ["benches", "examples", "fuzz", "docs"] {
         documents.extend(files(directory, &[".md"]));
@@ -112,6 +120,9 @@ fn links_lead_somewhere() {
 /// The tests that hold what the README says are named in `CONTRIBUTING.md`.
 #[test]
 fn what_the_readme_says_is_held_by_tests() {
+    if is_packaged() {
+        return;
+    }
     let contributing = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
     let (_, section) = contributing.split_once("## What holds the promises").unwrap();
     let section = section.split("\n## ").next().unwrap();
