@@ -88,6 +88,20 @@ impl StaticUrlLayer {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// To put other layers around it, such as tower-http's `TraceLayer`, make the result the
+    /// fallback of an outer `Router`:
+    ///
+    /// ```
+    /// # use axum::Router;
+    /// # use tower_http::trace::TraceLayer;
+    /// # use tower_static_url::StaticUrlLayer;
+    /// # fn app(layer: StaticUrlLayer, router: Router) -> Router {
+    /// Router::new().fallback_service(layer.wrap(router)).layer(TraceLayer::new_for_http())
+    /// # }
+    /// ```
+    ///
+    /// [Layer order](crate::docs::layer_order#around-a-wrapped-router) says more.
     pub fn wrap<S>(&self, router: S) -> AxumStaticUrl<S> {
         AxumStaticUrl { inner: self.layer(router) }
     }
