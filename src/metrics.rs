@@ -1,9 +1,26 @@
 //! What does the layer do, in numbers? Counters for whichever recorder is installed (feature
 //! `metrics`).
 //!
-//! The layer counts through the [`metrics`](https://docs.rs/metrics) facade. Install an exporter,
-//! such as `metrics-exporter-prometheus`, and the counters are there. Without one, counting costs
-//! next to nothing. `examples/metrics.rs` in the repository shows both.
+//! The layer counts through the [`metrics`](https://docs.rs/metrics) facade, version 0.24. Install
+//! an exporter, such as `metrics-exporter-prometheus`, and the counters are there. Without one,
+//! counting costs next to nothing.
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use metrics_exporter_prometheus::PrometheusBuilder;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let prometheus = PrometheusBuilder::new().install_recorder()?; // before the layer is built
+//! tower_static_url::metrics::describe();
+//! let router: Router =
+//!     Router::new().route("/metrics", get(async move || prometheus.render()));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/metrics.rs` in the repository is a whole server. If all counters are missing, the
+//! exporter may be for another version of the facade: `cargo tree --invert metrics` shows two of
+//! them then.
 //!
 //! | counter | labels | counts |
 //! |---|---|---|
@@ -20,11 +37,14 @@
 //! | [`FILLED_BYTES`] | | the bytes that came from the bucket |
 //! | [`DICTIONARIES`] | | responses that may be a dictionary for later ones |
 //! | [`DELTAS`] | `result`: `made`, `reused`, `refused` | requests by clients that have a dictionary |
-//! | [`SAVED_BYTES`] | | bytes that deltas have less than the smallest other form of the file |
+//! | [`SAVED_BYTES`] | | bytes by which deltas are smaller than the smallest other listed form of the file, plain or pre-compressed |
 //!
 //! [`RELOAD_SECONDS`] is a histogram: how long each reload took, in seconds.
 //!
-//! What to watch: `stale` rises while a deploy rolls over nodes that keep no releases, and falls
+//! A counter is there from its first event on, and not with a value of 0 before. A `HEAD` counts
+//! like a `GET`.
+//!
+//! What to watch: `stale` rises during a rolling deploy of nodes that keep no releases, and falls
 //! when it is through. If it stays, somebody links to URLs of his own. `changed` and `missing`
 //! files should be none in production; the log names each.
 //!
@@ -66,7 +86,7 @@ pub const FILLED_BYTES: &str = "static_url_filled_bytes_total";
 pub const DICTIONARIES: &str = "static_url_dictionaries_total";
 /// Requests by clients that have a dictionary, by `result`.
 pub const DELTAS: &str = "static_url_deltas_total";
-/// Bytes that deltas have less than the smallest other form of the file.
+/// Bytes by which deltas are smaller than the smallest other listed form of the file.
 pub const SAVED_BYTES: &str = "static_url_delta_saved_bytes_total";
 
 /// Gives the recorder that is installed a description of each metric. Call it once, after that.

@@ -384,7 +384,7 @@ impl StaticUrlLayerBuilder {
     /// The layer stores a response of the inner service if all of this is true:
     ///
     /// - It is a 200 of the whole file, its length is known beforehand, and its SHA-256 matches
-    ///   the manifest.
+    ///   the manifest. What a `CompressionLayer` has compressed has no such length.
     /// - It is for everybody: the request has no `Authorization`, and the response has no
     ///   `Set-Cookie`, `private` or `no-store`, and no `Vary` on anything but
     ///   `Accept-Encoding`.
@@ -419,7 +419,8 @@ impl StaticUrlLayerBuilder {
     ///
     /// `files` is a service over the directory of the releases, usually
     /// `ServeDir::new(releases.files())`. Its requests have the path `/<version>/<logical path>`
-    /// and no content; [`EmptyBody`](crate::EmptyBody) is their body.
+    /// and no content; [`EmptyBody`](crate::EmptyBody) is their body. The layers around the inner
+    /// service are not around this one: if it should compress, for example, say so here as well.
     ///
     /// ```
     /// use tower_http::services::ServeDir;

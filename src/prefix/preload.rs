@@ -258,7 +258,7 @@ impl Preloads {
     }
 
     /// Returns all links as elements of HTML, `<link rel="preload" …>` or `rel="modulepreload"`, whatever the budget is.
-    /// They belong into the `<head>`, behind an import map.
+    /// They belong in the `<head>`, behind an import map.
     ///
     /// ```
     /// # use tower_static_url::{Manifest, StaticUrlLayer, VersionSource};
