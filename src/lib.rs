@@ -55,7 +55,8 @@
 //! Paths are compared raw, byte for byte.
 //!
 //! - A segment right after the mount is a version if it is the current one, or has exactly the
-//!   same shape (or that of an [earlier one](StaticUrlLayerBuilder::stale_shape)). A directory at the top of the tree is never a version, whatever its name.
+//!   same shape (or that of an [earlier one](StaticUrlLayerBuilder::stale_shape)). A directory at
+//!   the top of the tree is never a version, whatever its name.
 //! - The version of a [kept release](docs::deploys) is a version whatever its
 //!   shape, unless the tree lists the literal path.
 //! - The layer removes only one version, and only from `GET`, `HEAD` and `OPTIONS` requests.

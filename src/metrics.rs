@@ -19,8 +19,8 @@
 //! ```
 //!
 //! `examples/metrics.rs` in the repository is a whole server. If all counters are missing, the
-//! exporter may be for another version of the facade: `cargo tree --invert metrics` shows two of
-//! them then.
+//! exporter may be for another version of the facade: `cargo tree --duplicates` then lists
+//! `metrics`.
 //!
 //! | counter | labels | counts |
 //! |---|---|---|

@@ -257,8 +257,8 @@ impl Preloads {
         self.fitting().filter(|(_, field)| field.is_none()).map(|(link, _)| &*link.path)
     }
 
-    /// Returns all links as elements of HTML, `<link rel="preload" …>` or `rel="modulepreload"`, whatever the budget is.
-    /// They belong in the `<head>`, behind an import map.
+    /// Returns all links as elements of HTML, `<link rel="preload" …>` or `rel="modulepreload"`,
+    /// whatever the budget is. They belong in the `<head>`, behind an import map.
     ///
     /// ```
     /// # use tower_static_url::{Manifest, StaticUrlLayer, VersionSource};

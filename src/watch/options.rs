@@ -36,9 +36,9 @@ impl WatchOptions {
     /// Scans the tree at an interval, and asks the operating system for no events. Default: off.
     ///
     /// This is for file systems that send no events for some edits: bind mounts of Docker
-    /// Desktop, `/mnt` under WSL, NFS, and an overlay whose lower layer is edited. A scan reads the attributes of every file, but only the content of
-    /// changed ones. The interval is the time between the end of a scan and the start of the next
-    /// one. A browser sees an edit with the first page that it loads after the scan.
+    /// Desktop, `/mnt` under WSL, NFS, and an overlay whose lower layer is edited. A scan reads the
+    /// attributes of every file, but only the content of changed ones. The interval is the time
+    /// between the end of a scan and the start of the next one. A browser sees an edit with the first page that it loads after the scan.
     ///
     /// An interval of zero is an error when watching begins.
     pub fn poll(mut self, interval: Duration) -> Self {
