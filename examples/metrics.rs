@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let app = Router::new()
         .route("/", get(page))
         .route("/metrics", get(async move || prometheus.render()))
-        .nest_service("/static", ServeDir::new(site));
+        .nest_service("/static", ServeDir::new(site).redirect_path_prefix("/static"));
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     println!("http://{}/ and /metrics", listener.local_addr()?);

@@ -24,6 +24,7 @@ pub(super) fn on_event(event: &Event<'_>) {
         Event::Request { outcome, version, path } => request(outcome, version, path),
         Event::Changed(ref found) => changed(found),
         Event::Missing { listed, requested } => missing(listed, requested),
+        Event::Reloaded { took, is_new: true } => debug!(target: TARGET, ?took, "a new version"),
         #[cfg(feature = "delta")]
         Event::Delta { path, event } => delta(path, event),
         _ => {}

@@ -210,6 +210,20 @@ fn deltas() {
     assert_eq!(seen, expected(counts));
 }
 
+#[test]
+fn reloads_in_the_log() {
+    let root = tree([("app.css", "p {}")]);
+    let layer = StaticUrlLayer::new("/static", root.path()).unwrap();
+    let log = Warnings::capture();
+    layer.reload().unwrap();
+    assert_eq!(log.all(), [""; 0], "nothing has changed");
+    write(root.path(), "app.css", "p { color: teal }");
+    layer.reload().unwrap();
+    let all = log.all();
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert!(all[0].contains("DEBUG") && all[0].contains("a new version"), "{all:?}");
+}
+
 /// The log has the same facts: a line at DEBUG, and fields of the request's span.
 #[tokio::test]
 async fn requests_in_the_log() {
