@@ -16,20 +16,23 @@ use support::{Body, Case, Measure, StaticService, respond};
 /// The limit of each case, relative to [`Case::Stack`]. It is hardly more than the measured
 /// value, with some room because the C library takes other paths on other processors, and because an
 /// edit anywhere, and where the crate is built, move a case by up to 80 instructions.
+///
+/// All features are on here. `metrics` without a recorder takes some 90 instructions for each
+/// counter: two for a 304, and three for a response from memory.
 const LIMITS: [(Case, f64); 16] = [
     (Case::GrowingStack, 1.35),
     (Case::Extension, 0.83),
     (Case::Bare, 0.60),
     (Case::Outside, 0.94),
-    (Case::Current, 1.52),
-    (Case::CurrentWithQuery, 1.67),
-    (Case::CurrentUnlisted, 1.64),
-    (Case::CurrentDeclared, 1.57),
-    (Case::Unversioned, 1.46),
-    (Case::NotModified, 0.74),
-    (Case::Remembered, 0.90),
+    (Case::Current, 1.57),
+    (Case::CurrentWithQuery, 1.72),
+    (Case::CurrentUnlisted, 1.70),
+    (Case::CurrentDeclared, 1.63),
+    (Case::Unversioned, 1.50),
+    (Case::NotModified, 0.80),
+    (Case::Remembered, 0.98),
     (Case::CurrentWithDeltas, 2.42),
-    (Case::RememberedWithDeltas, 1.03),
+    (Case::RememberedWithDeltas, 1.10),
     (Case::Delta, 5.30),
     (Case::Page, 1.15),
     (Case::PageWithReleases, 1.25),

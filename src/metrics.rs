@@ -50,7 +50,10 @@
 //!
 //! A counter belongs to the process, and not to one layer: two layers count together.
 
-use ::metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use ::metrics::{
+    Counter, Key, Label, Level, Metadata, Unit, describe_counter, describe_histogram, histogram,
+    with_recorder,
+};
 
 #[cfg(feature = "delta")]
 use crate::observe::event::DeltaEvent;
@@ -116,6 +119,23 @@ pub fn describe() {
     describe_histogram!(RELOAD_SECONDS, Unit::Seconds, "How long each reload took");
 }
 
+/// Returns a counter. The macro of the facade makes and hashes a new key for each call if the name
+/// is no literal.
+macro_rules! counter {
+    ($name:ident $(, $label:literal => $value:literal)?) => {{
+        static LABELS: &[Label] = &[$(Label::from_static_parts($label, $value))?];
+        static KEY: Key = Key::from_static_parts($name, LABELS);
+        registered(&KEY)
+    }};
+}
+
+#[inline]
+fn registered(key: &'static Key) -> Counter {
+    const METADATA: Metadata<'static> =
+        Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+    with_recorder(|recorder| recorder.register_counter(key, &METADATA))
+}
+
 /// Counts an event.
 pub(crate) fn on_event(event: &Event<'_>) {
     match *event {
@@ -142,7 +162,6 @@ pub(crate) fn on_event(event: &Event<'_>) {
     }
 }
 
-/// Each counter is written out, because labels that are literals need no memory of their own.
 fn on_request(outcome: StaticUrlOutcome) {
     match outcome {
         StaticUrlOutcome::Current => counter!(REQUESTS, "outcome" => "current"),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response};
+use http::{HeaderMap, HeaderValue, Method, Response, Uri};
 
 use crate::{
     StaticUrlOutcome,
@@ -146,8 +146,8 @@ impl DeltaPlan {
     }
 
     /// Responds without the inner service, if the delta has been made, and if it is known which
-    /// fields a response for the file has. `path` is the path of the request.
-    pub(crate) fn respond(&self, path: &str) -> Option<Response<Bytes>> {
+    /// fields a response for the file has. `uri` is that of the request.
+    pub(crate) fn respond(&self, uri: &Uri) -> Option<Response<Bytes>> {
         let fields = self.file.delta_fields().filter(|_| self.is_plain)?;
         self.knows_dictionary().then_some(())?;
         let Some(Made::Delta(delta)) = self.known() else { return None };
@@ -160,7 +160,7 @@ impl DeltaPlan {
             cdn.add_version(&mut headers, self.snapshot.version());
         }
         let (outcome, version) = (self.outcome, self.snapshot.version());
-        event::tell(Event::Request { outcome, version, path });
+        event::tell(Event::Request { outcome, version, uri });
         self.tell(DeltaEvent::Reused { saved });
         Some(self.answer(headers, delta))
     }

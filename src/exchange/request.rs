@@ -160,8 +160,8 @@ pub(crate) fn decide(
         }
     }
     if with_releases {
-        let (outcome, version, path) = (below.outcome, snapshot.version(), head.uri.path());
-        event::tell(Event::Request { outcome, version, path });
+        let (outcome, version, uri) = (below.outcome, snapshot.version(), head.uri);
+        event::tell(Event::Request { outcome, version, uri });
     }
     if method == MethodKind::Other {
         let outcome = below.outcome;

@@ -3,7 +3,7 @@
 use std::{future::ready, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body::Body as _;
 
 #[cfg(feature = "delta")]
@@ -62,21 +62,21 @@ impl KeptPlan {
     ) -> Option<KeptResponse> {
         let uri = request.uri().clone();
         let response = self.respond_if_kept(request).await;
-        self.tell(uri.path(), response.as_ref().map(Response::status));
+        self.tell(&uri, response.as_ref().map(Response::status));
         response
     }
 
     /// Tells for which URL the request was, as it has turned out.
-    fn tell(&self, path: &str, status: Option<StatusCode>) {
+    fn tell(&self, uri: &Uri, status: Option<StatusCode>) {
         let (outcome, version) = match (&self.wanted, status) {
             (Wanted::Version(version), Some(_)) => (self.outcome(), &**version),
             (Wanted::Newest { .. }, Some(_)) => (self.outcome(), self.current.version()),
-            (_, None) => match self.current.locate(self.nested, path) {
+            (_, None) => match self.current.locate(self.nested, uri.path()) {
                 Place::Below(below) => (below.outcome, self.current.version()),
                 Place::Outside { .. } => return,
             },
         };
-        event::tell(Event::Request { outcome, version, path });
+        event::tell(Event::Request { outcome, version, uri });
         if status.is_some_and(|status| status.is_server_error()) {
             event::tell(Event::Kept(KeptEvent::Failed));
         }

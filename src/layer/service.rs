@@ -126,7 +126,7 @@ impl<S> StaticUrl<S> {
         let kept = snapshot.settings().kept.as_ref();
         let plan = kept.and_then(|kept| DeltaPlan::of(head, self.shared.nested, &snapshot, kept));
         let Some(plan) = plan else { return self.call_ordinary(request, snapshot) };
-        if let Some(response) = plan.respond(request.uri().path()) {
+        if let Some(response) = plan.respond(request.uri()) {
             return ResponseFuture::respond(Some(response));
         }
         ResponseFuture::delta(plan, self.call_ordinary(request, snapshot))

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
 
 use crate::StaticUrlOutcome;
 #[cfg(feature = "delta")]
@@ -18,8 +18,8 @@ use crate::observe::event_log;
     expect(dead_code, reason = "each reads what it needs")
 )]
 pub(crate) enum Event<'e> {
-    /// A request came in below the mount. The path is as the client spells it, without the query.
-    Request { outcome: StaticUrlOutcome, version: &'e str, path: &'e str },
+    /// A request came in below the mount.
+    Request { outcome: StaticUrlOutcome, version: &'e str, uri: &'e Uri },
     /// A client has the file already, and was told so without the inner service.
     NotModified,
     /// Memory took the place of the inner service, with so many bytes.

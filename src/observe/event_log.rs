@@ -3,6 +3,7 @@
 
 use std::time::SystemTime;
 
+use http::Uri;
 #[cfg(feature = "delta")]
 use tracing::trace;
 use tracing::{Span, debug, level_filters::LevelFilter, warn};
@@ -21,7 +22,7 @@ const TARGET: &str = "tower_static_url";
 #[inline]
 pub(super) fn on_event(event: &Event<'_>) {
     match *event {
-        Event::Request { outcome, version, path } => request(outcome, version, path),
+        Event::Request { outcome, version, uri } => request(outcome, version, uri),
         Event::Changed(ref found) => changed(found),
         Event::Missing { listed, requested } => missing(listed, requested),
         Event::Reloaded { took, is_new: true } => debug!(target: TARGET, ?took, "a new version"),
@@ -33,7 +34,7 @@ pub(super) fn on_event(event: &Event<'_>) {
 
 /// Adds what became of the URL to the span of the request, if it has fields for it.
 #[inline]
-fn request(outcome: StaticUrlOutcome, version: &str, path: &str) {
+fn request(outcome: StaticUrlOutcome, version: &str, uri: &Uri) {
     if LevelFilter::current() == LevelFilter::OFF {
         return;
     }
@@ -41,7 +42,8 @@ fn request(outcome: StaticUrlOutcome, version: &str, path: &str) {
     let span = Span::current();
     span.record("static_url.outcome", outcome);
     span.record("static_url.version", version);
-    debug!(target: TARGET, outcome, version, path, "request");
+    // Without the query, which may hold secrets.
+    debug!(target: TARGET, outcome, version, path = uri.path(), "request");
 }
 
 #[cfg(feature = "delta")]
