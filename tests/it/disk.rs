@@ -416,7 +416,10 @@ fn a_disk_that_fails() {
     let ask = |path| Connection::open(&server).exchange("GET", path, &[]);
     assert_eq!(ask("/big.bin").body.len(), LARGE);
     disk.fail();
-    let answer = ask("/big.bin");
+    let mut connection = Connection::open(&server);
+    connection.write(b"GET /big.bin HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    // The connection may also end before the head is sent.
+    let Some(answer) = connection.read("GET") else { return };
     assert!(answer.status == 500 || !answer.is_complete, "{}", answer.status);
     assert!(answer.body.iter().all(|&byte| byte == b'a'));
 }
