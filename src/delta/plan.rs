@@ -126,7 +126,7 @@ impl DeltaPlan {
             return None;
         }
         let (path, info) = (file.path(), file.info()?);
-        event::tell(Event::Delta { path, event: DeltaEvent::Asked });
+        event::emit(Event::Delta { path, event: DeltaEvent::Asked });
         Some(Self {
             kept: Arc::clone(kept),
             workshop: Arc::clone(snapshot.settings().deltas.as_ref()?),
@@ -160,8 +160,8 @@ impl DeltaPlan {
             cdn.add_version(&mut headers, self.snapshot.version());
         }
         let (outcome, version) = (self.outcome, self.snapshot.version());
-        event::tell(Event::Request { outcome, version, uri });
-        self.tell(DeltaEvent::Reused { saved });
+        event::emit(Event::Request { outcome, version, uri });
+        self.emit(DeltaEvent::Reused { saved });
         Some(self.answer(headers, delta))
     }
 
@@ -195,7 +195,7 @@ impl DeltaPlan {
             Ok((delta, saved)) => (Some(delta), DeltaEvent::Reused { saved }),
             Err(refusal) => (None, DeltaEvent::Refused(refusal)),
         };
-        self.tell(event);
+        self.emit(event);
         delta
     }
 
@@ -281,8 +281,8 @@ impl DeltaPlan {
         self.workshop.get(&self.pair, self.length, Instant::now())
     }
 
-    fn tell(&self, event: DeltaEvent) {
-        event::tell(Event::Delta { path: self.file.path(), event });
+    fn emit(&self, event: DeltaEvent) {
+        event::emit(Event::Delta { path: self.file.path(), event });
     }
 
     /// Returns how many bytes a delta saves. `None` if it is not the smallest response.

@@ -51,7 +51,7 @@ impl Hit {
             Self::Whole(stored) => exchange.on_stored_response(stored.whole()),
             Self::Other(response) => exchange.on_stored_response(response),
         };
-        event::tell(Event::FromMemory { length: response.body().len() as u64 });
+        event::emit(Event::FromMemory { length: response.body().len() as u64 });
         Plan::Respond(Some(response))
     }
 }

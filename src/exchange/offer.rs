@@ -55,7 +55,7 @@ impl Exchange {
         if status == StatusCode::OK {
             headers.insert(USE_AS_DICTIONARY, offer);
             let path = self.file().map_or("", File::path);
-            event::tell(Event::Delta { path, event: DeltaEvent::Offered });
+            event::emit(Event::Delta { path, event: DeltaEvent::Offered });
         }
     }
 

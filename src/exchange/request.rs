@@ -161,7 +161,7 @@ pub(crate) fn decide(
     }
     if with_releases {
         let (outcome, version, uri) = (below.outcome, snapshot.version(), head.uri);
-        event::tell(Event::Request { outcome, version, uri });
+        event::emit(Event::Request { outcome, version, uri });
     }
     if method == MethodKind::Other {
         let outcome = below.outcome;
@@ -346,7 +346,7 @@ impl<'r> IncomingRequest<'r> {
     /// their copy without asking. Where caches must ask, and if the file is known to have
     /// changed, only the inner service can tell.
     fn not_modified_response(&self, snapshot: &Snapshot) -> Option<Response<Bytes>> {
-        self.known_not_modified(snapshot).inspect(|_| event::tell(Event::NotModified))
+        self.known_not_modified(snapshot).inspect(|_| event::emit(Event::NotModified))
     }
 
     #[inline]

@@ -89,7 +89,7 @@ impl Exchange {
             return ResponseEdit { body: BodyEdit::Digest(pending), observations };
         }
         let Finding { matching, etag, .. } = finding;
-        self.tell_if_unproven(matching);
+        self.emit_if_unproven(matching);
         if let Some(wanted) = self.missed_part(head.status, etag.as_deref()) {
             observations.push(Observation::OtherPart { wanted: wanted.clone() });
             response.headers_mut().remove(header::ETAG);
@@ -117,7 +117,7 @@ impl Exchange {
         let fields = ResponseFields::of(response.headers());
         let caching = fields.caching;
         let Some(sha256) = sha256 else {
-            self.tell_if_unproven(pending.matching);
+            self.emit_if_unproven(pending.matching);
             return self.set_cache_control(response, pending.matching, caching).into();
         };
         let file = self.file().filter(|_| pending.is_proof);
@@ -128,7 +128,7 @@ impl Exchange {
             .as_ref()
             .map_or_else(Vec::new, |(file, finding)| file.observe(&head, finding, is_development));
         let matching = hashed.map_or(pending.matching, |(_, finding)| finding.matching);
-        self.tell_if_unproven(matching);
+        self.emit_if_unproven(matching);
         // Unlisted bytes keep the inner service's tag, if they have one.
         if matching == Match::Verified || fields.etag.is_none() {
             response.headers_mut().insert(header::ETAG, strong_etag(sha256));
@@ -151,9 +151,9 @@ impl Exchange {
         }
     }
 
-    fn tell_if_unproven(&self, matching: Match) {
+    fn emit_if_unproven(&self, matching: Match) {
         if matching == Match::Unproven && self.target.file.is_some() {
-            event::tell(Event::Unproven);
+            event::emit(Event::Unproven);
         }
     }
 

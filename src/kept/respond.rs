@@ -62,12 +62,12 @@ impl KeptPlan {
     ) -> Option<KeptResponse> {
         let uri = request.uri().clone();
         let response = self.respond_if_kept(request).await;
-        self.tell(&uri, response.as_ref().map(Response::status));
+        self.emit(&uri, response.as_ref().map(Response::status));
         response
     }
 
-    /// Tells for which URL the request was, as it has turned out.
-    fn tell(&self, uri: &Uri, status: Option<StatusCode>) {
+    /// Emits what the request has turned out to be for.
+    fn emit(&self, uri: &Uri, status: Option<StatusCode>) {
         let (outcome, version) = match (&self.wanted, status) {
             (Wanted::Version(version), Some(_)) => (self.outcome(), &**version),
             (Wanted::Newest { .. }, Some(_)) => (self.outcome(), self.current.version()),
@@ -76,9 +76,9 @@ impl KeptPlan {
                 Place::Outside { .. } => return,
             },
         };
-        event::tell(Event::Request { outcome, version, uri });
+        event::emit(Event::Request { outcome, version, uri });
         if status.is_some_and(|status| status.is_server_error()) {
-            event::tell(Event::Kept(KeptEvent::Failed));
+            event::emit(Event::Kept(KeptEvent::Failed));
         }
     }
 
@@ -244,7 +244,7 @@ impl KeptPlan {
             return Err(Failed::Changed(index));
         }
         restore_location(&mut response, snapshot, authority.as_deref());
-        event::tell(if is_from_memory {
+        event::emit(if is_from_memory {
             let length = response.body().size_hint().exact().unwrap_or_default();
             Event::FromMemory { length }
         } else {

@@ -97,13 +97,13 @@ pub(crate) enum DeltaEvent {
     Refused(Refusal),
 }
 
-/// Tells an event to all that listen.
+/// Passes an event on to the log and the counters.
 #[inline]
 #[cfg_attr(
     not(any(feature = "metrics", feature = "tracing")),
     expect(unused_variables, reason = "without both nobody listens")
 )]
-pub(crate) fn tell(event: Event<'_>) {
+pub(crate) fn emit(event: Event<'_>) {
     #[cfg(feature = "tracing")]
     event_log::on_event(&event);
     #[cfg(feature = "metrics")]

@@ -101,7 +101,7 @@ impl Current {
     ) -> Result<(Handle, Handle), Error> {
         let begun = Instant::now();
         let replaced = self.make_and_publish(make);
-        event::tell(match &replaced {
+        event::emit(match &replaced {
             Ok((old, new)) => {
                 Event::Reloaded { took: begun.elapsed(), is_new: old.version() != new.version() }
             }

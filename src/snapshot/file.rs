@@ -531,7 +531,7 @@ impl File {
             }
             Observation::Missing { path } => {
                 self.warned_missing.store(true, Ordering::Relaxed);
-                event::tell(Event::Missing { listed: &self.path, requested: &path });
+                event::emit(Event::Missing { listed: &self.path, requested: &path });
             }
             Observation::InnerEtag(position, etag) => {
                 if let Some(representation) = self.representation(position) {
@@ -565,7 +565,7 @@ impl File {
         let Some((_, listed)) = self.representations.first() else { return };
         let (path, info) = (&self.path, listed.info());
         let (listed_length, listed_modified) = (info.length(), info.modified());
-        event::tell(Event::Changed(Changed {
+        event::emit(Event::Changed(Changed {
             path,
             listed_length,
             listed_modified,

@@ -204,7 +204,7 @@ impl Kept {
         current: &Handle,
     ) -> Result<bool, Failure> {
         if self.fill_from_here(wanted, Some(current)).await {
-            event::tell(Event::Kept(KeptEvent::Reused));
+            event::emit(Event::Kept(KeptEvent::Reused));
             return Ok(true);
         }
         if wanted.info.length() > LARGE {
@@ -222,7 +222,7 @@ impl Kept {
         arrived: Option<&watch::Sender<Arrived>>,
     ) -> Result<(), Failure> {
         let fetched = self.fetch_from_shelves(wanted, source, arrived).await;
-        event::tell(Event::Kept(match &fetched {
+        event::emit(Event::Kept(match &fetched {
             Ok(()) => KeptEvent::Fetched { length: wanted.info.length() },
             Err(_) => KeptEvent::NotFetched,
         }));
