@@ -10,7 +10,7 @@ use crate::{
     prefix::{StaticPrefix, html::Attribute},
 };
 
-/// Of how many bytes a `Link` field may be, if nothing else is said.
+/// The default budget of a `Link` field, in bytes.
 const BUDGET: usize = 1024;
 
 /// A file to preload: an item of [`StaticPrefix::preloads`].

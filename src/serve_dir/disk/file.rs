@@ -185,8 +185,8 @@ pub(super) fn read_part(
     })
 }
 
-/// What was read, if it belongs to what is being sent: an answer is the beginning of one and the
-/// end of another for nobody, and is not shorter than it says without an error.
+/// Returns how much was read, unless the file has changed since it was opened: no body joins the
+/// beginning of one version and the end of another, or ends early without an error.
 fn checked(count: usize, file: &File, metadata: &DiskMetadata) -> io::Result<usize> {
     metadata.expect_unchanged(file)?;
     if count == 0 && metadata.len > 0 {
