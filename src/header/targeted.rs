@@ -49,13 +49,11 @@ pub(crate) fn remove_targeted(headers: &mut HeaderMap) {
 /// fields (RFC 9213 §2.1), which is stricter than `Cache-Control`: caches ignore the whole field
 /// if one member is malformed. The error is the first such directive.
 pub(crate) fn to_targeted<'d>(directives: &[Directive<'d>]) -> Result<HeaderValue, Directive<'d>> {
-    let texts = directives.iter().map(|directive| match is_member(directive) {
-        true => Ok(directive.to_string()),
-        false => Err(*directive),
-    });
-    let value = texts.collect::<Result<Vec<_>, _>>()?.join(", ");
-    // A member is visible ASCII, and spaces.
-    HeaderValue::try_from(value).map_err(|_| directives[0])
+    if let Some(bad) = directives.iter().find(|directive| !is_member(directive)) {
+        return Err(*bad);
+    }
+    let members = directives.iter().map(ToString::to_string).collect::<Vec<_>>();
+    Ok(HeaderValue::try_from(members.join(", ")).expect("a member is visible ASCII, and spaces"))
 }
 
 /// Whether a valid directive is also a member of a dictionary (RFC 9651 §3.2).
